@@ -1,0 +1,152 @@
+//! The device trait, buffers and views.
+
+use crate::dtype::DType;
+use crate::error::Result;
+use crate::kernel::{Kernel, Spec};
+use crate::layout::Layout;
+use phynexus_formula::Value;
+use std::any::Any;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// The kinds of device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[allow(missing_docs)]
+pub enum DeviceType {
+    Cpu = 0,
+    Cuda = 1,
+    Rocm = 2,
+    WebGpu = 3,
+}
+
+/// One device of this machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct DeviceId {
+    /// The kind.
+    pub kind: DeviceType,
+    /// Which of that kind.
+    pub index: u32,
+}
+
+impl std::fmt::Display for DeviceId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let name = match self.kind {
+            DeviceType::Cpu => return f.write_str("cpu"),
+            DeviceType::Cuda => "cuda",
+            DeviceType::Rocm => "rocm",
+            DeviceType::WebGpu => "webgpu",
+        };
+        write!(f, "{name}:{}", self.index)
+    }
+}
+
+/// What a device makes of a kernel's specification; only the device itself can look inside.
+pub type Compiled = Box<dyn Any + Send + Sync>;
+
+/// A processor with memory. Devices live as long as the process. Work may be queued: `read`, `synchronize` and nothing
+/// else wait for it.
+pub trait Device: Send + Sync + std::fmt::Debug {
+    /// Kind and number.
+    fn id(&self) -> DeviceId;
+    /// What the vendor calls it.
+    fn name(&self) -> String;
+    /// Memory for `bytes` bytes (at least 64-byte aligned, contents undefined), as a handle.
+    fn allocate(&self, bytes: usize) -> Result<u64>;
+    /// Takes back what `allocate` gave.
+    fn free(&self, handle: u64, bytes: usize);
+    /// Copies host bytes into a buffer.
+    fn write(&self, buffer: &Buffer, offset: usize, data: &[u8]) -> Result<()>;
+    /// Copies a buffer's bytes to the host, after all queued work that writes them.
+    fn read(&self, buffer: &Buffer, offset: usize, out: &mut [u8]) -> Result<()>;
+    /// Prepares a kernel.
+    fn compile(&self, spec: &Spec) -> Result<Compiled>;
+    /// Runs a kernel over each task. Shapes, dtypes and devices have been checked; index values have not.
+    fn launch(&self, kernel: &Kernel, tasks: &[Task<'_>]) -> Result<()>;
+    /// Waits for all queued work.
+    fn synchronize(&self) -> Result<()>;
+    /// The buffer's memory, where the host may use it directly.
+    fn host_pointer(&self, buffer: &Buffer) -> Option<*mut u8>;
+}
+
+/// A piece of device memory. It is shared by reference counting and freed with the last reference.
+#[derive(Debug)]
+pub struct Buffer {
+    device: &'static dyn Device,
+    handle: u64,
+    bytes: usize,
+    version: AtomicU32,
+    owner: Option<Box<dyn Owner>>,
+}
+
+/// Keeps foreign memory (a NumPy array, a DLPack capsule) alive for as long as a buffer uses it.
+pub trait Owner: Send + Sync + std::fmt::Debug {}
+
+impl Buffer {
+    /// Fresh memory with undefined contents.
+    pub fn new(device: &'static dyn Device, bytes: usize) -> Result<Buffer> {
+        let handle = device.allocate(bytes)?;
+        Ok(Buffer { device, handle, bytes, version: AtomicU32::new(0), owner: None })
+    }
+
+    /// Memory that belongs to `owner`.
+    ///
+    /// # Safety
+    /// `handle` must mean `bytes` bytes to `device`, valid until `owner` is dropped.
+    pub unsafe fn foreign(device: &'static dyn Device, handle: u64, bytes: usize, owner: Box<dyn Owner>) -> Buffer {
+        Buffer { device, handle, bytes, version: AtomicU32::new(0), owner: Some(owner) }
+    }
+
+    /// Where the memory is.
+    pub fn device(&self) -> &'static dyn Device {
+        self.device
+    }
+    /// What the device knows it by; on the CPU its address.
+    pub fn handle(&self) -> u64 {
+        self.handle
+    }
+    /// Its size.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+    /// How often it was changed in place; the tape compares this.
+    pub fn version(&self) -> u32 {
+        self.version.load(Ordering::Relaxed)
+    }
+    /// Says that it was changed in place.
+    pub fn bump(&self) {
+        self.version.fetch_add(1, Ordering::Relaxed);
+    }
+    /// Whether the memory belongs to somebody else (NumPy, DLPack).
+    pub fn is_foreign(&self) -> bool {
+        self.owner.is_some()
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        if self.owner.is_none() {
+            self.device.free(self.handle, self.bytes);
+        }
+    }
+}
+
+/// An operand of a launch.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a> {
+    /// The memory.
+    pub buffer: &'a Buffer,
+    /// How elements are stored.
+    pub dtype: DType,
+    /// Which elements.
+    pub layout: &'a Layout,
+}
+
+/// One set of operands of a launch. An optimizer step launches one kernel over as many tasks as it has tensors.
+#[derive(Clone, Copy, Debug)]
+pub struct Task<'a> {
+    /// What is read.
+    pub inputs: &'a [View<'a>],
+    /// What is written.
+    pub outputs: &'a [View<'a>],
+    /// The control table.
+    pub scalars: &'a [Value],
+}

@@ -1,0 +1,20 @@
+//! What every device of the Phynexus engine shares: element types, shapes and layouts, errors, the closed set of
+//! kernels, the [`Device`] trait and the counter-based random generator.
+//!
+//! A device runs [`Kernel`]s over [`View`]s of [`Buffer`]s. It knows neither operations nor optimizers nor the tape.
+
+mod device;
+mod dtype;
+mod error;
+mod kernel;
+mod layout;
+pub mod philox;
+mod shape;
+
+pub use device::{Buffer, Compiled, Device, DeviceId, DeviceType, Owner, Task, View};
+pub use dtype::{Category, DType};
+pub use error::{Error, Result};
+pub use kernel::{Distribution, Kernel, ReduceOp, ScatterOp, Spec};
+pub use layout::Layout;
+pub use phynexus_formula::Value;
+pub use shape::{MAX_DIMS, Shape};

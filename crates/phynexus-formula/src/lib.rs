@@ -1,0 +1,22 @@
+//! Formulas: small expression graphs over the elements of tensors.
+//!
+//! Every elementwise operation, every row-wise one (softmax, layer norm, cross entropy) and every optimizer
+//! rule of Neurenix is one [`Formula`]. This crate builds them ([`Builder`]), simplifies while building, hoists
+//! what is the same for all elements to the host ([`hoist`]), differentiates ([`differentiate`]), evaluates them
+//! slowly and obviously ([`evaluate`]) and prints them for GPUs ([`print`]). It knows no device, thread or file
+//! and has no dependencies.
+
+mod builder;
+mod diff;
+mod eval;
+mod hoist;
+mod node;
+pub mod ops;
+pub mod print;
+mod simplify;
+
+pub use builder::Builder;
+pub use diff::{Gradient, Source, differentiate};
+pub use eval::{Value, evaluate, evaluate_scalars};
+pub use hoist::{Hoisted, hoist};
+pub use node::{Binary, Constant, Formula, Id, Node, Rank, Reduction, Type, Unary};
