@@ -1,0 +1,60 @@
+# Everything happens in .venv and target/, with the release profile, so that nothing is built twice.
+VENV := .venv
+BIN := $(VENV)/bin
+BUILT := $(VENV)/.built
+TOOLS := $(VENV)/.tools
+RUST := $(shell find crates -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
+export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
+export MPLBACKEND := agg
+
+.DEFAULT_GOAL := help
+.PHONY: help develop demo test lint rust-test fmt bench bench-peers clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
+
+develop: $(BUILT) ## build the engine and install the package with its tools into .venv
+
+demo: $(BUILT) ## train a model on handwritten digits; results in runs/digits
+	@$(BIN)/neurenix train digits
+
+test: lint rust-test $(BUILT) ## everything: lint, types, Rust tests, Python tests, all examples
+	$(BIN)/pytest -q
+
+lint: $(BUILT) ## formatting, clippy, ruff, mypy, the rules of ARCHITECTURE.md
+	cargo fmt --check
+	cargo clippy --release --workspace --all-targets --quiet -- -D warnings
+	$(BIN)/ruff check --quiet
+	$(BIN)/ruff format --check --quiet
+	$(BIN)/mypy --strict
+	$(BIN)/python scripts/check_architecture.py
+
+rust-test: $(BUILT)
+	cargo test --release --workspace --quiet
+
+fmt: $(BUILT) ## format Rust and Python
+	cargo fmt
+	$(BIN)/ruff check --fix --quiet
+	$(BIN)/ruff format --quiet
+
+bench: $(BUILT) ## time Neurenix beside the peers that are installed; writes benches/results
+	$(BIN)/python benches/run.py
+
+bench-peers: ## install the peers (torch, jax, scikit-learn) that `make bench` compares with, about 6 GB
+	@benches/setup.sh
+
+clean: ## remove .venv, target, runs and caches
+	rm -rf $(VENV) target runs benches/results .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -f python/neurenix/_phynexus*.so
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(TOOLS): pyproject.toml
+	@python=$$(scripts/find_python.sh) && echo "Setting up $(VENV)" && { [ -x $(BIN)/python ] || $$python -m venv $(VENV); }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(sed -n 's/^requires = \["\(maturin==[0-9.]*\)"\]/\1/p' pyproject.toml)"
+	@touch $@
+
+$(BUILT): $(TOOLS) $(RUST)
+	@scripts/check_rust.sh
+	@echo "Building the engine (some minutes the first time)"
+	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/maturin develop --release --quiet --extras train,dev
+	@touch $@
