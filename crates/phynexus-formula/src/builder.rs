@@ -151,7 +151,7 @@ impl Builder {
     }
 
     /// Simplifies the node, then inserts what is left of it.
-    fn make(&mut self, node: Node) -> Id {
+    pub(crate) fn make(&mut self, node: Node) -> Id {
         simplify::simplify(self, node).unwrap_or_else(|| self.insert(node))
     }
 

@@ -9,6 +9,7 @@
 mod builder;
 mod diff;
 mod eval;
+mod expr;
 mod hoist;
 mod node;
 pub mod ops;
@@ -17,6 +18,6 @@ mod simplify;
 
 pub use builder::Builder;
 pub use diff::{Gradient, Source, differentiate};
-pub use eval::{Value, evaluate, evaluate_scalars};
+pub use eval::{Value, evaluate, evaluate_scalars, evaluate_scalars_into};
 pub use hoist::{Hoisted, hoist};
 pub use node::{Binary, Constant, Formula, Id, Node, Rank, Reduction, Type, Unary};

@@ -80,7 +80,22 @@ impl Id {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[allow(missing_docs)]
 pub enum Unary {
-    Neg, Abs, Sign, Exp, Log, Log1p, Expm1, Sqrt, Rsqrt, Sin, Cos, Tanh, Sigmoid, Erf, Floor, Ceil,
+    Neg,
+    Abs,
+    Sign,
+    Exp,
+    Log,
+    Log1p,
+    Expm1,
+    Sqrt,
+    Rsqrt,
+    Sin,
+    Cos,
+    Tanh,
+    Sigmoid,
+    Erf,
+    Floor,
+    Ceil,
     /// To the nearest integer, ties to even.
     Round,
     /// Bool -> Bool.
@@ -97,7 +112,9 @@ pub enum Unary {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[allow(missing_docs)]
 pub enum Binary {
-    Add, Sub, Mul,
+    Add,
+    Sub,
+    Mul,
     /// Float only.
     Div,
     /// Rounds towards minus infinity; an integer divided by zero gives 0 (callers check before).
@@ -130,7 +147,8 @@ pub enum Binary {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[allow(missing_docs)]
 pub enum Reduction {
-    Sum, Prod,
+    Sum,
+    Prod,
     /// NaN if any is NaN.
     Max,
     /// NaN if any is NaN.
@@ -143,8 +161,10 @@ pub enum Node {
     /// A constant.
     Const(Constant),
     /// The element of tensor operand `slot`.
+    #[allow(missing_docs)]
     Input { slot: u16, ty: Type },
     /// Entry `slot` of the control table: the same for all elements, changes from launch to launch.
+    #[allow(missing_docs)]
     Scalar { slot: u16, ty: Type },
     /// Position of the element in its row, I64.
     Index,

@@ -1,0 +1,269 @@
+//! CUDA C and HIP C: one language, but for a header.
+
+use super::{BUFFERS, Buffer, Dialect, ENTRIES_OF_BUFFER, GROUP, Language, PrintError, SIZES, Storage};
+use crate::{Binary, Constant, Formula, Reduction, Type, Unary};
+use std::fmt::Write;
+
+pub(super) struct C;
+
+fn name(ty: Type) -> &'static str {
+    match ty {
+        Type::F32 => "float",
+        Type::F64 => "double",
+        Type::I32 => "int",
+        Type::I64 => "long long",
+        Type::Bool => "bool",
+    }
+}
+
+fn element(storage: Storage) -> &'static str {
+    match storage {
+        Storage::F16 | Storage::BF16 => "unsigned short",
+        Storage::U8 | Storage::Bool => "unsigned char",
+        storage => name(storage.ty()),
+    }
+}
+
+/// Arithmetic that wraps: signed overflow has no meaning in C.
+fn wrapping(ty: Type, a: &str, op: &str, b: &str) -> String {
+    match ty {
+        Type::I32 => format!("(int)((unsigned){a} {op} (unsigned){b})"),
+        Type::I64 => format!("(long long)((unsigned long long){a} {op} (unsigned long long){b})"),
+        _ => format!("{a} {op} {b}"),
+    }
+}
+
+impl Language for C {
+    fn check(&self, _: &Formula, _: Dialect, _: &[Buffer]) -> Result<(), PrintError> {
+        Ok(())
+    }
+
+    fn header(&self, dialect: Dialect) -> &'static str {
+        if dialect == Dialect::Hip { "#include <hip/hip_runtime.h>\n" } else { "" }
+    }
+
+    fn helpers(&self) -> &'static [(&'static str, &'static str)] {
+        HELPERS
+    }
+
+    fn main(&self, f: &Formula, buffers: &[Buffer], row_wise: bool, body: &str) -> String {
+        let mut arguments = String::new();
+        for (k, b) in buffers.iter().enumerate() {
+            let access = if b.output.is_some() { "" } else { "const " };
+            _ = write!(arguments, "{access}{} *b{k}, ", element(b.storage));
+        }
+        arguments += "const long long *numbers";
+        if !f.scalars.is_empty() {
+            arguments += ", const unsigned char *control";
+        }
+        let start = if row_wise {
+            "const long long row = block;\nif (row >= numbers[0]) return;\nconst long long length = numbers[1];".into()
+        } else {
+            format!("const long long i = block * {GROUP} + local;\nif (i >= numbers[0]) return;")
+        };
+        format!(
+            "__device__ long long locate(const long long *numbers, int k, long long element) {{
+    const long long *entry = numbers + {BUFFERS} + {ENTRIES_OF_BUFFER} * k;
+    long long at = entry[0];
+    for (long long d = numbers[2]; d > 0; d--) {{
+        const long long size = numbers[{} + d];
+        at += element % size * entry[d];
+        element /= size;
+    }}
+    return at;
+}}
+extern \"C\" __global__ void __launch_bounds__({GROUP}) kernel_main({arguments}) {{
+const long long block = blockIdx.x + (long long)blockIdx.y * gridDim.x;
+const int local = threadIdx.x;
+{start}
+{body}}}
+",
+            SIZES - 1
+        )
+    }
+
+    fn declare(&self, ty: Type, variable: &str, value: &str) -> String {
+        format!("const {} {variable} = {value};", name(ty))
+    }
+    fn variable(&self, ty: Type, variable: &str, value: &str) -> String {
+        format!("{} {variable} = {value};", name(ty))
+    }
+    fn locate(&self, k: usize) -> String {
+        format!("const long long p{k} = locate(numbers, {k}, i);")
+    }
+    fn each_of_row(&self, body: &str) -> String {
+        let start = "const long long i = row * length + c;";
+        format!("for (long long c = local; c < length; c += {GROUP}) {{\n{start}\n{body}}}\n")
+    }
+    fn row_offset(&self, k: usize) -> String {
+        format!("numbers[{}] + row", BUFFERS + ENTRIES_OF_BUFFER * k)
+    }
+
+    fn load(&self, k: usize, storage: Storage) -> String {
+        match storage {
+            Storage::F16 => format!("half_to_float(b{k}[p{k}])"),
+            Storage::BF16 => format!("__uint_as_float((unsigned)b{k}[p{k}] << 16)"),
+            Storage::Bool => format!("b{k}[p{k}] != 0"),
+            _ => format!("b{k}[p{k}]"),
+        }
+    }
+    fn store(&self, k: usize, storage: Storage, at: &str, value: &str) -> String {
+        match storage {
+            Storage::F16 => format!("b{k}[{at}] = float_to_half({value});"),
+            Storage::BF16 => format!("b{k}[{at}] = float_to_bfloat({value});"),
+            _ => format!("b{k}[{at}] = {value};"),
+        }
+    }
+
+    fn scalar(&self, slot: u16, ty: Type) -> String {
+        format!("*(const {} *)(control + {})", name(ty), 8 * slot as usize)
+    }
+    fn index(&self) -> &'static str {
+        "c"
+    }
+    fn length(&self) -> &'static str {
+        "length"
+    }
+
+    fn constant(&self, c: Constant) -> String {
+        let (float, int) = (c.as_f64(), c.as_i64());
+        match c.ty {
+            Type::Bool => (int != 0).to_string(),
+            Type::I32 if int == i32::MIN as i64 => format!("({} - 1)", int + 1),
+            Type::I32 => format!("({int})"),
+            Type::I64 if int == i64::MIN => format!("({}ll - 1)", int + 1),
+            Type::I64 => format!("({int}ll)"),
+            Type::F32 if float.is_finite() => format!("({:?}f)", float as f32),
+            Type::F64 if float.is_finite() => format!("({float:?})"),
+            Type::F32 => format!("__uint_as_float({:#x}u)", (float as f32).to_bits()),
+            Type::F64 => format!("__longlong_as_double({:#x}ll)", float.to_bits()),
+        }
+    }
+
+    fn unary(&self, op: Unary, ty: Type, a: &str) -> String {
+        let one = self.constant(Constant::number(ty, 1.0));
+        let call = |function: &str| format!("{function}{}({a})", if ty == Type::F32 { "f" } else { "" });
+        match op {
+            Unary::Neg if ty.is_float() => format!("-{a}"),
+            Unary::Neg => wrapping(ty, "0", "-", a),
+            Unary::Not => format!("!{a}"),
+            Unary::Detach => a.into(),
+            Unary::Floor | Unary::Ceil | Unary::Round if !ty.is_float() => a.into(),
+            Unary::Abs if ty.is_float() => call("fabs"),
+            Unary::Abs => format!("{a} < 0 ? {} : {a}", wrapping(ty, "0", "-", a)),
+            Unary::Sign => format!("({0})({a} > 0) - ({0})({a} < 0)", name(ty)),
+            Unary::Sigmoid => {
+                format!("{one} / ({one} + {}(-{a}))", if ty == Type::F32 { "expf" } else { "exp" })
+            }
+            Unary::IsNan => format!("isnan({a})"),
+            Unary::IsFinite => format!("isfinite({a})"),
+            Unary::Round => call("rint"),
+            op => call(&format!("{op:?}").to_lowercase()),
+        }
+    }
+
+    fn binary(&self, op: Binary, ty: Type, a: &str, b: &str) -> String {
+        let (float, suffix) = (ty.is_float(), if ty == Type::F32 { "f" } else { "" });
+        match op {
+            Binary::Add => wrapping(ty, a, "+", b),
+            Binary::Sub => wrapping(ty, a, "-", b),
+            Binary::Mul => wrapping(ty, a, "*", b),
+            Binary::Div => format!("{a} / {b}"),
+            Binary::FloorDiv if float => format!("floor{suffix}({a} / {b})"),
+            Binary::FloorDiv => format!("int_floor_div({a}, {b})"),
+            Binary::Rem if float => format!("{a} - {b} * floor{suffix}({a} / {b})"),
+            Binary::Rem => {
+                let product = wrapping(ty, b, "*", &format!("int_floor_div({a}, {b})"));
+                wrapping(ty, a, "-", &product)
+            }
+            Binary::Pow if float => format!("{b} == 2 ? {a} * {a} : pow{suffix}({a}, {b})"),
+            Binary::Pow => format!("int_pow({a}, {b})"),
+            Binary::Min => format!("nan_min({a}, {b})"),
+            Binary::Max => format!("nan_max({a}, {b})"),
+            Binary::Atan2 => format!("atan2{suffix}({a}, {b})"),
+            Binary::Eq => format!("{a} == {b}"),
+            Binary::Ne => format!("{a} != {b}"),
+            Binary::Lt => format!("{a} < {b}"),
+            Binary::Le => format!("{a} <= {b}"),
+            Binary::And => format!("{a} & {b}"),
+            Binary::Or => format!("{a} | {b}"),
+            Binary::Xor => format!("{a} ^ {b}"),
+        }
+    }
+
+    fn select(&self, condition: &str, yes: &str, no: &str) -> String {
+        format!("{condition} ? {yes} : {no}")
+    }
+
+    fn cast(&self, to: Type, _: Type, a: &str) -> String {
+        if to == Type::Bool { format!("{a} != 0") } else { format!("({}){a}", name(to)) }
+    }
+
+    fn reduce(&self, op: Reduction, _: Type, partial: &str) -> String {
+        format!("row_{}({partial}, local)", format!("{op:?}").to_lowercase())
+    }
+}
+
+/// A tree over the group; the first barrier is for the readers of an earlier result.
+macro_rules! row {
+    ($name:literal, $join:literal) => {
+        (
+            $name,
+            concat!(
+                "template <typename T> __device__ T ",
+                $name,
+                "(T x, int local) {\n    __shared__ T part[256];\n",
+                "    __syncthreads();\n    part[local] = x;\n    __syncthreads();\n",
+                "    for (int half = 128; half > 0; half >>= 1) {\n        if (local < half) {\n",
+                "            const T a = part[local], b = part[local + half];\n",
+                "            part[local] = ",
+                $join,
+                ";\n        }\n        __syncthreads();\n    }\n",
+                "    return part[0];\n}"
+            ),
+        )
+    };
+}
+
+#[rustfmt::skip]
+const HELPERS: &[(&str, &str)] = &[
+    ("nan_min", "template <typename T> __device__ T nan_min(T a, T b) { return a != a || b != b ? a + b : a < b ? a : b; }"),
+    ("nan_max", "template <typename T> __device__ T nan_max(T a, T b) { return a != a || b != b ? a + b : a < b ? b : a; }"),
+    row!("row_sum", "a + b"),
+    row!("row_prod", "a * b"),
+    row!("row_max", "nan_max(a, b)"),
+    row!("row_min", "nan_min(a, b)"),
+    ("int_floor_div", "template <typename T> __device__ T int_floor_div(T a, T b) {
+    if (b == 0) return 0;
+    if (b == -1) return (T)(0ull - (unsigned long long)a);
+    return a / b - (a % b != 0 && (a < 0) != (b < 0));
+}"),
+    ("int_pow", "template <typename T> __device__ T int_pow(T a, T b) {
+    if (b < 0) return a == 1 || a == -1 ? (b & 1 ? a : 1) : 0;
+    unsigned long long result = 1, base = a;
+    for (; b > 0; b >>= 1) {
+        if (b & 1) result *= base;
+        base *= base;
+    }
+    return (T)result;
+}"),
+    // Scaling by 2^112 moves the exponent's bias, of subnormal numbers too.
+    ("half_to_float", "__device__ float half_to_float(unsigned short h) {
+    const unsigned sign = (h & 0x8000u) << 16, rest = h & 0x7fffu;
+    if (rest >= 0x7c00u) return __uint_as_float(sign | 0x7f800000u | (rest & 0x3ffu) << 13);
+    return __uint_as_float(sign | __float_as_uint(__uint_as_float(rest << 13) * 5.192296858534828e33f));
+}"),
+    // To nearest, ties to even; adding 0.5 lets the float adder round subnormal results.
+    ("float_to_half", "__device__ unsigned short float_to_half(float f) {
+    const unsigned bits = __float_as_uint(f), sign = bits >> 16 & 0x8000u, rest = bits & 0x7fffffffu;
+    if (rest > 0x7f800000u) return sign | 0x7e00u;
+    if (rest >= 0x477ff000u) return sign | 0x7c00u;
+    if (rest < 0x38800000u) return sign | (__float_as_uint(__uint_as_float(rest) + 0.5f) - 0x3f000000u);
+    return sign | (rest + 0xfffu + (rest >> 13 & 1u) - 0x38000000u) >> 13;
+}"),
+    ("float_to_bfloat", "__device__ unsigned short float_to_bfloat(float f) {
+    const unsigned bits = __float_as_uint(f);
+    if ((bits & 0x7fffffffu) > 0x7f800000u) return bits >> 16 | 0x40u;
+    return (bits + 0x7fffu + (bits >> 16 & 1u)) >> 16;
+}"),
+];

@@ -1,0 +1,332 @@
+//! WGSL: 32-bit types only, no literals for infinities and NaN, and a few functions that it lacks.
+
+use super::{BUFFERS, Buffer, Dialect, ENTRIES_OF_BUFFER, GROUP, Language, PrintError, SIZES, Storage};
+use crate::{Binary, Constant, Formula, Node, Reduction, Type, Unary};
+use std::fmt::Write;
+
+pub(super) struct Wgsl;
+
+fn name(ty: Type) -> &'static str {
+    match ty {
+        Type::F32 | Type::F64 => "f32",
+        // Positions are I64 in formulas; no row is longer than an i32 counts.
+        Type::I32 | Type::I64 => "i32",
+        Type::Bool => "bool",
+    }
+}
+
+fn element(storage: Storage) -> &'static str {
+    match storage {
+        Storage::F32 => "f32",
+        Storage::I32 => "i32",
+        _ => "u32",
+    }
+}
+
+impl Language for Wgsl {
+    fn check(&self, f: &Formula, dialect: Dialect, buffers: &[Buffer]) -> Result<(), PrintError> {
+        for (node, &ty) in f.nodes.iter().zip(&f.types) {
+            let position = matches!(node, Node::Index | Node::Length);
+            if ty == Type::F64 || ty == Type::I64 && !position {
+                return Err(PrintError::Type(dialect, ty));
+            }
+        }
+        let whole = |s| matches!(s, Storage::F32 | Storage::I32 | Storage::Bool);
+        match buffers.iter().find(|b| b.output.is_some() && !whole(b.storage)) {
+            Some(b) => Err(PrintError::Store(dialect, b.storage)),
+            None => Ok(()),
+        }
+    }
+
+    fn header(&self, _: Dialect) -> &'static str {
+        ""
+    }
+
+    fn helpers(&self) -> &'static [(&'static str, &'static str)] {
+        HELPERS
+    }
+
+    fn main(&self, f: &Formula, buffers: &[Buffer], row_wise: bool, body: &str) -> String {
+        let mut text = String::new();
+        for (k, b) in buffers.iter().enumerate() {
+            let access = if b.output.is_some() { "read_write" } else { "read" };
+            let ty = element(b.storage);
+            _ = writeln!(text, "@group(0) @binding({k}) var<storage, {access}> b{k}: array<{ty}>;");
+        }
+        let mut table = |binding: usize, name: &str, entries: usize| {
+            let vectors = entries.div_ceil(4);
+            _ = writeln!(
+                text,
+                "@group(0) @binding({binding}) var<uniform> {name}: array<vec4<u32>, {vectors}>;"
+            );
+        };
+        table(buffers.len(), "numbers", BUFFERS + ENTRIES_OF_BUFFER * buffers.len());
+        if !f.scalars.is_empty() {
+            table(buffers.len() + 1, "control", f.scalars.len());
+        }
+        let start = if row_wise {
+            "let row = block;\nif (row >= number(0u)) { return; }\nlet length = number(1u);".to_string()
+        } else {
+            format!("let i = block * {GROUP}u + local;\nif (i >= number(0u)) {{ return; }}")
+        };
+        text + &format!(
+            "fn number(i: u32) -> u32 {{ return numbers[i >> 2u][i & 3u]; }}
+fn locate(k: u32, element: u32) -> u32 {{
+    let entry = {BUFFERS}u + {ENTRIES_OF_BUFFER}u * k;
+    var rest = element;
+    var at = number(entry);
+    for (var d = number(2u); d > 0u; d--) {{
+        let size = number({}u + d);
+        at += (rest % size) * number(entry + d);
+        rest /= size;
+    }}
+    return at;
+}}
+@compute @workgroup_size({GROUP})
+fn kernel_main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {{
+let block = group.x + group.y * groups.x;
+{start}
+{body}}}
+",
+            SIZES - 1
+        )
+    }
+
+    fn declare(&self, ty: Type, variable: &str, value: &str) -> String {
+        format!("let {variable}: {} = {value};", name(ty))
+    }
+    fn variable(&self, ty: Type, variable: &str, value: &str) -> String {
+        format!("var {variable}: {} = {value};", name(ty))
+    }
+    fn locate(&self, k: usize) -> String {
+        format!("let p{k} = locate({k}u, i);")
+    }
+    fn each_of_row(&self, body: &str) -> String {
+        format!("for (var c = local; c < length; c += {GROUP}u) {{\nlet i = row * length + c;\n{body}}}\n")
+    }
+    fn row_offset(&self, k: usize) -> String {
+        format!("number({}u) + row", BUFFERS + ENTRIES_OF_BUFFER * k)
+    }
+
+    fn load(&self, k: usize, storage: Storage) -> String {
+        match storage {
+            Storage::Bool => format!("b{k}[p{k}] != 0u"),
+            Storage::F16 => format!("unpack2x16float(b{k}[p{k} >> 1u])[p{k} & 1u]"),
+            Storage::BF16 => format!("bitcast<f32>((b{k}[p{k} >> 1u] >> ((p{k} & 1u) * 16u)) << 16u)"),
+            Storage::U8 => format!("i32((b{k}[p{k} >> 2u] >> ((p{k} & 3u) * 8u)) & 255u)"),
+            _ => format!("b{k}[p{k}]"),
+        }
+    }
+    fn store(&self, k: usize, storage: Storage, at: &str, value: &str) -> String {
+        let value = if storage == Storage::Bool { format!("select(0u, 1u, {value})") } else { value.into() };
+        format!("b{k}[{at}] = {value};")
+    }
+
+    fn scalar(&self, slot: u16, ty: Type) -> String {
+        let word = format!("control[{}][{}]", slot / 4, slot % 4);
+        if ty == Type::Bool { format!("{word} != 0u") } else { format!("bitcast<{}>({word})", name(ty)) }
+    }
+    fn index(&self) -> &'static str {
+        "i32(c)"
+    }
+    fn length(&self) -> &'static str {
+        "i32(length)"
+    }
+
+    fn constant(&self, c: Constant) -> String {
+        match c.ty {
+            Type::Bool => (c.as_i64() != 0).to_string(),
+            Type::I32 | Type::I64 => format!("i32({})", c.as_i64()),
+            _ if c.as_f64().is_finite() => format!("({:?}f)", c.as_f64() as f32),
+            _ => format!("from_bits({}u)", (c.as_f64() as f32).to_bits()),
+        }
+    }
+
+    fn unary(&self, op: Unary, ty: Type, a: &str) -> String {
+        let function = match op {
+            Unary::Neg => return format!("-{a}"),
+            Unary::Not if ty == Type::Bool => return format!("!{a}"),
+            Unary::Not => return format!("{a} == {}(0)", name(ty)),
+            Unary::Detach => return a.into(),
+            Unary::Floor | Unary::Ceil | Unary::Round if !ty.is_float() => return a.into(),
+            Unary::Sigmoid => return format!("1.0f / (1.0f + exp(-{a}))"),
+            Unary::Sign => return format!("{t}({a} > {t}(0)) - {t}({a} < {t}(0))", t = name(ty)),
+            Unary::IsNan => "is_nan",
+            Unary::IsFinite => "is_finite",
+            Unary::Abs => "abs",
+            Unary::Exp => "exp",
+            Unary::Log => "log",
+            Unary::Log1p => "log1p",
+            Unary::Expm1 => "expm1",
+            Unary::Sqrt => "sqrt",
+            Unary::Rsqrt => "inverseSqrt",
+            Unary::Sin => "sin",
+            Unary::Cos => "cos",
+            Unary::Tanh => "bounded_tanh",
+            Unary::Erf => "erf",
+            Unary::Floor => "floor",
+            Unary::Ceil => "ceil",
+            Unary::Round => "round",
+        };
+        format!("{function}({a})")
+    }
+
+    fn binary(&self, op: Binary, ty: Type, a: &str, b: &str) -> String {
+        let float = ty.is_float();
+        match op {
+            Binary::Add => format!("{a} + {b}"),
+            Binary::Sub => format!("{a} - {b}"),
+            Binary::Mul => format!("{a} * {b}"),
+            Binary::Div => format!("{a} / {b}"),
+            Binary::FloorDiv if float => format!("floor({a} / {b})"),
+            Binary::FloorDiv => format!("int_floor_div({a}, {b})"),
+            Binary::Rem if float => format!("{a} - {b} * floor({a} / {b})"),
+            Binary::Rem => format!("{a} - {b} * int_floor_div({a}, {b})"),
+            Binary::Pow if float => format!("float_pow({a}, {b})"),
+            Binary::Pow => format!("int_pow({a}, {b})"),
+            Binary::Min if float => format!("nan_min({a}, {b})"),
+            Binary::Max if float => format!("nan_max({a}, {b})"),
+            Binary::Min => format!("min({a}, {b})"),
+            Binary::Max => format!("max({a}, {b})"),
+            Binary::Atan2 => format!("atan2({a}, {b})"),
+            Binary::Eq => format!("{a} == {b}"),
+            Binary::Ne => format!("{a} != {b}"),
+            Binary::Lt => format!("{a} < {b}"),
+            Binary::Le => format!("{a} <= {b}"),
+            Binary::And => format!("{a} & {b}"),
+            Binary::Or => format!("{a} | {b}"),
+            Binary::Xor if ty == Type::Bool => format!("{a} != {b}"),
+            Binary::Xor => format!("{a} ^ {b}"),
+        }
+    }
+
+    fn select(&self, condition: &str, yes: &str, no: &str) -> String {
+        format!("select({no}, {yes}, {condition})")
+    }
+
+    fn cast(&self, to: Type, from: Type, a: &str) -> String {
+        match to {
+            Type::Bool => format!("{a} != {}(0)", name(from)),
+            to => format!("{}({a})", name(to)),
+        }
+    }
+
+    fn reduce(&self, op: Reduction, ty: Type, partial: &str) -> String {
+        let op = format!("{op:?}").to_lowercase();
+        format!("row_{op}_{}({partial}, local)", name(ty))
+    }
+}
+
+/// A tree over the group; the first barrier is for the readers of an earlier result.
+macro_rules! row {
+    ($name:literal, $ty:literal, $join:literal) => {
+        (
+            $name,
+            concat!(
+                "var<workgroup> ",
+                $name,
+                "_part: array<",
+                $ty,
+                ", 256>;\n",
+                "fn ",
+                $name,
+                "(x: ",
+                $ty,
+                ", local: u32) -> ",
+                $ty,
+                " {\n",
+                "    workgroupBarrier();\n    ",
+                $name,
+                "_part[local] = x;\n    workgroupBarrier();\n",
+                "    for (var half = 128u; half > 0u; half >>= 1u) {\n        if (local < half) {\n",
+                "            let a = ",
+                $name,
+                "_part[local];\n",
+                "            let b = ",
+                $name,
+                "_part[local + half];\n",
+                "            ",
+                $name,
+                "_part[local] = ",
+                $join,
+                ";\n        }\n        workgroupBarrier();\n    }\n",
+                "    return ",
+                $name,
+                "_part[0];\n}"
+            ),
+        )
+    };
+}
+
+#[rustfmt::skip]
+const HELPERS: &[(&str, &str)] = &[
+    row!("row_sum_f32", "f32", "a + b"),
+    row!("row_prod_f32", "f32", "a * b"),
+    row!("row_max_f32", "f32", "nan_max(a, b)"),
+    row!("row_min_f32", "f32", "nan_min(a, b)"),
+    row!("row_sum_i32", "i32", "a + b"),
+    row!("row_prod_i32", "i32", "a * b"),
+    row!("row_max_i32", "i32", "max(a, b)"),
+    row!("row_min_i32", "i32", "min(a, b)"),
+    // A literal or a constant expression must be finite; what a function is given need not be.
+    ("from_bits", "fn from_bits(bits: u32) -> f32 { return bitcast<f32>(bits); }"),
+    // Comparisons of a value with itself may be optimised away.
+    ("is_nan", "fn is_nan(x: f32) -> bool { return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u; }"),
+    ("is_finite", "fn is_finite(x: f32) -> bool { return (bitcast<u32>(x) & 0x7f800000u) != 0x7f800000u; }"),
+    ("nan_min", "fn nan_min(a: f32, b: f32) -> f32 { return select(min(a, b), a + b, is_nan(a) || is_nan(b)); }"),
+    ("nan_max", "fn nan_max(a: f32, b: f32) -> f32 { return select(max(a, b), a + b, is_nan(a) || is_nan(b)); }"),
+    // Some implementations divide infinities.
+    ("bounded_tanh", "fn bounded_tanh(x: f32) -> f32 { return select(tanh(clamp(x, -10.0f, 10.0f)), x, is_nan(x)); }"),
+    // Near 0 its series.
+    ("expm1", "fn expm1(x: f32) -> f32 {
+    let near = x * (1.0f + x / 2.0f * (1.0f + x / 3.0f * (1.0f + x / 4.0f * (1.0f + x / 5.0f * (1.0f + x / 6.0f * (1.0f + x / 7.0f))))));
+    return select(exp(x) - 1.0f, near, abs(x) < 0.4f);
+}"),
+    // Near 0 the series of 2 atanh(x / (2 + x)).
+    ("log1p", "fn log1p(x: f32) -> f32 {
+    let s = x / (2.0f + x);
+    let q = s * s;
+    let near = 2.0f * s * (1.0f + q * (1.0f / 3.0f + q * (0.2f + q * (1.0f / 7.0f + q * (1.0f / 9.0f + q / 11.0f)))));
+    return select(log(1.0f + x), near, abs(x) < 0.4f);
+}"),
+    // Near 0 its series, elsewhere Abramowitz and Stegun 7.1.26.
+    ("erf", "fn erf(x: f32) -> f32 {
+    let q = x * x;
+    var near = 0.0f;
+    for (var n = 10.0f; n > 0.0f; n -= 1.0f) {
+        near = (near * -q + 1.0f / (2.0f * n - 1.0f)) / max(n - 1.0f, 1.0f);
+    }
+    let a = abs(x);
+    let t = 1.0f / (1.0f + 0.3275911f * a);
+    let poly = t * (0.254829592f + t * (-0.284496736f + t * (1.421413741f + t * (-1.453152027f + t * 1.061405429f))));
+    let far = sign(x) * (1.0f - poly * exp(-q));
+    return select(far, 1.1283792f * x * near, a < 1.0f);
+}"),
+    ("float_pow", "fn float_pow(a: f32, b: f32) -> f32 {
+    if (b == 0.0f) { return 1.0f; }
+    if (b == 2.0f) { return a * a; }
+    let size = pow(abs(a), b);
+    if (a >= 0.0f) { return size; }
+    if (floor(b) != b) { return from_bits(0x7fc00000u); }
+    return select(size, -size, floor(b * 0.5f) != b * 0.5f);
+}"),
+    ("int_floor_div", "fn int_floor_div(a: i32, b: i32) -> i32 {
+    if (b == 0) { return 0; }
+    let q = a / b;
+    return q - select(0, 1, a % b != 0 && (a < 0) != (b < 0));
+}"),
+    ("int_pow", "fn int_pow(a: i32, b: i32) -> i32 {
+    if (b < 0) { return select(0, select(a, 1, (b & 1) == 0), a == 1 || a == -1); }
+    var result = 1;
+    var base = a;
+    for (var n = b; n > 0; n >>= 1u) {
+        if ((n & 1) == 1) { result *= base; }
+        base *= base;
+    }
+    return result;
+}"),
+];

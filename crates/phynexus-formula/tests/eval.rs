@@ -1,0 +1,83 @@
+//! The meaning of primitives, by hand.
+
+mod common;
+
+use common::{floats, numbers};
+use phynexus_formula::{Binary, Builder, Reduction, Type, Unary, Value, evaluate};
+
+fn unary(op: Unary, ty: Type, v: Value) -> Value {
+    let mut b = Builder::new();
+    let x = b.input(ty);
+    let y = b.unary(op, x);
+    evaluate(&b.finish(&[y]), &[vec![v]], &[])[0][0]
+}
+
+fn binary(op: Binary, ty: Type, x: Value, y: Value) -> Value {
+    let mut b = Builder::new();
+    let inputs = [b.input(ty), b.input(ty)];
+    let out = b.binary(op, inputs[0], inputs[1]);
+    evaluate(&b.finish(&[out]), &[vec![x], vec![y]], &[])[0][0]
+}
+
+#[test]
+fn integers_wrap_and_divide_downwards() {
+    let i = |op, x, y| binary(op, Type::I32, Value::I(x), Value::I(y)).as_i64();
+    assert_eq!(i(Binary::Add, i32::MAX as i64, 1), i32::MIN as i64);
+    assert_eq!(i(Binary::Mul, 1 << 20, 1 << 12), 0);
+    assert_eq!((i(Binary::FloorDiv, -7, 2), i(Binary::Rem, -7, 2), i(Binary::Rem, 7, -2)), (-4, 1, -1));
+    assert_eq!((i(Binary::FloorDiv, 5, 0), i(Binary::FloorDiv, i32::MIN as i64, -1)), (0, i32::MIN as i64));
+    assert_eq!(
+        (i(Binary::Pow, 3, 4), i(Binary::Pow, -1, -3), i(Binary::Pow, 2, -1), i(Binary::Pow, 0, 0)),
+        (81, -1, 0, 1)
+    );
+    assert_eq!(unary(Unary::Abs, Type::I32, Value::I(i32::MIN as i64)), Value::I(i32::MIN as i64));
+}
+
+#[test]
+fn floats_round_to_f32_after_each_node() {
+    let tenth = Value::F(0.1f32 as f64);
+    let third = binary(Binary::Div, Type::F32, Value::F(1.0), Value::F(3.0));
+    assert_eq!(third, Value::F((1.0f32 / 3.0) as f64));
+    assert_eq!(binary(Binary::Mul, Type::F32, tenth, third), Value::F((0.1f32 * (1.0f32 / 3.0)) as f64));
+    let rem = binary(Binary::Rem, Type::F32, Value::F(-5.5), Value::F(2.0));
+    assert_eq!(rem, Value::F(0.5));
+}
+
+#[test]
+fn functions_at_their_edges() {
+    let f = |op, v| unary(op, Type::F64, Value::F(v)).as_f64();
+    assert_eq!(f(Unary::Round, 2.5), 2.0);
+    assert_eq!((f(Unary::Sign, -0.5), f(Unary::Sign, 0.0), f(Unary::Sign, f64::NAN)), (-1.0, 0.0, 0.0));
+    assert_eq!((f(Unary::Sigmoid, -1000.0), f(Unary::Sigmoid, 1000.0)), (0.0, 1.0));
+    assert!((f(Unary::Sigmoid, -40.0) / (-40f64).exp() - 1.0).abs() < 1e-15);
+    assert!(binary(Binary::Max, Type::F64, Value::F(1.0), Value::F(f64::NAN)).as_f64().is_nan());
+    // Published values of the error function.
+    for (x, y) in [
+        (0.1, 0.1124629160182849),
+        (0.5, 0.5204998778130465),
+        (1.0, 0.8427007929497149),
+        (2.0, 0.9953222650189527),
+        (3.5, 0.9999992569016276),
+    ] {
+        assert!((f(Unary::Erf, x) - y).abs() < 2e-15, "erf({x}) = {}", f(Unary::Erf, x));
+        assert_eq!(f(Unary::Erf, -x), -f(Unary::Erf, x));
+    }
+    assert_eq!((f(Unary::Erf, 0.0), f(Unary::Erf, 9.0), f(Unary::Erf, f64::INFINITY)), (0.0, 1.0, 1.0));
+    assert!(f(Unary::Erf, f64::NAN).is_nan());
+}
+
+#[test]
+fn rows_have_positions_lengths_and_reductions() {
+    let mut b = Builder::new();
+    let x = b.input(Type::F64);
+    let (index, length) = (b.index(), b.length());
+    let index = b.cast(Type::F64, index);
+    let moved = b.add(x, index);
+    let outputs = [Reduction::Sum, Reduction::Prod, Reduction::Max, Reduction::Min].map(|op| b.reduce(op, x));
+    let f = b.finish(&[&[moved, length], &outputs[..]].concat());
+    let got = evaluate(&f, &[floats(&[3.0, -1.0, 4.0])], &[]);
+    let expected: [&[f64]; 6] = [&[3.0, 0.0, 6.0], &[3.0], &[6.0], &[-12.0], &[4.0], &[-1.0]];
+    for (got, expected) in got.iter().zip(expected) {
+        assert_eq!(numbers(got), expected);
+    }
+}
