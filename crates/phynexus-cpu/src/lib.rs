@@ -4,8 +4,10 @@
 //! Every kernel gives the same bits whatever the number of threads: work is cut by shape alone, never by who is free.
 
 mod device;
+mod element;
 mod gather;
-mod jit;
+#[doc(hidden)]
+pub mod jit;
 mod map;
 mod matmul;
 mod memory;
@@ -14,7 +16,9 @@ mod random;
 mod reduce;
 mod scan;
 mod scatter;
+mod simd;
 mod sort;
+mod strided;
 
 pub use device::{Cpu, cpu};
 pub use memory::empty_cache;

@@ -1,0 +1,164 @@
+//! Runs formulas: elementwise, or over rows with reductions in between.
+//!
+//! An interpreter runs each formula from its first launch: instruction after instruction over blocks that stay in the
+//! level-1 cache. Elementwise formulas of several instructions that have seen enough elements are compiled to
+//! machine code, which is used where it is faster. Both give the same bits.
+
+mod fold;
+mod loops;
+mod math;
+mod operand;
+mod program;
+mod run;
+mod table;
+mod tuned;
+
+use crate::pool;
+use phynexus_core::{DType, Error, Result, Task};
+use phynexus_formula::{Formula, Node, Type};
+use program::{Program, Rows};
+use run::PIECE;
+use std::ops::Range;
+use tuned::Tuned;
+
+/// Rows of at least this length get blocks of their own.
+const OWN_BLOCK: usize = 256;
+/// Longer rows do not stay in the registers between passes.
+const WHOLE_ROW: usize = 4096;
+/// Rows of at least this length are worth several threads each.
+const SHARED_ROW: usize = 16 * PIECE;
+
+/// A formula, ready to run.
+pub(crate) struct Map {
+    kind: Kind,
+    /// Picoseconds for an element.
+    cost: usize,
+}
+
+enum Kind {
+    Elements(Program, Tuned),
+    Rows { many: Program, one: Program, part: Program },
+}
+
+/// Prepares a formula for operands stored as said.
+pub(crate) fn compile(formula: &Formula, inputs: &[DType], outputs: &[DType]) -> Result<Map> {
+    let program = |rows| program::compile(formula, rows).map_err(Error::Type);
+    let by_rows =
+        formula.reduces() || formula.nodes().iter().any(|node| matches!(node, Node::Index | Node::Length));
+    let kind = if by_rows {
+        Kind::Rows { many: program(Rows::Many)?, one: program(Rows::One)?, part: program(Rows::Part)? }
+    } else {
+        Kind::Elements(program(Rows::Part)?, Tuned::new(formula, inputs, outputs))
+    };
+    Ok(Map { kind, cost: program::cost(formula) })
+}
+
+/// A formula of one input and one output as a function that applies it to neighbouring values of its type, in place.
+pub(crate) fn in_place(formula: &Formula) -> Result<Box<dyn Fn(*mut u8, usize) + Send + Sync>> {
+    let dtype = match formula.inputs() {
+        [ty] if formula.outputs().len() == 1 => stored(*ty),
+        inputs => {
+            let counts = (inputs.len(), formula.outputs().len());
+            let message = format!("expected a formula of one input and one output, got {counts:?}");
+            return Err(Error::Value(message));
+        }
+    };
+    let program = program::compile(formula, Rows::Part).map_err(Error::Type)?;
+    // SAFETY: whoever calls the function hands it as many values of its own as it says.
+    Ok(Box::new(move |at, n| unsafe { run::in_place(&program, dtype, at, n) }))
+}
+
+/// The dtype that is stored as it is computed.
+fn stored(ty: Type) -> DType {
+    match ty {
+        Type::Bool => DType::Bool,
+        Type::I32 => DType::I32,
+        Type::I64 => DType::I64,
+        Type::F32 => DType::F32,
+        Type::F64 => DType::F64,
+    }
+}
+
+/// Runs it over each task.
+pub(crate) fn launch(map: &Map, tasks: &[Task<'_>]) -> Result<()> {
+    let elements = |task: &Task<'_>| run::shape(task).iter().product::<usize>();
+    let total: usize = tasks.iter().map(elements).sum();
+    let work = total.saturating_mul(map.cost) / 1000;
+    match &map.kind {
+        Kind::Elements(program, tuned) => {
+            let code = tuned.code(program, tasks, total);
+            let piece = |task: &Task<'_>, range: Range<usize>| match code {
+                Some(code) if tuned::is_dense(task) => code.run(task, range),
+                _ => run::elements(program, task, range),
+            };
+            share(tasks, work, |task| (elements(task), 1), &piece);
+        }
+        Kind::Rows { many, one, part } => {
+            let length = |task: &Task<'_>| run::shape(task).last().copied().unwrap_or(1);
+            let rows = |task: &Task<'_>| {
+                run::shape(task).split_last().map_or(1, |(_, outer)| outer.iter().product())
+            };
+            let (huge, rest) = split(tasks, |task| length(task) >= SHARED_ROW && rows(task) < 64);
+            for task in huge {
+                let each = |pieces: usize, f: &(dyn Fn(usize) + Sync)| pool::run(pieces, work, f);
+                (0..rows(task)).for_each(|row| run::long_row(part, task, length(task), row, &each));
+            }
+            let piece = |task: &Task<'_>, range: Range<usize>| match length(task) {
+                len @ ..OWN_BLOCK => run::rows(many, task, len, range),
+                len @ ..=WHOLE_ROW => run::rows(one, task, len, range),
+                len => {
+                    let each = |pieces: usize, f: &(dyn Fn(usize) + Sync)| (0..pieces).for_each(f);
+                    range.for_each(|row| run::long_row(part, task, len, row, &each));
+                }
+            };
+            share(&rest, work, |task| (rows(task), length(task)), &piece);
+        }
+    }
+    Ok(())
+}
+
+/// The tasks for which the condition holds, and the others.
+fn split<'t, 'a>(
+    tasks: &'t [Task<'a>],
+    huge: impl Fn(&Task<'a>) -> bool,
+) -> (Vec<&'t Task<'a>>, Vec<Task<'a>>) {
+    let others = tasks.iter().filter(|task| !huge(task)).copied().collect();
+    (tasks.iter().filter(|task| huge(task)).collect(), others)
+}
+
+/// Runs `piece` over all units of all tasks, where `size` gives the number of units and the elements of a unit. Work
+/// worth several threads is cut into groups of about [`PIECE`] elements, of one task or many.
+fn share<'a>(
+    tasks: &[Task<'a>],
+    work: usize,
+    size: impl Fn(&Task<'a>) -> (usize, usize),
+    piece: &(dyn Fn(&Task<'a>, Range<usize>) + Sync),
+) {
+    if work < pool::SERIAL {
+        return tasks.iter().for_each(|task| piece(task, 0..size(task).0));
+    }
+    let mut parts: Vec<(usize, Range<usize>)> = vec![];
+    let mut groups = vec![0];
+    let mut filled = 0;
+    for (index, task) in tasks.iter().enumerate() {
+        let (units, weight) = size(task);
+        let step = (PIECE / weight.max(1)).max(1);
+        for start in (0..units).step_by(step) {
+            let end = (start + step).min(units);
+            parts.push((index, start..end));
+            filled += (end - start) * weight;
+            if filled >= PIECE {
+                groups.push(parts.len());
+                filled = 0;
+            }
+        }
+    }
+    if groups.last() != Some(&parts.len()) {
+        groups.push(parts.len());
+    }
+    pool::run(groups.len() - 1, work, &|group| {
+        for (index, range) in &parts[groups[group]..groups[group + 1]] {
+            piece(&tasks[*index], range.clone());
+        }
+    });
+}
