@@ -82,6 +82,7 @@ impl Id {
 pub enum Unary {
     Neg,
     Abs,
+    /// -1, 0 or 1; 0 for NaN.
     Sign,
     Exp,
     Log,
@@ -121,6 +122,7 @@ pub enum Binary {
     FloorDiv,
     /// `a - b * floor_div(a, b)`: the sign of the divisor, as Python's `%`.
     Rem,
+    /// The exponent 2 multiplies; integers with a negative exponent round towards zero.
     Pow,
     /// NaN if either is NaN.
     Min,
