@@ -1,0 +1,120 @@
+"""Columns to numbers: standardised numbers, one-hot texts. What was learned can be saved and repeated."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neurenix.data.table import Column, DataError, Table, is_text, missing, number
+
+MAX_CATEGORIES = 100
+
+
+@dataclass
+class Encoder:
+    """Turns the features of a table into a float32 matrix.
+
+    A number becomes (value - mean) / deviation, a missing one 0 (the mean). A text becomes one column for
+    each text that was seen, with 1 where it is the value; a missing or unseen one is 0 everywhere.
+
+    Attributes:
+        columns: for each feature that is used, its ``name`` and ``kind``, and ``mean`` and ``deviation`` of
+            numbers or ``values`` of texts. Plain values, so that they can be saved.
+        notes: what a person should know about the data: missing values, columns that are not used.
+
+    Example:
+        >>> from neurenix.data import Encoder, Table
+        >>> encoder = Encoder.fit(Table({"x": [1, 3], "c": ["a", "b"]}))
+        >>> encoder.transform(Table({"x": [5, None], "c": ["b", "z"]})).tolist()
+        [[3.0, 0.0, 1.0], [0.0, 0.0, 0.0]]
+    """
+
+    columns: list[dict[str, Any]]
+    notes: list[str] = field(default_factory=list)
+
+    @classmethod
+    def fit(cls, table: Table) -> Encoder:
+        """Learns means, deviations and texts from the features of a table.
+
+        Raises:
+            DataError: no feature can be used.
+        """
+        encoder = cls([])
+        for name, column in table.features.items():
+            encoder._learn(name, column)
+        if not encoder.columns:
+            raise DataError(
+                f"{table.name} has no usable features: {'; '.join(encoder.notes) or 'only the target'}"
+            )
+        return encoder
+
+    @property
+    def width(self) -> int:
+        """Columns of the encoded matrix."""
+        return sum(len(column.get("values", "1")) for column in self.columns)
+
+    def transform(self, table: Table) -> NDArray[np.float32]:
+        """The encoded features, of shape (rows, width); further columns of the table do not matter.
+
+        Raises:
+            DataError: a column is missing, or holds texts where numbers were learned.
+        """
+        absent = [column["name"] for column in self.columns if column["name"] not in table.columns]
+        if absent:
+            some = ", ".join(map(repr, absent[:5])) + (" ..." if len(absent) > 5 else "")
+            raise DataError(
+                f"{table.name} lacks columns of the training data: {some}; it has: {table.column_names}"
+            )
+        parts = [_encode(column, table) for column in self.columns]
+        return np.ascontiguousarray(np.concatenate(parts, axis=1), dtype=np.float32)
+
+    def _learn(self, name: str, column: Column) -> None:
+        gaps = missing(column)
+        there = column[~gaps]
+        if not there.size:
+            self.notes.append(f"column {name!r} is left out: all its values are missing")
+            return
+        if gaps.any():
+            meaning = "count as no category" if is_text(column) else f"take the mean, {there.mean():.4g}"
+            self.notes.append(f"column {name!r}: {gaps.sum()} missing values {meaning}")
+        if not is_text(column):
+            mean, deviation = float(there.mean()), float(there.std())
+            # A column that hardly varies would be divided by its rounding errors.
+            constant = deviation <= 1e-12 * max(1.0, abs(mean))
+            self.columns.append(
+                {"name": name, "kind": "number", "mean": mean, "deviation": 1.0 if constant else deviation}
+            )
+            return
+        values = sorted(set(there.tolist()))
+        if len(values) > MAX_CATEGORIES:
+            self.notes.append(
+                f"column {name!r} is left out: {len(values)} different texts, more than {MAX_CATEGORIES}"
+            )
+            return
+        self.columns.append({"name": name, "kind": "text", "values": values})
+
+
+def _encode(column: dict[str, Any], table: Table) -> NDArray[np.float64]:
+    values = table.columns[column["name"]]
+    gaps = missing(values)
+    if column["kind"] == "number":
+        if gaps.all():
+            return np.zeros((table.rows, 1))
+        if is_text(values):
+            row = next(i for i, value in enumerate(values.tolist()) if value and number(value) is None)
+            raise DataError(
+                f"{table.name}, column {column['name']!r}, row {row + 1}: {values[row]!r} is not a number, "
+                "as all of the training data were"
+            )
+        scaled = (values - column["mean"]) / column["deviation"]
+        return np.where(gaps, 0.0, scaled)[:, None]
+    texts = values if is_text(values) else np.array([_number_text(v) for v in values.tolist()], dtype=object)
+    return np.asarray(texts[:, None] == np.array(column["values"], dtype=object)[None, :], dtype=np.float64)
+
+
+def _number_text(value: float) -> str:
+    """How a CSV would have written a number of a column that is text elsewhere."""
+    return "" if np.isnan(value) else str(int(value)) if value == int(value) else str(value)

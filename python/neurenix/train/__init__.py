@@ -1,0 +1,29 @@
+"""Training of multi-layer perceptrons on tables: what `neurenix train` and `neurenix predict` run.
+
+>>> from neurenix import data, train
+>>> iris = data.prepare(data.read("iris"))
+>>> run = train.Run(iris, train.Options(hidden=(16,), epochs=30))
+>>> records = train.fit(run)
+>>> records[-1].val_score > 0.9
+True
+"""
+
+from neurenix.train.callbacks import Callback, History, Saver
+from neurenix.train.loop import Record, evaluate, fit
+from neurenix.train.options import OPTIMIZERS, SCHEDULES, Options
+from neurenix.train.predictor import Predictor
+from neurenix.train.run import Run
+
+__all__ = [
+    "OPTIMIZERS",
+    "SCHEDULES",
+    "Callback",
+    "History",
+    "Options",
+    "Predictor",
+    "Record",
+    "Run",
+    "Saver",
+    "evaluate",
+    "fit",
+]

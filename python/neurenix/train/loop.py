@@ -1,0 +1,148 @@
+"""The training loop."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from neurenix import Tensor, no_grad
+from neurenix.train.callbacks import Callback
+from neurenix.train.run import Run
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is known after an epoch.
+
+    Attributes:
+        epoch, step: passes and steps that are complete.
+        lr: learning rate of the last step.
+        train_loss, train_score: means over the epoch's batches, each before its step.
+        val_loss, val_score: of the rows held out, after the epoch.
+        seconds: spent in the epoch's steps.
+
+    A score is the share of right rows (classification) or R² (regression).
+    """
+
+    epoch: int
+    step: int
+    lr: float
+    train_loss: float
+    train_score: float
+    val_loss: float
+    val_score: float
+    seconds: float
+
+
+def fit(
+    run: Run, callbacks: Sequence[Callback] = (), stop: Callable[[], bool] = lambda: False
+) -> list[Record]:
+    """Trains until all epochs are done or `stop` says so, between two steps.
+
+    Args:
+        run: what to train; it can be saved at any callback and goes on bit for bit the same.
+        callbacks: told of each step and epoch, and of the end.
+        stop: asked after each step.
+
+    Returns:
+        A record for each epoch that was completed.
+
+    Raises:
+        ValueError: the loss is no longer finite.
+
+    Example:
+        >>> from neurenix import data, train
+        >>> run = train.Run(data.prepare(data.read("diabetes")), train.Options(hidden=(8,), epochs=2))
+        >>> [record.epoch for record in train.fit(run)]
+        [1, 2]
+    """
+    records: list[Record] = []
+    stopped = False
+    while not run.done and not stopped:
+        start = time.perf_counter()
+        stopped = _pass(run, callbacks, stop)
+        seconds = time.perf_counter() - start
+        if run.batch < run.steps_per_epoch:
+            break
+        records.append(_finish(run, seconds))
+        for callback in callbacks:
+            callback.on_epoch(run, records[-1])
+    for callback in callbacks:
+        callback.on_end(run)
+    return records
+
+
+def _pass(run: Run, callbacks: Sequence[Callback], stop: Callable[[], bool]) -> bool:
+    """Steps to the end of the epoch, or until stopped."""
+    size = run.options.batch_size
+    order = run.draw_order()
+    run.model.train()
+    while run.batch < run.steps_per_epoch:
+        rows = order[run.batch * size : (run.batch + 1) * size]
+        x, y = run.x.index_select(0, rows), run.y.index_select(0, rows)
+        output = run.model(x)
+        loss = run.loss(output, y)
+        run.optimizer.zero_grad()
+        loss.backward()
+        run.optimizer.step()
+        value = loss.item()
+        if not math.isfinite(value):
+            raise ValueError(
+                f"the loss is {value} at step {run.step + 1}; try a learning rate below {run.options.rate:g}"
+            )
+        run.sums[0] += value * len(rows)
+        run.sums[1] += _right(run, output, y)
+        run.batch += 1
+        for callback in callbacks:
+            callback.on_step(run)
+        if stop():
+            return True
+    return False
+
+
+def _finish(run: Run, seconds: float) -> Record:
+    val_loss, val_score = evaluate(run, run.x_val, run.y_val)
+    loss, right = (total / len(run.x) for total in run.sums)
+    score = right if run.data.target.classes else _r2(loss, run.y)
+    lr = run.optimizer.param_groups[0]["lr"]
+    run.end_epoch()
+    rate = float(lr(run.step - 1) if callable(lr) else lr)
+    return Record(run.epoch, run.step, rate, loss, score, val_loss, val_score, seconds)
+
+
+def evaluate(run: Run, x: Tensor, y: Tensor) -> tuple[float, float]:
+    """Mean loss and score of the model on encoded rows, in evaluation mode.
+
+    Args:
+        run: whose model it is.
+        x: of shape (rows, width).
+        y: encoded targets, (rows,) for classes and (rows, 1) for numbers.
+
+    Example:
+        >>> from neurenix import data, train
+        >>> run = train.Run(data.prepare(data.read("iris")), train.Options(hidden=(8,), epochs=1))
+        >>> loss, accuracy = train.evaluate(run, run.x_val, run.y_val)
+        >>> loss > 0
+        True
+    """
+    run.model.eval()
+    total, right = 0.0, 0
+    with no_grad():
+        for i in range(0, len(x), 4096):
+            part, expected = x[i : i + 4096], y[i : i + 4096]
+            output = run.model(part)
+            total += run.loss(output, expected).item() * len(part)
+            right += _right(run, output, expected)
+    loss = total / len(x)
+    return loss, right / len(x) if run.data.target.classes else _r2(loss, y)
+
+
+def _right(run: Run, output: Tensor, y: Tensor) -> int:
+    return int(output.detach().argmax(1).eq(y).sum().item()) if run.data.target.classes else 0
+
+
+def _r2(loss: float, y: Tensor) -> float:
+    variance = float(y.var(correction=0).item())
+    return 1 - loss / variance if variance else math.nan

@@ -1,0 +1,130 @@
+"""What a training run can be told, and the optimizer and schedule that follow from it."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from neurenix import nn, optim
+from neurenix.data import Prepared, Table, prepare
+from neurenix.data.target import Task
+from neurenix.optim import schedule
+
+# name: (class, learning rate when none is given, further arguments)
+OPTIMIZERS: dict[str, tuple[type[optim.Optimizer], float, dict[str, Any]]] = {
+    "adamw": (optim.AdamW, 3e-3, {}),
+    "adam": (optim.Adam, 3e-3, {}),
+    "sgd": (optim.SGD, 5e-2, {"momentum": 0.9}),
+}
+# name: (highest learning rate, steps) -> the schedule after the warm-up
+SCHEDULES: dict[str, Callable[[float, int], schedule.Schedule]] = {
+    "cosine": lambda lr, steps: schedule.cosine(lr, steps=steps),
+    "linear": lambda lr, steps: schedule.linear(lr, 0.0, steps=steps),
+    "step": lambda lr, steps: schedule.step(lr, every=max(1, steps // 3)),
+    "exponential": lambda lr, steps: schedule.exponential(lr, gamma=0.01, steps=max(1, steps)),
+    "constant": lambda lr, steps: schedule.constant(lr),
+}
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to train.
+
+    Args:
+        hidden: widths of the hidden layers.
+        optimizer: a name of `OPTIMIZERS`.
+        lr: highest learning rate, > 0; the optimizer's usual one when None.
+        weight_decay: ≥ 0; for weights only, never for biases.
+        schedule: a name of `SCHEDULES`; the learning rate by step.
+        warmup: share of the steps in which the learning rate rises first, in [0, 1).
+        epochs: passes over the training rows, ≥ 1.
+        batch_size: rows for each step, ≥ 1.
+        seed: of weights, order and the rows held out.
+        device: where to train.
+        task: "classification" or "regression"; found from the target when None.
+        val_fraction: share of the rows that is held out, in (0, 1).
+
+    Raises:
+        ValueError: a value is out of its range.
+
+    Example:
+        >>> from neurenix.train import Options
+        >>> Options(optimizer="sgd").rate
+        0.05
+    """
+
+    hidden: tuple[int, ...] = (128, 64)
+    optimizer: str = "adamw"
+    lr: float | None = None
+    weight_decay: float = 0.01
+    schedule: str = "cosine"
+    warmup: float = 0.1
+    epochs: int = 40
+    batch_size: int = 64
+    seed: int = 0
+    device: str = "cpu"
+    task: Task | None = None
+    val_fraction: float = 0.2
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "hidden", tuple(self.hidden))
+        known: dict[str, Collection[str]] = {"optimizer": OPTIMIZERS, "schedule": SCHEDULES}
+        for name, table in known.items():
+            if getattr(self, name) not in table:
+                raise ValueError(f"{name} must be one of {', '.join(table)}, got {getattr(self, name)!r}")
+        checks = {
+            "hidden": ("widths of at least 1", all(width >= 1 for width in self.hidden)),
+            "lr": ("above 0 and finite", self.lr is None or 0 < self.lr < math.inf),
+            "weight_decay": ("at least 0 and finite", 0 <= self.weight_decay < math.inf),
+            "warmup": ("at least 0 and below 1", 0 <= self.warmup < 1),
+            "val_fraction": ("between 0 and 1", 0 < self.val_fraction < 1),
+            "epochs": ("at least 1", self.epochs >= 1),
+            "batch_size": ("at least 1", self.batch_size >= 1),
+            "seed": ("at least 0 and below 2**63", 0 <= self.seed < 2**63),
+        }
+        for name, (rule, holds) in checks.items():
+            if not holds:
+                raise ValueError(f"{name} must be {rule}, got {getattr(self, name)}")
+
+    @property
+    def rate(self) -> float:
+        """The highest learning rate."""
+        return OPTIMIZERS[self.optimizer][1] if self.lr is None else self.lr
+
+    def prepare(self, table: Table) -> Prepared:
+        """Splits and encodes a table as these options say."""
+        return prepare(table, self.task, self.val_fraction, self.seed)
+
+    def make_model(self, inputs: int, outputs: int) -> nn.Sequential:
+        """The perceptron: linear layers with ReLU between them."""
+        widths = (inputs, *self.hidden, outputs)
+        layers: list[nn.Module] = []
+        for fan_in, fan_out in itertools.pairwise(widths):
+            layers += [nn.Linear(fan_in, fan_out), nn.ReLU()]
+        return nn.Sequential(*layers[:-1])
+
+    def make_optimizer(self, model: nn.Module, steps: int) -> optim.Optimizer:
+        """The optimizer with its schedule over this many steps."""
+        kind, _, arguments = OPTIMIZERS[self.optimizer]
+        rise = round(self.warmup * steps)
+        lr = SCHEDULES[self.schedule](self.rate, steps - rise)
+        if rise:
+            lr = schedule.warmup(lr, steps=rise)
+        named = list(model.named_parameters())
+        groups: list[dict[str, Any]] = [
+            {"params": [(n, p) for n, p in named if p.ndim > 1], "weight_decay": self.weight_decay},
+            {"params": [(n, p) for n, p in named if p.ndim <= 1], "weight_decay": 0.0},
+        ]
+        return kind(groups, lr=lr, **arguments)  # type: ignore[call-arg]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for a checkpoint."""
+        return {**asdict(self), "hidden": list(self.hidden)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Options:
+        """The options that `to_dict` gave; of a later version's, those that are known."""
+        return cls(**{field.name: values[field.name] for field in fields(cls) if field.name in values})
