@@ -1,1 +1,39 @@
-//! Under construction.
+//! The Python binding: the only crate that knows PyO3. Every function converts its arguments, calls the engine (without
+//! the GIL where the work is long) and turns errors into Python exceptions.
+
+#![allow(unsafe_op_in_unsafe_fn)] // the slots that PyO3 generates for operators
+
+mod autograd;
+mod convert;
+mod device;
+mod dlpack;
+mod dtype;
+mod error;
+mod formula;
+mod functions;
+mod generator;
+mod machine;
+mod memory;
+mod program;
+mod stepper;
+mod tensor;
+
+use pyo3::prelude::*;
+
+/// The Phynexus engine.
+#[pymodule(gil_used = true)]
+fn _phynexus(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add_class::<tensor::PyTensor>()?;
+    m.add_class::<dtype::PyDType>()?;
+    m.add_class::<device::PyDevice>()?;
+    m.add_class::<generator::PyGenerator>()?;
+    m.add_class::<autograd::PyHook>()?;
+    m.add_class::<formula::PyGraph>()?;
+    m.add_class::<formula::PyFormula>()?;
+    m.add_class::<stepper::PyStepper>()?;
+    m.add_class::<program::PyProgram>()?;
+    functions::register(m)?;
+    autograd::register(m)?;
+    program::register(m)?;
+    machine::register(m)
+}

@@ -1,1 +1,39 @@
-//! Under construction.
+//! The Phynexus engine: arrays on devices, operations as data, the tape that differentiates them, recorded programs
+//! and the optimizer step.
+//!
+//! The path of a call: a method of [`Tensor`] (in `api/`) promotes and checks, builds an [`Op`] and gives it to
+//! [`apply`], which infers shapes, runs kernels, and records a node of the tape where a gradient is wanted.
+
+mod api;
+mod array;
+mod kernels;
+mod machine;
+mod op;
+mod ops;
+mod program;
+mod random;
+mod stepper;
+mod tape;
+mod tensor;
+
+pub use api::{
+    ArgOf, Index, Operand, Reduction, arange, binary, cast, cat, contiguous, cross_entropy, dropout, elementwise,
+    elementwise_loss, embedding, expand, eye, flip, full, layer_norm, linear, linspace, matmul, normal, permutation, permute,
+    random_integers, reshape, slice, stack, unary, uniform, where_,
+};
+pub use ops::shape::Range;
+pub use array::Array;
+pub use machine::{available_devices, cpu, device};
+pub use op::{Op, Spec, apply};
+pub use ops::map::MapFn;
+pub use phynexus_core::{
+    Buffer, Category, DType, Device, DeviceId, DeviceType, Distribution, Error, Layout, Owner, ReduceOp, Result,
+    ScatterOp, Shape, Value,
+};
+pub use phynexus_cpu as cpu_device;
+pub use phynexus_formula as formula;
+pub use program::{Program, record};
+pub use random::{Generator, entropy};
+pub use stepper::Stepper;
+pub use tape::{GradMode, backward, grad, grad_enabled, set_grad_enabled};
+pub use tensor::{Hook, HookId, Tensor};

@@ -1,0 +1,142 @@
+//! Gradients as functions, hooks, and recording on and off.
+
+use crate::error::detached;
+use crate::tensor::PyTensor;
+use parking_lot::Mutex;
+use phynexus::{Error, Hook, HookId, Tensor};
+use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use std::cell::RefCell;
+use std::sync::Arc;
+
+thread_local! {
+    /// An exception that a hook raised on its way through the engine, which knows only its text.
+    static RAISED: RefCell<Option<PyErr>> = const { RefCell::new(None) };
+}
+
+const IN_HOOK: &str = "a hook raised an exception";
+
+/// Keeps a hook's exception for [`raised`].
+pub fn keep(e: PyErr) -> Error {
+    RAISED.set(Some(e));
+    Error::Runtime(IN_HOOK.into())
+}
+
+/// The exception that a hook raised, or the error itself.
+fn raised(e: PyErr) -> PyErr {
+    RAISED.take().unwrap_or(e)
+}
+
+/// A Python function as a hook on a gradient.
+pub fn hook_of(function: Py<PyAny>) -> Hook {
+    Arc::new(move |grad| {
+        Python::attach(|py| {
+            let result = function.call1(py, (PyTensor(grad.clone()),))?;
+            if result.is_none(py) {
+                return Ok(None);
+            }
+            match result.bind(py).cast::<PyTensor>() {
+                Ok(t) => Ok(Some(t.get().0.clone())),
+                Err(_) => Err(PyTypeError::new_err("a gradient hook must return a Tensor or None")),
+            }
+        })
+        .map_err(keep)
+    })
+}
+
+/// Names a hook on a tensor so that it can be removed.
+#[pyclass(name = "Hook", module = "neurenix", frozen)]
+pub struct PyHook(Mutex<Option<(Tensor, HookId, bool)>>);
+
+impl PyHook {
+    /// A handle for the hook `id`; `accumulated` says of which kind it is.
+    pub fn new(tensor: Tensor, id: HookId, accumulated: bool) -> PyHook {
+        PyHook(Mutex::new(Some((tensor, id, accumulated))))
+    }
+}
+
+#[pymethods]
+impl PyHook {
+    /// Removes the hook; doing so again does nothing.
+    fn remove(&self) {
+        match self.0.lock().take() {
+            Some((tensor, id, true)) => tensor.remove_accumulated_hook(id),
+            Some((tensor, id, false)) => tensor.remove_hook(id),
+            None => {}
+        }
+    }
+}
+
+/// One tensor, or a sequence of them.
+fn tensors(value: &Bound<'_, PyAny>) -> PyResult<Vec<Tensor>> {
+    if let Ok(t) = value.cast::<PyTensor>() {
+        return Ok(vec![t.get().0.clone()]);
+    }
+    value.try_iter()?.map(|t| Ok(t?.cast::<PyTensor>()?.get().0.clone())).collect()
+}
+
+fn maybe_tensors(value: Option<&Bound<'_, PyAny>>, count: usize) -> PyResult<Vec<Option<Tensor>>> {
+    let Some(value) = value else { return Ok(vec![None; count]) };
+    if let Ok(t) = value.cast::<PyTensor>() {
+        return Ok(vec![Some(t.get().0.clone())]);
+    }
+    let one = |t: PyResult<Bound<'_, PyAny>>| -> PyResult<Option<Tensor>> {
+        let t = t?;
+        if t.is_none() { Ok(None) } else { Ok(Some(t.cast::<PyTensor>()?.get().0.clone())) }
+    };
+    value.try_iter()?.map(one).collect()
+}
+
+/// The gradients of `outputs` with respect to `inputs`.
+#[pyfunction]
+#[pyo3(signature = (outputs, inputs, grad_outputs=None, retain_graph=None, create_graph=false, allow_unused=false))]
+fn grad(
+    py: Python<'_>,
+    outputs: &Bound<'_, PyAny>,
+    inputs: &Bound<'_, PyAny>,
+    grad_outputs: Option<&Bound<'_, PyAny>>,
+    retain_graph: Option<bool>,
+    create_graph: bool,
+    allow_unused: bool,
+) -> PyResult<Py<PyAny>> {
+    let (outputs, inputs) = (tensors(outputs)?, tensors(inputs)?);
+    let grads = maybe_tensors(grad_outputs, outputs.len())?;
+    if grads.len() != outputs.len() {
+        let text = format!("grad: {} outputs need as many grad_outputs, got {}", outputs.len(), grads.len());
+        return Err(PyValueError::new_err(text));
+    }
+    let retain = retain_graph.unwrap_or(create_graph);
+    let found = detached(py, || phynexus::grad(&outputs, &inputs, &grads, retain, create_graph)).map_err(raised)?;
+    if let (false, Some(i)) = (allow_unused, found.iter().position(Option::is_none)) {
+        return Err(PyRuntimeError::new_err(format!(
+            "grad: the outputs do not depend on input {i}; pass allow_unused=True to get None for it"
+        )));
+    }
+    let found: Vec<Option<PyTensor>> = found.into_iter().map(|g| g.map(PyTensor)).collect();
+    Ok(pyo3::types::PyTuple::new(py, found)?.into_any().unbind())
+}
+
+/// Adds the gradients of a tensor to its leaves.
+pub fn backward(py: Python<'_>, root: &Tensor, gradient: Option<Tensor>, retain: bool, create: bool) -> PyResult<()> {
+    let root = std::slice::from_ref(root);
+    detached(py, || phynexus::backward(root, &[gradient], retain, create)).map_err(raised)
+}
+
+/// Whether this thread records operations.
+#[pyfunction]
+fn is_grad_enabled() -> bool {
+    phynexus::grad_enabled()
+}
+
+/// Switches recording for this thread and returns what it was.
+#[pyfunction]
+fn set_grad(enabled: bool) -> bool {
+    phynexus::set_grad_enabled(enabled)
+}
+
+/// Adds the functions to the module.
+pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add_function(wrap_pyfunction!(grad, m)?)?;
+    m.add_function(wrap_pyfunction!(is_grad_enabled, m)?)?;
+    m.add_function(wrap_pyfunction!(set_grad, m)?)
+}

@@ -1,0 +1,272 @@
+//! DLPack, both ways, for memory of the CPU: the classic capsule and the versioned one of DLPack 1.
+
+use crate::memory::PyOwner;
+use phynexus::{Array, Buffer, DType, Layout, Tensor};
+use pyo3::exceptions::{PyBufferError, PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::ffi;
+use pyo3::prelude::*;
+use std::ffi::{CStr, c_void};
+use std::sync::Arc;
+
+const CPU: i32 = 1;
+const CLASSIC: &CStr = c"dltensor";
+const CLASSIC_USED: &CStr = c"used_dltensor";
+const VERSIONED: &CStr = c"dltensor_versioned";
+const VERSIONED_USED: &CStr = c"used_dltensor_versioned";
+const READ_ONLY: u64 = 1;
+
+#[repr(C)]
+struct DLTensor {
+    data: *mut c_void,
+    device_type: i32,
+    device_id: i32,
+    ndim: i32,
+    code: u8,
+    bits: u8,
+    lanes: u16,
+    shape: *mut i64,
+    strides: *mut i64,
+    byte_offset: u64,
+}
+
+/// `DLManagedTensor`.
+#[repr(C)]
+struct Classic {
+    tensor: DLTensor,
+    context: *mut c_void,
+    deleter: Option<unsafe extern "C" fn(*mut Classic)>,
+}
+
+/// `DLManagedTensorVersioned`.
+#[repr(C)]
+struct Versioned {
+    version: (u32, u32),
+    context: *mut c_void,
+    deleter: Option<unsafe extern "C" fn(*mut Versioned)>,
+    flags: u64,
+    tensor: DLTensor,
+}
+
+/// What an exported tensor needs to stay alive.
+struct Exported {
+    _array: Array,
+    shape: Vec<i64>,
+    strides: Vec<i64>,
+}
+
+fn code(dtype: DType) -> (u8, u8) {
+    match dtype {
+        DType::Bool => (6, 8),
+        DType::U8 => (1, 8),
+        DType::I32 => (0, 32),
+        DType::I64 => (0, 64),
+        DType::F16 => (2, 16),
+        DType::BF16 => (4, 16),
+        DType::F32 => (2, 32),
+        DType::F64 => (2, 64),
+    }
+}
+
+/// The device of a tensor in DLPack's numbers.
+pub fn device(t: &Tensor) -> (i32, i32) {
+    let id = t.device().id();
+    let kind = match id.kind {
+        phynexus::DeviceType::Cpu => CPU,
+        phynexus::DeviceType::Cuda => 2,
+        phynexus::DeviceType::Rocm => 10,
+        phynexus::DeviceType::WebGpu => 15,
+    };
+    (kind, id.index as i32)
+}
+
+fn describe(array: &Array, exported: &mut Exported) -> DLTensor {
+    let (code, bits) = code(array.dtype());
+    DLTensor {
+        data: array.buffer().handle() as *mut c_void,
+        device_type: CPU,
+        device_id: 0,
+        ndim: exported.shape.len() as i32,
+        code,
+        bits,
+        lanes: 1,
+        shape: exported.shape.as_mut_ptr(),
+        strides: exported.strides.as_mut_ptr(),
+        byte_offset: (array.layout().offset() * array.dtype().size()) as u64,
+    }
+}
+
+unsafe extern "C" fn delete_classic(managed: *mut Classic) {
+    // SAFETY: both boxes were leaked by `export`, and DLPack calls a deleter once.
+    unsafe {
+        drop(Box::from_raw((*managed).context.cast::<Exported>()));
+        drop(Box::from_raw(managed));
+    }
+}
+
+unsafe extern "C" fn delete_versioned(managed: *mut Versioned) {
+    // SAFETY: as for `delete_classic`.
+    unsafe {
+        drop(Box::from_raw((*managed).context.cast::<Exported>()));
+        drop(Box::from_raw(managed));
+    }
+}
+
+/// Frees a capsule that nobody consumed; a consumer renames it.
+unsafe extern "C" fn destroy(capsule: *mut ffi::PyObject) {
+    // SAFETY: the capsule holds what its name says, and belongs to us until it is renamed.
+    unsafe {
+        if ffi::PyCapsule_IsValid(capsule, CLASSIC.as_ptr()) == 1 {
+            delete_classic(ffi::PyCapsule_GetPointer(capsule, CLASSIC.as_ptr()).cast());
+        } else if ffi::PyCapsule_IsValid(capsule, VERSIONED.as_ptr()) == 1 {
+            delete_versioned(ffi::PyCapsule_GetPointer(capsule, VERSIONED.as_ptr()).cast());
+        }
+    }
+}
+
+/// A capsule that shares the tensor's memory (or holds a copy, where asked).
+pub fn export<'py>(
+    py: Python<'py>,
+    t: &Tensor,
+    stream: Option<&Bound<'py, PyAny>>,
+    max_version: Option<(u32, u32)>,
+    dl_device: Option<(i32, i32)>,
+    copy: Option<bool>,
+) -> PyResult<Bound<'py, PyAny>> {
+    if t.requires_grad() {
+        return Err(PyBufferError::new_err("a tensor that requires gradients cannot be exported; use .detach()"));
+    }
+    if device(t) != (CPU, 0) || dl_device.is_some_and(|d| d != (CPU, 0)) {
+        return Err(PyBufferError::new_err("only memory of the CPU can be exported; move the tensor with .cpu()"));
+    }
+    if stream.is_some_and(|s| !s.is_none()) {
+        return Err(PyBufferError::new_err("a CPU tensor takes no stream"));
+    }
+    let array = t.array();
+    let array = if copy == Some(true) { array.copy().map_err(crate::error::to_python)? } else { array };
+    let mut exported = Box::new(Exported {
+        shape: array.shape().iter().map(|&n| n as i64).collect(),
+        strides: array.layout().strides().iter().map(|&s| s as i64).collect(),
+        _array: array.clone(),
+    });
+    let tensor = describe(&array, &mut exported);
+    let context = Box::into_raw(exported).cast();
+    let (pointer, name): (*mut c_void, &CStr) = if max_version.is_some_and(|(major, _)| major >= 1) {
+        let flags = if copy == Some(true) { 2 } else { 0 };
+        let managed = Versioned { version: (1, 0), context, deleter: Some(delete_versioned), flags, tensor };
+        (Box::into_raw(Box::new(managed)).cast(), VERSIONED)
+    } else {
+        (Box::into_raw(Box::new(Classic { tensor, context, deleter: Some(delete_classic) })).cast(), CLASSIC)
+    };
+    // SAFETY: the pointer is not null, the name is static, and the destructor matches both.
+    unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyCapsule_New(pointer, name.as_ptr(), Some(destroy))) }
+}
+
+/// Calls the deleter of an imported tensor when its memory is not used any more.
+#[derive(Debug)]
+struct Imported {
+    managed: *mut c_void,
+    versioned: bool,
+    _source: PyOwner,
+}
+
+// SAFETY: DLPack allows the deleter to be called from any thread.
+unsafe impl Send for Imported {}
+// SAFETY: nothing is read through a shared reference.
+unsafe impl Sync for Imported {}
+
+impl phynexus::Owner for Imported {}
+
+impl Drop for Imported {
+    fn drop(&mut self) {
+        // SAFETY: the pointer came from a capsule that was renamed, so the deleter is ours to call, once.
+        unsafe {
+            if self.versioned {
+                let managed = self.managed.cast::<Versioned>();
+                if let Some(delete) = (*managed).deleter {
+                    delete(managed);
+                }
+            } else {
+                let managed = self.managed.cast::<Classic>();
+                if let Some(delete) = (*managed).deleter {
+                    delete(managed);
+                }
+            }
+        }
+    }
+}
+
+/// An array over the memory of anything with `__dlpack__`.
+pub fn import(source: &Bound<'_, PyAny>) -> PyResult<Array> {
+    let py = source.py();
+    if !source.hasattr("__dlpack__")? {
+        return Err(PyTypeError::new_err(format!("{} has no __dlpack__", source.get_type().name()?)));
+    }
+    let (kind, _): (i32, i32) = source.call_method0("__dlpack_device__")?.extract()?;
+    if kind != CPU {
+        return Err(PyBufferError::new_err(format!("DLPack device {kind} cannot be imported; move the data to the CPU")));
+    }
+    let options = pyo3::types::PyDict::new(py);
+    options.set_item("max_version", (1, 0))?;
+    let capsule = match source.call_method("__dlpack__", (), Some(&options)) {
+        Err(e) if e.is_instance_of::<PyTypeError>(py) => source.call_method0("__dlpack__")?,
+        other => other?,
+    };
+    let raw = capsule.as_ptr();
+    // SAFETY: the capsule is alive, and its name says what its pointer points to.
+    unsafe {
+        let versioned = ffi::PyCapsule_IsValid(raw, VERSIONED.as_ptr()) == 1;
+        if !versioned && ffi::PyCapsule_IsValid(raw, CLASSIC.as_ptr()) != 1 {
+            return Err(PyRuntimeError::new_err("the DLPack capsule was consumed already"));
+        }
+        let (name, used) = if versioned { (VERSIONED, VERSIONED_USED) } else { (CLASSIC, CLASSIC_USED) };
+        let managed = ffi::PyCapsule_GetPointer(raw, name.as_ptr());
+        let (tensor, read_only) = if versioned {
+            let managed = managed.cast::<Versioned>();
+            if (*managed).version.0 != 1 {
+                return Err(PyBufferError::new_err(format!("DLPack version {} is not known", (*managed).version.0)));
+            }
+            (&(*managed).tensor, (*managed).flags & READ_ONLY != 0)
+        } else {
+            (&(*managed.cast::<Classic>()).tensor, false)
+        };
+        let (dtype, layout, low, bytes) = understand(tensor)?;
+        let address = (tensor.data as u64).wrapping_add(tensor.byte_offset).wrapping_add_signed(low);
+        ffi::PyCapsule_SetName(raw, used.as_ptr());
+        let _source = PyOwner(Some(source.clone().unbind()));
+        let owner = Box::new(Imported { managed, versioned, _source });
+        if bytes == 0 || address % dtype.size() as u64 != 0 {
+            if bytes == 0 {
+                return Array::empty(*layout.shape(), dtype, phynexus::cpu()).map_err(crate::error::to_python);
+            }
+            return Err(PyBufferError::new_err("the DLPack memory is not aligned to its dtype"));
+        }
+        let buffer = Buffer::foreign(phynexus::cpu(), address, bytes, owner);
+        let array = Array::from_parts(Arc::new(buffer), dtype, layout);
+        // What may not be written is copied: tensors can be changed in place.
+        if read_only { array.copy().map_err(crate::error::to_python) } else { Ok(array) }
+    }
+}
+
+/// dtype, layout, and where the memory begins and how long it is, in bytes.
+fn understand(tensor: &DLTensor) -> PyResult<(DType, Layout, i64, usize)> {
+    let wanted = (tensor.code, tensor.bits);
+    let dtype = DType::ALL.into_iter().find(|&d| code(d) == wanted && tensor.lanes == 1).ok_or_else(|| {
+        PyTypeError::new_err(format!("DLPack type (code {}, {} bits, {} lanes) is not supported", wanted.0, wanted.1, tensor.lanes))
+    })?;
+    let n = usize::try_from(tensor.ndim).map_err(|_| PyValueError::new_err("a negative number of dimensions"))?;
+    // SAFETY: DLPack promises `ndim` sizes, and as many strides where there are any.
+    let (sizes, strides) = unsafe {
+        let list = |p: *mut i64| if n == 0 || p.is_null() { vec![] } else { std::slice::from_raw_parts(p, n).to_vec() };
+        (list(tensor.shape), list(tensor.strides))
+    };
+    let shape = crate::convert::shape_of(&sizes.iter().map(|&s| s as isize).collect::<Vec<_>>())?;
+    let layout = if strides.is_empty() {
+        Layout::contiguous(shape)
+    } else {
+        Layout::strided(shape, &strides.iter().map(|&s| s as isize).collect::<Vec<_>>(), 0)
+    };
+    let (low, high) = layout.span();
+    let size = dtype.size() as isize;
+    let moved = Layout::strided(shape, layout.strides(), low.unsigned_abs());
+    Ok((dtype, moved, (low * size) as i64, ((high - low) * size) as usize))
+}

@@ -1,0 +1,234 @@
+//! Formulas built from Python, node by node.
+
+use phynexus::formula::print::{self, Dialect};
+use phynexus::formula::{Binary, Builder, Constant, Formula, Id, Rank, Reduction, Type, Unary};
+use parking_lot::Mutex;
+use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::prelude::*;
+
+const TYPES: [(&str, Type); 5] = [
+    ("float32", Type::F32),
+    ("float64", Type::F64),
+    ("int32", Type::I32),
+    ("int64", Type::I64),
+    ("bool", Type::Bool),
+];
+
+const UNARY: &[Unary] = &[
+    Unary::Neg, Unary::Abs, Unary::Sign, Unary::Exp, Unary::Log, Unary::Log1p, Unary::Expm1, Unary::Sqrt, Unary::Rsqrt,
+    Unary::Sin, Unary::Cos, Unary::Tanh, Unary::Sigmoid, Unary::Erf, Unary::Floor, Unary::Ceil, Unary::Round, Unary::Not,
+    Unary::IsNan, Unary::IsFinite, Unary::Detach,
+];
+
+const BINARY: &[Binary] = &[
+    Binary::Add, Binary::Sub, Binary::Mul, Binary::Div, Binary::FloorDiv, Binary::Rem, Binary::Pow, Binary::Min, Binary::Max,
+    Binary::Eq, Binary::Ne, Binary::Lt, Binary::Le, Binary::And, Binary::Or, Binary::Xor, Binary::Atan2,
+];
+
+const REDUCTIONS: &[Reduction] = &[Reduction::Sum, Reduction::Prod, Reduction::Max, Reduction::Min];
+
+/// The entry whose name, in lower case without underscores, is this one.
+fn named<T: Copy + std::fmt::Debug>(all: &[T], name: &str, what: &str) -> PyResult<T> {
+    let plain = name.replace('_', "");
+    let found = all.iter().find(|op| format!("{op:?}").to_lowercase() == plain);
+    found.copied().ok_or_else(|| {
+        let known: Vec<String> = all.iter().map(|op| format!("{op:?}").to_lowercase()).collect();
+        PyValueError::new_err(format!("no {what} is called {name:?}; known: {}", known.join(", ")))
+    })
+}
+
+fn type_of(name: &str) -> PyResult<Type> {
+    TYPES.iter().find(|(n, _)| *n == name).map(|(_, ty)| *ty).ok_or_else(|| {
+        PyValueError::new_err(format!("no formula type is called {name:?}; known: {}", TYPES.map(|(n, _)| n).join(", ")))
+    })
+}
+
+fn type_name(ty: Type) -> &'static str {
+    TYPES.iter().find(|(_, t)| *t == ty).map_or("", |(n, _)| n)
+}
+
+/// Builds a formula: every method adds a node and returns its number. Asking twice gives the same number.
+#[pyclass(name = "Graph", module = "neurenix._phynexus", frozen)]
+pub struct PyGraph(Mutex<(Option<Builder>, u32)>);
+
+impl PyGraph {
+    fn with<T>(&self, work: impl FnOnce(&mut Builder) -> PyResult<T>) -> PyResult<T> {
+        let mut state = self.0.lock();
+        let builder = state.0.as_mut();
+        work(builder.ok_or_else(|| PyRuntimeError::new_err("this graph is finished; build another"))?)
+    }
+
+    /// Adds a node made of others after checking that they exist.
+    fn node(&self, operands: &[u32], make: impl FnOnce(&mut Builder, &[Id]) -> PyResult<Id>) -> PyResult<u32> {
+        let known = self.0.lock().1;
+        if let Some(bad) = operands.iter().find(|&&id| id > known) {
+            return Err(PyValueError::new_err(format!("this graph has no node {bad}")));
+        }
+        let ids: Vec<Id> = operands.iter().map(|&id| Id(id)).collect();
+        let id = self.with(|b| make(b, &ids))?;
+        let mut state = self.0.lock();
+        state.1 = state.1.max(id.0);
+        Ok(id.0)
+    }
+}
+
+fn same(b: &Builder, x: Id, y: Id, what: &str) -> PyResult<()> {
+    if b.ty(x) == b.ty(y) {
+        return Ok(());
+    }
+    Err(PyTypeError::new_err(format!(
+        "{what}: operands are {} and {}; cast one",
+        type_name(b.ty(x)),
+        type_name(b.ty(y))
+    )))
+}
+
+#[pymethods]
+impl PyGraph {
+    #[new]
+    fn new() -> PyGraph {
+        PyGraph(Mutex::new((Some(Builder::new()), 0)))
+    }
+    /// The next tensor operand.
+    fn input(&self, r#type: &str) -> PyResult<u32> {
+        let ty = type_of(r#type)?;
+        self.node(&[], |b, _| Ok(b.input(ty)))
+    }
+    /// The next number that is the same for all elements.
+    fn scalar(&self, r#type: &str) -> PyResult<u32> {
+        let ty = type_of(r#type)?;
+        self.node(&[], |b, _| Ok(b.scalar(ty)))
+    }
+    /// A constant.
+    fn constant(&self, r#type: &str, value: f64) -> PyResult<u32> {
+        let ty = type_of(r#type)?;
+        self.node(&[], |b, _| Ok(b.constant(Constant::number(ty, value))))
+    }
+    /// A function of one node.
+    fn unary(&self, op: &str, a: u32) -> PyResult<u32> {
+        let kind = named(UNARY, op, "function of one operand")?;
+        self.node(&[a], |b, ids| {
+            let ty = b.ty(ids[0]);
+            let any = matches!(kind, Unary::Neg | Unary::Abs | Unary::Sign | Unary::Detach);
+            let fits = match kind {
+                Unary::Not => ty == Type::Bool,
+                _ => ty.is_float() || any && ty.is_int(),
+            };
+            if !fits {
+                return Err(PyTypeError::new_err(format!("{op} of {} is not defined", type_name(ty))));
+            }
+            Ok(b.unary(kind, ids[0]))
+        })
+    }
+    /// A function of two nodes of one type.
+    fn binary(&self, op: &str, a: u32, b: u32) -> PyResult<u32> {
+        let kind = named(BINARY, op, "function of two operands")?;
+        self.node(&[a, b], |builder, ids| {
+            same(builder, ids[0], ids[1], op)?;
+            let ty = builder.ty(ids[0]);
+            let fits = match kind {
+                Binary::Eq | Binary::Ne | Binary::Lt | Binary::Le => true,
+                Binary::And | Binary::Or | Binary::Xor => !ty.is_float(),
+                Binary::Div | Binary::Atan2 => ty.is_float(),
+                _ => ty != Type::Bool,
+            };
+            if !fits {
+                return Err(PyTypeError::new_err(format!("{op} of {} is not defined", type_name(ty))));
+            }
+            Ok(builder.binary(kind, ids[0], ids[1]))
+        })
+    }
+    /// `condition ? yes : no`.
+    fn select(&self, condition: u32, yes: u32, no: u32) -> PyResult<u32> {
+        self.node(&[condition, yes, no], |b, ids| {
+            same(b, ids[1], ids[2], "select")?;
+            if b.ty(ids[0]) != Type::Bool {
+                let text = format!("select: the condition must be bool, got {}", type_name(b.ty(ids[0])));
+                return Err(PyTypeError::new_err(text));
+            }
+            Ok(b.select(ids[0], ids[1], ids[2]))
+        })
+    }
+    /// Conversion to another type.
+    fn cast(&self, r#type: &str, a: u32) -> PyResult<u32> {
+        let ty = type_of(r#type)?;
+        self.node(&[a], |b, ids| Ok(b.cast(ty, ids[0])))
+    }
+    /// A reduction over the whole tensor (or row): "sum", "prod", "max", "min".
+    fn reduce(&self, op: &str, a: u32) -> PyResult<u32> {
+        let kind = named(REDUCTIONS, op, "reduction")?;
+        self.node(&[a], |b, ids| Ok(b.reduce(kind, ids[0])))
+    }
+    /// The number of elements, int64.
+    fn length(&self) -> PyResult<u32> {
+        self.node(&[], |b, _| Ok(b.length()))
+    }
+    /// The type of a node.
+    fn r#type(&self, a: u32) -> PyResult<&'static str> {
+        let known = self.0.lock().1;
+        self.with(|b| if a <= known { Ok(type_name(b.ty(Id(a)))) } else { Err(PyValueError::new_err("no such node")) })
+    }
+    /// How often a node changes: "scalar", "row" or "element".
+    fn rank(&self, a: u32) -> PyResult<&'static str> {
+        let known = self.0.lock().1;
+        self.with(|b| {
+            if a > known {
+                return Err(PyValueError::new_err("no such node"));
+            }
+            Ok(match b.rank(Id(a)) {
+                Rank::Scalar => "scalar",
+                Rank::Row => "row",
+                Rank::Element => "element",
+            })
+        })
+    }
+    /// The formula of these outputs; the graph cannot be used after.
+    fn finish(&self, outputs: Vec<u32>) -> PyResult<PyFormula> {
+        let mut state = self.0.lock();
+        if outputs.is_empty() || outputs.iter().any(|&id| id > state.1) {
+            return Err(PyValueError::new_err(format!("outputs {outputs:?} are not nodes of this graph")));
+        }
+        let builder = state.0.take().ok_or_else(|| PyRuntimeError::new_err("this graph is finished; build another"))?;
+        let ids: Vec<Id> = outputs.into_iter().map(Id).collect();
+        Ok(PyFormula(builder.finish(&ids)))
+    }
+}
+
+/// A finished formula.
+#[pyclass(name = "Formula", module = "neurenix._phynexus", frozen)]
+pub struct PyFormula(pub Formula);
+
+#[pymethods]
+impl PyFormula {
+    /// Types of the tensor operands.
+    #[getter]
+    fn inputs(&self) -> Vec<&'static str> {
+        self.0.inputs().iter().map(|&ty| type_name(ty)).collect()
+    }
+    /// Types of the numbers.
+    #[getter]
+    fn scalars(&self) -> Vec<&'static str> {
+        self.0.scalars().iter().map(|&ty| type_name(ty)).collect()
+    }
+    /// The number of results.
+    #[getter]
+    fn outputs(&self) -> usize {
+        self.0.outputs().len()
+    }
+    fn __len__(&self) -> usize {
+        self.0.nodes().len()
+    }
+    /// The kernel's text for a device: "wgsl", "cuda" or "hip".
+    fn print(&self, dialect: &str) -> PyResult<String> {
+        let dialect = match dialect {
+            "wgsl" => Dialect::Wgsl,
+            "cuda" => Dialect::Cuda,
+            "hip" => Dialect::Hip,
+            other => {
+                return Err(PyValueError::new_err(format!("no dialect is called {other:?}; known: wgsl, cuda, hip")));
+            }
+        };
+        let kernel = phynexus::formula::hoist(&self.0).kernel;
+        print::kernel(&kernel, dialect, &print::Buffer::all(&kernel)).map_err(|e| PyTypeError::new_err(e.to_string()))
+    }
+}

@@ -1,0 +1,75 @@
+//! The machine: devices, threads, the default generator.
+
+use crate::device::PyDevice;
+use crate::generator::PyGenerator;
+use phynexus::{Generator, cpu_device};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+
+/// All devices that can run here.
+#[pyfunction]
+fn available_devices() -> Vec<PyDevice> {
+    phynexus::available_devices().into_iter().map(|d| PyDevice(d.id())).collect()
+}
+
+/// The instruction sets of the CPU that kernels use.
+#[pyfunction]
+fn cpu_features() -> Vec<&'static str> {
+    cpu_device::Cpu::features()
+}
+
+/// Sets how many threads the CPU kernels use; results do not depend on it.
+#[pyfunction]
+fn set_num_threads(n: i64) -> PyResult<()> {
+    match usize::try_from(n) {
+        Ok(n) if (1..=1024).contains(&n) => {
+            cpu_device::set_num_threads(n);
+            Ok(())
+        }
+        _ => Err(PyValueError::new_err(format!("the number of threads must be 1 to 1024, got {n}"))),
+    }
+}
+
+/// How many threads the CPU kernels use.
+#[pyfunction]
+fn get_num_threads() -> usize {
+    cpu_device::num_threads()
+}
+
+/// Seeds the default generator and returns it.
+#[pyfunction]
+fn manual_seed(seed: i128) -> PyGenerator {
+    let g = Generator::default_one();
+    g.set_position(seed as u64, 0);
+    PyGenerator(g.clone())
+}
+
+/// The generator that is used where none is given.
+#[pyfunction]
+fn default_generator() -> PyGenerator {
+    PyGenerator(Generator::default_one().clone())
+}
+
+/// Gives cached memory back to the system.
+#[pyfunction]
+fn empty_cache() {
+    cpu_device::empty_cache();
+}
+
+/// The version of the engine.
+#[pyfunction]
+fn version() -> &'static str {
+    env!("CARGO_PKG_VERSION")
+}
+
+/// Adds the functions to the module.
+pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add_function(wrap_pyfunction!(available_devices, m)?)?;
+    m.add_function(wrap_pyfunction!(cpu_features, m)?)?;
+    m.add_function(wrap_pyfunction!(set_num_threads, m)?)?;
+    m.add_function(wrap_pyfunction!(get_num_threads, m)?)?;
+    m.add_function(wrap_pyfunction!(manual_seed, m)?)?;
+    m.add_function(wrap_pyfunction!(default_generator, m)?)?;
+    m.add_function(wrap_pyfunction!(empty_cache, m)?)?;
+    m.add_function(wrap_pyfunction!(version, m)?)
+}

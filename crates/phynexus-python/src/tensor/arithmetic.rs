@@ -1,0 +1,251 @@
+//! Elementwise functions and operators. Each is a row of the engine's table of formulas.
+
+use super::{Made, PyTensor};
+use crate::convert::Arg;
+use crate::error::run;
+use phynexus::formula::ops::Op as Row;
+use phynexus::{Category, Operand, Tensor, Value};
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+
+/// Runs a row of the table.
+pub fn apply(py: Python<'_>, row: Row, operands: &[Operand<'_>], scalars: &[f64]) -> Made {
+    let elements = operands.iter().map(|o| if let Operand::Tensor(t) = o { t.shape().elements() } else { 0 }).max();
+    run(py, elements.unwrap_or(0), || phynexus::elementwise(row, operands, scalars).map(|mut r| r.remove(0))).map(PyTensor)
+}
+
+fn integer(n: i64) -> Operand<'static> {
+    Operand::Number(Value::I(n), Category::Integer)
+}
+
+fn scaled(py: Python<'_>, a: &Tensor, other: &Arg, alpha: Option<&Arg>, row: Row) -> Made {
+    match alpha {
+        None => apply(py, row, &[a.into(), other.operand()], &[]),
+        Some(Arg::Tensor(_)) => Err(PyTypeError::new_err("alpha must be a number, got a tensor")),
+        Some(Arg::Number(value, kind)) => {
+            let factor = Operand::Number(*value, *kind);
+            let product = match other {
+                Arg::Tensor(t) => Arg::Tensor(apply(py, Row::Mul, &[t.into(), factor], &[])?.0),
+                Arg::Number(x, k) => Arg::Number(Value::F(x.as_f64() * value.as_f64()), (*k).max(*kind)),
+            };
+            apply(py, row, &[a.into(), product.operand()], &[])
+        }
+    }
+}
+
+/// Methods of one tensor.
+macro_rules! unary {
+    ($($name:ident $row:ident $doc:literal;)*) => {
+        #[pymethods]
+        impl PyTensor {
+            $(
+                #[doc = $doc]
+                fn $name(&self, py: Python<'_>) -> Made {
+                    apply(py, Row::$row, &[(&self.0).into()], &[])
+                }
+            )*
+        }
+    };
+}
+
+unary! {
+    neg Neg "-x, elementwise.";
+    abs Abs "|x|, elementwise.";
+    sign Sign "-1, 0 or 1 by the sign, elementwise; the sign of 0 is 0.";
+    exp Exp "e to the power of x, elementwise.";
+    exp2 Exp2 "2 to the power of x, elementwise.";
+    expm1 Expm1 "exp(x) - 1, accurate near 0.";
+    log Log "The natural logarithm, elementwise; NaN below 0, -inf at 0.";
+    log2 Log2 "The logarithm to base 2, elementwise.";
+    log10 Log10 "The logarithm to base 10, elementwise.";
+    log1p Log1p "log(1 + x), accurate near 0.";
+    sqrt Sqrt "The square root, elementwise; NaN below 0.";
+    rsqrt Rsqrt "1 / sqrt(x), elementwise.";
+    square Square "x times x, elementwise.";
+    reciprocal Reciprocal "1 / x, elementwise.";
+    sin Sin "The sine of x in radians, elementwise.";
+    cos Cos "The cosine of x in radians, elementwise.";
+    tan Tan "The tangent of x in radians, elementwise.";
+    tanh Tanh "The hyperbolic tangent, elementwise.";
+    sigmoid Sigmoid "1 / (1 + exp(-x)), elementwise.";
+    erf Erf "The error function, elementwise.";
+    floor Floor "The largest integer that is not larger, elementwise.";
+    ceil Ceil "The smallest integer that is not smaller, elementwise.";
+    round Round "The nearest integer, ties to even, elementwise.";
+    isnan IsNan "Where the tensor is NaN.";
+    isinf IsInf "Where the tensor is infinite.";
+    isfinite IsFinite "Where the tensor is neither NaN nor infinite.";
+    logical_not LogicalNot "Where the tensor is zero.";
+    relu Relu "max(x, 0), elementwise.";
+    silu Silu "x * sigmoid(x), elementwise (arXiv:1606.08415).";
+    mish Mish "x * tanh(softplus(x)), elementwise (arXiv:1908.08681).";
+    softsign Softsign "x / (1 + |x|), elementwise.";
+    __neg__ Neg "-x";
+    __abs__ Abs "abs(x)";
+}
+
+/// Methods of a tensor and a tensor or number.
+macro_rules! binary {
+    ($($name:ident $row:ident $doc:literal;)*) => {
+        #[pymethods]
+        impl PyTensor {
+            $(
+                #[doc = $doc]
+                fn $name(&self, py: Python<'_>, other: Arg) -> Made {
+                    apply(py, Row::$row, &[(&self.0).into(), other.operand()], &[])
+                }
+            )*
+        }
+    };
+}
+
+binary! {
+    mul Mul "The product, elementwise, with broadcasting.";
+    div Div "The quotient, elementwise, with broadcasting; integers become float32 first.";
+    floor_divide FloorDivide "The quotient rounded towards minus infinity.";
+    remainder Remainder "What floor division leaves; it has the sign of the divisor.";
+    pow Pow "Raised to a power, elementwise.";
+    atan2 Atan2 "The angle of the point (other, self), elementwise, in radians.";
+    minimum Minimum "The smaller of both, elementwise; NaN if either is.";
+    maximum Maximum "The larger of both, elementwise; NaN if either is.";
+    eq Eq "Where both are equal.";
+    ne Ne "Where both differ.";
+    lt Lt "Where the tensor is less than the other.";
+    le Le "Where the tensor is not larger than the other.";
+    gt Gt "Where the tensor is larger than the other.";
+    ge Ge "Where the tensor is not less than the other.";
+    logical_and LogicalAnd "Where both are not zero.";
+    logical_or LogicalOr "Where one or both are not zero.";
+    logical_xor LogicalXor "Where exactly one is not zero.";
+    __add__ Add "self + other";
+    __sub__ Sub "self - other";
+    __mul__ Mul "self * other";
+    __truediv__ Div "self / other";
+    __floordiv__ FloorDivide "self // other";
+    __mod__ Remainder "self % other";
+    __and__ BitwiseAnd "self & other";
+    __or__ BitwiseOr "self | other";
+    __xor__ BitwiseXor "self ^ other";
+    __rand__ BitwiseAnd "other & self";
+    __ror__ BitwiseOr "other | self";
+    __rxor__ BitwiseXor "other ^ self";
+    __radd__ Add "other + self";
+    __rmul__ Mul "other * self";
+}
+
+#[pymethods]
+impl PyTensor {
+    /// self + alpha * other, elementwise, with broadcasting.
+    ///
+    /// Example:
+    ///     >>> import neurenix
+    ///     >>> neurenix.ones(2).add(neurenix.ones(2), alpha=3).tolist()
+    ///     [4.0, 4.0]
+    #[pyo3(signature = (other, *, alpha=None))]
+    fn add(&self, py: Python<'_>, other: Arg, alpha: Option<Arg>) -> Made {
+        scaled(py, &self.0, &other, alpha.as_ref(), Row::Add)
+    }
+    /// self - alpha * other, elementwise, with broadcasting.
+    #[pyo3(signature = (other, *, alpha=None))]
+    fn sub(&self, py: Python<'_>, other: Arg, alpha: Option<Arg>) -> Made {
+        scaled(py, &self.0, &other, alpha.as_ref(), Row::Sub)
+    }
+    fn __rsub__(&self, py: Python<'_>, other: Arg) -> Made {
+        apply(py, Row::Sub, &[other.operand(), (&self.0).into()], &[])
+    }
+    fn __rtruediv__(&self, py: Python<'_>, other: Arg) -> Made {
+        apply(py, Row::Div, &[other.operand(), (&self.0).into()], &[])
+    }
+    fn __rfloordiv__(&self, py: Python<'_>, other: Arg) -> Made {
+        apply(py, Row::FloorDivide, &[other.operand(), (&self.0).into()], &[])
+    }
+    fn __rmod__(&self, py: Python<'_>, other: Arg) -> Made {
+        apply(py, Row::Remainder, &[other.operand(), (&self.0).into()], &[])
+    }
+    fn __pow__(&self, py: Python<'_>, other: Arg, modulo: Option<&Bound<'_, PyAny>>) -> Made {
+        if modulo.is_some() {
+            return Err(PyTypeError::new_err("pow() with a modulus is not supported for tensors"));
+        }
+        apply(py, Row::Pow, &[(&self.0).into(), other.operand()], &[])
+    }
+    fn __rpow__(&self, py: Python<'_>, other: Arg, _modulo: Option<&Bound<'_, PyAny>>) -> Made {
+        apply(py, Row::Pow, &[other.operand(), (&self.0).into()], &[])
+    }
+    fn __pos__(&self) -> PyTensor {
+        Clone::clone(self)
+    }
+    fn __invert__(&self, py: Python<'_>) -> Made {
+        if self.0.dtype() == phynexus::DType::Bool {
+            return apply(py, Row::LogicalNot, &[(&self.0).into()], &[]);
+        }
+        apply(py, Row::BitwiseXor, &[(&self.0).into(), integer(-1)], &[])
+    }
+    fn __richcmp__(&self, py: Python<'_>, other: &Bound<'_, PyAny>, op: pyo3::basic::CompareOp) -> PyResult<Py<PyAny>> {
+        use pyo3::basic::CompareOp::{Eq, Ge, Gt, Le, Lt, Ne};
+        let Ok(other) = other.extract::<Arg>() else { return Ok(py.NotImplemented()) };
+        let row = match op {
+            Eq => Row::Eq,
+            Ne => Row::Ne,
+            Lt => Row::Lt,
+            Le => Row::Le,
+            Gt => Row::Gt,
+            Ge => Row::Ge,
+        };
+        let result = apply(py, row, &[(&self.0).into(), other.operand()], &[])?;
+        Ok(Py::new(py, result)?.into_any())
+    }
+
+    /// This tensor where the condition holds, else the other.
+    #[pyo3(name = "where")]
+    fn where_(&self, py: Python<'_>, condition: &Bound<'_, PyTensor>, other: Arg) -> Made {
+        apply(py, Row::Where, &[(&condition.get().0).into(), (&self.0).into(), other.operand()], &[])
+    }
+    /// self + weight * (end - self), elementwise.
+    fn lerp(&self, py: Python<'_>, end: Arg, weight: Arg) -> Made {
+        apply(py, Row::Lerp, &[(&self.0).into(), end.operand(), weight.operand()], &[])
+    }
+    /// Cut off below `min` and above `max`, elementwise; None leaves a side open.
+    ///
+    /// Example:
+    ///     >>> import neurenix
+    ///     >>> neurenix.Tensor([-1.0, 5.0]).clamp(0, 2).tolist()
+    ///     [0.0, 2.0]
+    #[pyo3(signature = (min=None, max=None))]
+    fn clamp(&self, py: Python<'_>, min: Option<f64>, max: Option<f64>) -> Made {
+        let x = (&self.0).into();
+        match (min, max) {
+            (Some(low), Some(high)) => apply(py, Row::Clamp, &[x], &[low, high]),
+            (Some(low), None) => apply(py, Row::ClampMin, &[x], &[low]),
+            (None, Some(high)) => apply(py, Row::ClampMax, &[x], &[high]),
+            (None, None) => Err(PyTypeError::new_err("clamp needs min, max or both")),
+        }
+    }
+    /// x times the probability that a normal variable is below x; "tanh" is the usual approximation (arXiv:1606.08415).
+    #[pyo3(signature = (approximate="none"))]
+    fn gelu(&self, py: Python<'_>, approximate: &str) -> Made {
+        let row = match approximate {
+            "none" => Row::Gelu,
+            "tanh" => Row::GeluTanh,
+            other => {
+                let text = format!("gelu: approximate must be \"none\" or \"tanh\", got {other:?}");
+                return Err(pyo3::exceptions::PyValueError::new_err(text));
+            }
+        };
+        apply(py, row, &[(&self.0).into()], &[])
+    }
+    /// log(1 + exp(beta x)) / beta; x itself where beta x is above the threshold.
+    #[pyo3(signature = (beta=1.0, threshold=20.0))]
+    fn softplus(&self, py: Python<'_>, beta: f64, threshold: f64) -> Made {
+        apply(py, Row::Softplus, &[(&self.0).into()], &[beta, threshold])
+    }
+    /// x where positive, negative_slope * x elsewhere.
+    #[pyo3(signature = (negative_slope=0.01))]
+    fn leaky_relu(&self, py: Python<'_>, negative_slope: f64) -> Made {
+        apply(py, Row::LeakyRelu, &[(&self.0).into()], &[negative_slope])
+    }
+    /// x where positive, alpha * (exp(x) - 1) elsewhere (arXiv:1511.07289).
+    #[pyo3(signature = (alpha=1.0))]
+    fn elu(&self, py: Python<'_>, alpha: f64) -> Made {
+        apply(py, Row::Elu, &[(&self.0).into()], &[alpha])
+    }
+}

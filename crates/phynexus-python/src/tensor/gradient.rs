@@ -1,0 +1,120 @@
+//! The tape, seen from a tensor.
+
+use super::{Made, PyTensor, made};
+use crate::autograd::{PyHook, hook_of};
+use crate::error::to_python;
+use phynexus::Tensor;
+use pyo3::prelude::*;
+use pyo3::types::{PyWeakrefMethods, PyWeakrefReference};
+use std::sync::Arc;
+
+#[pymethods]
+impl PyTensor {
+    /// Adds the gradients of this tensor to the `.grad` of all leaves that it depends on.
+    ///
+    /// Args:
+    ///     gradient: the gradient of the result with respect to this tensor; needed unless it has one element.
+    ///     retain_graph: keep what another backward pass over the same graph needs.
+    ///     create_graph: record the backward pass itself, for second derivatives.
+    ///
+    /// Raises:
+    ///     RuntimeError: nothing requires gradients, the graph was used up, or a needed value was changed in place.
+    ///
+    /// Example:
+    ///     >>> import neurenix
+    ///     >>> x = neurenix.Tensor(3.0, requires_grad=True)
+    ///     >>> (x ** 2).backward()
+    ///     >>> x.grad.item()
+    ///     6.0
+    #[pyo3(signature = (gradient=None, retain_graph=None, create_graph=false))]
+    fn backward(
+        &self,
+        py: Python<'_>,
+        gradient: Option<&Bound<'_, PyTensor>>,
+        retain_graph: Option<bool>,
+        create_graph: bool,
+    ) -> PyResult<()> {
+        let grad = gradient.map(|g| g.get().0.clone());
+        let retain = retain_graph.unwrap_or(create_graph);
+        crate::autograd::backward(py, &self.0, grad, retain, create_graph)
+    }
+
+    /// The same values, off the tape; the memory is shared.
+    fn detach(&self) -> PyTensor {
+        PyTensor(self.0.detach())
+    }
+
+    /// Takes this tensor itself off the tape.
+    fn detach_(this: Bound<'_, Self>) -> Bound<'_, Self> {
+        this.get().0.detach_in_place();
+        this
+    }
+
+    /// Sets `requires_grad`; returns the tensor.
+    #[pyo3(signature = (requires_grad=true))]
+    fn requires_grad_(this: Bound<'_, Self>, requires_grad: bool) -> PyResult<Bound<'_, Self>> {
+        this.get().0.set_requires_grad(requires_grad).map_err(to_python)?;
+        Ok(this)
+    }
+
+    /// Makes `.grad` be kept for a tensor that is not a leaf.
+    fn retain_grad(&self) -> PyResult<()> {
+        self.0.retain_grad().map_err(to_python)
+    }
+
+    /// Calls `hook(gradient)` whenever a gradient of this tensor is computed; what it returns, if anything, takes the
+    /// gradient's place.
+    fn register_hook(&self, hook: Py<PyAny>) -> PyResult<PyHook> {
+        let id = self.0.add_hook(hook_of(hook)).map_err(to_python)?;
+        Ok(PyHook::new(self.0.clone(), id, false))
+    }
+
+    /// Calls `hook(leaf)` after a gradient was added to this leaf's `.grad`.
+    fn register_post_accumulate_grad_hook(this: &Bound<'_, Self>, hook: Py<PyAny>) -> PyResult<PyHook> {
+        // The leaf must not own itself through its hook.
+        let weak = PyWeakrefReference::new(this)?.unbind();
+        let call = move |leaf: &Tensor| -> phynexus::Result<Option<Tensor>> {
+            Python::attach(|py| {
+                let object = match weak.bind(py).upgrade() {
+                    Some(object) => object,
+                    None => Bound::new(py, PyTensor(leaf.clone()))?.into_any(),
+                };
+                hook.call1(py, (object,)).map(|_| None)
+            })
+            .map_err(crate::autograd::keep)
+        };
+        let id = this.get().0.add_accumulated_hook(Arc::new(call)).map_err(to_python)?;
+        Ok(PyHook::new(this.get().0.clone(), id, true))
+    }
+
+    /// The values as another tensor, off the tape. Assigning replaces the tensor's values, outside the tape.
+    #[getter]
+    fn data(&self) -> PyTensor {
+        PyTensor(self.0.detach())
+    }
+    #[setter]
+    fn set_data(&self, value: &Bound<'_, PyTensor>) {
+        self.0.set_array(value.get().0.array());
+    }
+
+    /// The dimensions in reverse order.
+    #[getter]
+    #[allow(non_snake_case)]
+    fn T(&self) -> Made {
+        let n = self.0.shape().len();
+        made(phynexus::permute(&self.0, &(0..n).rev().collect::<Vec<_>>()))
+    }
+    /// The last two dimensions exchanged: the transpose of each matrix.
+    #[getter]
+    #[allow(non_snake_case)]
+    fn mT(&self) -> Made {
+        let n = self.0.shape().len();
+        if n < 2 {
+            let text = format!("mT needs at least two dimensions, got shape {}", self.0.shape());
+            return Err(pyo3::exceptions::PyValueError::new_err(text));
+        }
+        let mut order: Vec<usize> = (0..n).collect();
+        order.swap(n - 1, n - 2);
+        made(phynexus::permute(&self.0, &order))
+    }
+}

@@ -1,0 +1,148 @@
+//! What a tensor is.
+
+use super::PyTensor;
+use crate::device::PyDevice;
+use crate::dtype::PyDType;
+use crate::error::to_python;
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::PyTuple;
+
+#[pymethods]
+impl PyTensor {
+    /// The sizes of the dimensions, a tuple.
+    #[getter]
+    fn shape<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        PyTuple::new(py, self.0.shape().iter())
+    }
+    /// The number of dimensions.
+    #[getter]
+    fn ndim(&self) -> usize {
+        self.0.shape().len()
+    }
+    /// How elements are stored.
+    #[getter]
+    fn dtype(&self, py: Python<'_>) -> PyResult<Py<PyDType>> {
+        PyDType::object(py, self.0.dtype())
+    }
+    /// Where the elements are.
+    #[getter]
+    fn device(&self) -> PyDevice {
+        PyDevice(self.0.device().id())
+    }
+    /// Whether no recorded operation made it.
+    #[getter]
+    fn is_leaf(&self) -> bool {
+        self.0.is_leaf()
+    }
+    /// Whether `backward` computes a gradient for it. Writable on leaves.
+    #[getter]
+    fn requires_grad(&self) -> bool {
+        self.0.requires_grad()
+    }
+    #[setter]
+    fn set_requires_grad(&self, wanted: bool) -> PyResult<()> {
+        self.0.set_requires_grad(wanted).map_err(to_python)
+    }
+    /// The accumulated gradient, or None. A tensor of the same shape, dtype and device can be assigned.
+    #[getter]
+    fn grad(&self) -> Option<PyTensor> {
+        self.0.grad().map(PyTensor)
+    }
+    #[setter]
+    fn set_grad(&self, grad: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        let grad = match grad {
+            None => None,
+            Some(value) => match value.cast::<PyTensor>() {
+                Ok(t) => Some(t.get().0.clone()),
+                Err(_) => {
+                    return Err(PyTypeError::new_err(format!(
+                        "grad must be a Tensor or None, got {}",
+                        value.get_type().name()?
+                    )));
+                }
+            },
+        };
+        self.0.set_grad(grad).map_err(to_python)
+    }
+    /// The shape, or the size of one dimension.
+    #[pyo3(signature = (dim=None))]
+    fn size<'py>(&self, py: Python<'py>, dim: Option<isize>) -> PyResult<Bound<'py, PyAny>> {
+        let shape = self.0.shape();
+        match dim {
+            None => Ok(PyTuple::new(py, shape.iter())?.into_any()),
+            Some(dim) => {
+                let axis = shape.axis(dim).map_err(to_python)?;
+                Ok(shape.get(axis).copied().unwrap_or(1).into_pyobject(py)?.into_any())
+            }
+        }
+    }
+    /// The number of dimensions.
+    fn dim(&self) -> usize {
+        self.0.shape().len()
+    }
+    /// The number of elements.
+    fn numel(&self) -> usize {
+        self.0.shape().elements()
+    }
+    /// Bytes of one element.
+    fn element_size(&self) -> usize {
+        self.0.dtype().size()
+    }
+    /// The distance between neighbours in each dimension, in elements.
+    fn stride<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        PyTuple::new(py, self.0.array().layout().strides())
+    }
+    /// Whether the elements follow each other in memory, row-major.
+    fn is_contiguous(&self) -> bool {
+        self.0.array().layout().is_contiguous()
+    }
+    /// Whether the dtype is a floating-point one.
+    fn is_floating_point(&self) -> bool {
+        self.0.dtype().is_float()
+    }
+    /// The address of the first element.
+    fn data_ptr(&self) -> u64 {
+        let array = self.0.array();
+        array.buffer().handle() + (array.layout().offset() * array.dtype().size()) as u64
+    }
+    fn __len__(&self) -> PyResult<usize> {
+        let shape = self.0.shape();
+        shape.first().copied().ok_or_else(|| PyTypeError::new_err("a tensor without dimensions has no length"))
+    }
+    fn __hash__(&self) -> u64 {
+        self.0.address() as u64
+    }
+    fn __repr__<'py>(this: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        this.py().import("neurenix._format")?.call_method1("tensor_repr", (this,))
+    }
+    fn __bool__(&self) -> PyResult<bool> {
+        Ok(self.only("bool()")?.as_f64() != 0.0)
+    }
+    fn __float__(&self) -> PyResult<f64> {
+        Ok(self.only("float()")?.as_f64())
+    }
+    fn __int__(&self) -> PyResult<i64> {
+        Ok(self.only("int()")?.as_i64())
+    }
+    fn __index__(&self) -> PyResult<i64> {
+        if self.0.dtype().is_float() || !self.0.shape().is_empty() {
+            return Err(PyTypeError::new_err("only integer tensors without dimensions can be an index"));
+        }
+        Ok(self.only("index")?.as_i64())
+    }
+}
+
+impl PyTensor {
+    /// The value of a tensor of one element.
+    pub fn only(&self, what: &str) -> PyResult<phynexus::Value> {
+        let array = self.0.array();
+        if array.elements() != 1 {
+            return Err(PyValueError::new_err(format!(
+                "{what} needs a tensor of one element, got shape {}; for truth values use .any() or .all()",
+                array.shape()
+            )));
+        }
+        array.first().map_err(to_python)
+    }
+}

@@ -1,0 +1,289 @@
+//! Values in and out: NumPy, lists, bytes, DLPack, copies and moves.
+
+use super::{Made, PyTensor, made};
+use crate::convert;
+use crate::device::PyDevice;
+use crate::dtype::PyDType;
+use crate::error::{run, to_python};
+use crate::memory;
+use phynexus::{DType, Device, Tensor, Value};
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyString};
+
+fn plain<'py>(py: Python<'py>, dtype: DType, value: Value) -> PyResult<Bound<'py, PyAny>> {
+    Ok(match value {
+        Value::F(x) => x.into_pyobject(py)?.into_any(),
+        Value::I(x) if dtype == DType::Bool => (x != 0).into_pyobject(py)?.to_owned().into_any(),
+        Value::I(x) => x.into_pyobject(py)?.into_any(),
+    })
+}
+
+/// Where `to` goes.
+enum Target {
+    Device(&'static dyn Device),
+    DType(DType),
+    Both(&'static dyn Device, DType),
+}
+
+fn target(value: &Bound<'_, PyAny>) -> PyResult<Target> {
+    if let Ok(t) = value.cast::<PyTensor>() {
+        let t = &t.get().0;
+        return Ok(Target::Both(t.device(), t.dtype()));
+    }
+    let is_device = value.is_instance_of::<PyDevice>() || value.getattr("value").is_ok_and(|v| v.is_instance_of::<PyString>());
+    let named = |d: &str| ["cpu", "cuda", "rocm", "webgpu"].contains(&d.split(':').next().unwrap_or(d));
+    let is_name = value.cast::<PyString>().is_ok_and(|s| s.to_str().is_ok_and(named));
+    if is_device || is_name {
+        return PyDevice::resolve(Some(value)).map(Target::Device);
+    }
+    PyDType::parse(value).map(Target::DType)
+}
+
+impl PyTensor {
+    fn cast(&self, py: Python<'_>, dtype: DType) -> Made {
+        run(py, self.0.shape().elements(), || phynexus::cast(&self.0, dtype)).map(PyTensor)
+    }
+
+    fn move_to(&self, device: &'static dyn Device) -> phynexus::Result<Tensor> {
+        if self.0.device().id() == device.id() {
+            return Ok(self.0.clone());
+        }
+        Ok(Tensor::new(self.0.array().to_device(device)?))
+    }
+}
+
+#[pymethods]
+impl PyTensor {
+    /// The values as a NumPy array: on the CPU the same memory, from another device a copy.
+    ///
+    /// Raises:
+    ///     RuntimeError: the tensor requires gradients; take `.detach()` first.
+    ///
+    /// Example:
+    ///     >>> import neurenix
+    ///     >>> neurenix.ones(2).numpy()
+    ///     array([1., 1.], dtype=float32)
+    fn numpy<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        if self.0.requires_grad() {
+            return Err(PyRuntimeError::new_err(
+                "numpy() of a tensor that requires gradients: call .detach().numpy(), or ._numpy_data for a parameter",
+            ));
+        }
+        memory::to_numpy(py, &self.0.array())
+    }
+
+    /// The values as a NumPy array, whatever the tape thinks. Assigning writes values back, outside the tape.
+    ///
+    /// Example:
+    ///     >>> import neurenix
+    ///     >>> w = neurenix.ones(2, requires_grad=True)
+    ///     >>> w._numpy_data -= 0.5
+    ///     >>> w.tolist()
+    ///     [0.5, 0.5]
+    #[getter]
+    fn _numpy_data<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        memory::to_numpy(py, &self.0.array())
+    }
+    #[setter]
+    fn set__numpy_data(&self, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        let source = memory::from_array(value)?;
+        let (own, given) = (self.0.shape(), *source.shape());
+        if own != given {
+            return Err(PyValueError::new_err(format!("_numpy_data of shape {own} cannot take values of shape {given}")));
+        }
+        let array = self.0.array();
+        let same = array.buffer().handle() == source.buffer().handle();
+        if same && array.dtype() == source.dtype() && array.layout().is_contiguous() {
+            array.buffer().bump(); // NumPy has written into this very memory already
+            return Ok(());
+        }
+        let source = source.cast(array.dtype()).and_then(|s| s.to_device(array.device())).map_err(to_python)?;
+        self.0.write_values(&source).map_err(to_python)
+    }
+
+    #[pyo3(signature = (dtype=None, copy=None))]
+    fn __array__<'py>(
+        &self,
+        py: Python<'py>,
+        dtype: Option<&Bound<'py, PyAny>>,
+        copy: Option<bool>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let array = self.numpy(py)?;
+        let array = match dtype {
+            Some(d) => {
+                let options = PyDict::new(py);
+                options.set_item("copy", false)?;
+                array.call_method("astype", (d,), Some(&options))?
+            }
+            None => array,
+        };
+        if copy == Some(true) { array.call_method0("copy") } else { Ok(array) }
+    }
+
+    /// The value of a tensor of one element as a Python number.
+    ///
+    /// Raises:
+    ///     ValueError: more or fewer elements than one.
+    ///
+    /// Example:
+    ///     >>> import neurenix
+    ///     >>> neurenix.Tensor([2.5]).item()
+    ///     2.5
+    fn item<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        plain(py, self.0.dtype(), self.only("item()")?)
+    }
+
+    /// The values as nested lists of Python numbers.
+    ///
+    /// Example:
+    ///     >>> import neurenix
+    ///     >>> neurenix.eye(2, dtype="bool").tolist()
+    ///     [[True, False], [False, True]]
+    fn tolist<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let array = self.0.array();
+        let array = if array.dtype() == DType::BF16 { array.cast(DType::F32).map_err(to_python)? } else { array };
+        memory::to_numpy(py, &array)?.call_method0("tolist")
+    }
+
+    /// The values as bytes, row-major and little-endian.
+    fn tobytes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        Ok(PyBytes::new(py, &self.0.array().to_bytes().map_err(to_python)?))
+    }
+
+    /// The tensor on another device, or with another dtype (or both, those of another tensor): a copy, or itself where
+    /// nothing changes. With `inplace` this very object changes, and every holder of it (optimizers, modules) follows.
+    ///
+    /// Args:
+    ///     target: a device, a dtype, or a tensor.
+    ///     inplace: whether this object itself moves.
+    ///
+    /// Raises:
+    ///     RuntimeError: a device that is not there, or `inplace` on a result of recorded operations.
+    ///
+    /// Example:
+    ///     >>> import neurenix
+    ///     >>> neurenix.ones(1).to("float64").dtype
+    ///     neurenix.float64
+    #[pyo3(signature = (target, inplace=false))]
+    fn to<'py>(this: &Bound<'py, Self>, target: &Bound<'_, PyAny>, inplace: bool) -> PyResult<Bound<'py, PyAny>> {
+        let t = this.get();
+        let to = self::target(target)?;
+        let (device, dtype) = match to {
+            Target::Device(device) => (device, t.0.dtype()),
+            Target::DType(dtype) => (t.0.device(), dtype),
+            Target::Both(device, dtype) => (device, dtype),
+        };
+        if device.id() == t.0.device().id() && dtype == t.0.dtype() {
+            return Ok(this.clone().into_any());
+        }
+        if !inplace {
+            let moved = t.move_to(device).and_then(|m| phynexus::cast(&m, dtype)).map_err(to_python)?;
+            return Ok(Bound::new(this.py(), PyTensor(moved))?.into_any());
+        }
+        if !t.0.is_leaf() {
+            return Err(PyRuntimeError::new_err(
+                "to(inplace=True) of a result of recorded operations would cut it off from its gradient; use .to() or .detach()",
+            ));
+        }
+        if t.0.requires_grad() && !dtype.is_float() {
+            return Err(PyRuntimeError::new_err(format!("a tensor that requires gradients cannot become {dtype}")));
+        }
+        let change = |x: &Tensor| x.array().to_device(device).and_then(|a| if a.dtype() == dtype { Ok(a) } else { a.cast(dtype) });
+        let values = change(&t.0).map_err(to_python)?;
+        let grad = t.0.grad().map(|g| change(&g).map(Tensor::new)).transpose().map_err(to_python)?;
+        t.0.set_array(values);
+        t.0.set_grad(grad).map_err(to_python)?;
+        Ok(this.clone().into_any())
+    }
+
+    /// The tensor on the CPU.
+    fn cpu(&self) -> Made {
+        made(self.move_to(phynexus::cpu()))
+    }
+    /// The tensor with the dtype of another.
+    fn type_as(&self, py: Python<'_>, other: &Bound<'_, PyTensor>) -> Made {
+        self.cast(py, other.get().0.dtype())
+    }
+    /// As float32.
+    fn float(&self, py: Python<'_>) -> Made {
+        self.cast(py, DType::F32)
+    }
+    /// As float64.
+    fn double(&self, py: Python<'_>) -> Made {
+        self.cast(py, DType::F64)
+    }
+    /// As float16.
+    fn half(&self, py: Python<'_>) -> Made {
+        self.cast(py, DType::F16)
+    }
+    /// As bfloat16.
+    fn bfloat16(&self, py: Python<'_>) -> Made {
+        self.cast(py, DType::BF16)
+    }
+    /// As int64.
+    fn long(&self, py: Python<'_>) -> Made {
+        self.cast(py, DType::I64)
+    }
+    /// As int32.
+    fn int(&self, py: Python<'_>) -> Made {
+        self.cast(py, DType::I32)
+    }
+    /// As bool: whether not zero.
+    fn bool(&self, py: Python<'_>) -> Made {
+        self.cast(py, DType::Bool)
+    }
+    /// A copy that gradients flow through.
+    fn clone(&self, py: Python<'_>) -> Made {
+        run(py, self.0.shape().elements(), || self.0.copy()).map(PyTensor)
+    }
+    /// Itself where the elements follow each other in memory, else a copy where they do.
+    fn contiguous(&self, py: Python<'_>) -> Made {
+        run(py, self.0.shape().elements(), || phynexus::contiguous(&self.0)).map(PyTensor)
+    }
+
+    fn __reduce__(&self, py: Python<'_>) -> PyResult<(Py<PyAny>, (Py<PyAny>, Vec<usize>, &'static str, bool))> {
+        let rebuild = py.import("neurenix._phynexus")?.getattr("_rebuild")?.unbind();
+        let bytes = self.tobytes(py)?.into_any().unbind();
+        Ok((rebuild, (bytes, self.0.shape().to_vec(), self.0.dtype().name(), self.0.requires_grad())))
+    }
+
+    fn __copy__(&self) -> PyTensor {
+        Clone::clone(self)
+    }
+
+    fn __deepcopy__(&self, _memo: &Bound<'_, PyAny>) -> Made {
+        if !self.0.is_leaf() {
+            return Err(PyRuntimeError::new_err("only leaf tensors can be deep-copied; use .detach() or .clone()"));
+        }
+        let copy = self.0.detach().copy().map_err(to_python)?;
+        copy.set_requires_grad(self.0.requires_grad()).map_err(to_python)?;
+        Ok(PyTensor(copy))
+    }
+
+    #[pyo3(signature = (*, stream=None, max_version=None, dl_device=None, copy=None))]
+    fn __dlpack__<'py>(
+        &self,
+        py: Python<'py>,
+        stream: Option<&Bound<'py, PyAny>>,
+        max_version: Option<(u32, u32)>,
+        dl_device: Option<(i32, i32)>,
+        copy: Option<bool>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        crate::dlpack::export(py, &self.0, stream, max_version, dl_device, copy)
+    }
+
+    fn __dlpack_device__(&self) -> (i32, i32) {
+        crate::dlpack::device(&self.0)
+    }
+}
+
+/// Puts a pickled tensor together.
+#[pyfunction]
+pub fn _rebuild(data: &[u8], shape: Vec<isize>, dtype: &Bound<'_, PyAny>, requires_grad: bool) -> Made {
+    let (shape, dtype) = (convert::shape_of(&shape)?, PyDType::parse(dtype)?);
+    let array = phynexus::Array::from_bytes(data, shape, dtype, phynexus::cpu()).map_err(to_python)?;
+    let t = Tensor::new(array);
+    t.set_requires_grad(requires_grad).map_err(to_python)?;
+    Ok(PyTensor(t))
+}

@@ -1,0 +1,103 @@
+//! New tensors.
+
+use crate::op::{Op, Spec, apply1};
+use crate::ops::random::{Fill, Random, Range};
+use crate::random::Generator;
+use crate::tensor::Tensor;
+use phynexus_core::{DType, Device, Distribution, Error, Result, Shape, Value};
+use phynexus_formula::ops::Op as Row;
+
+type On = &'static dyn Device;
+
+/// One value everywhere.
+pub fn full(shape: Shape, value: Value, dtype: DType, device: On) -> Result<Tensor> {
+    apply1(Op::Fill(Fill { spec: Spec { shape, dtype, device }, value }), &[])
+}
+
+fn draw(shape: Shape, dtype: DType, device: On, distribution: Distribution, g: &Generator) -> Result<Tensor> {
+    let (seed, counter) = g.take(shape.elements(), dtype, distribution);
+    apply1(Op::Random(Random { spec: Spec { shape, dtype, device }, distribution, seed, counter }), &[])
+}
+
+fn check_float(what: &str, dtype: DType) -> Result<()> {
+    if dtype.is_float() {
+        return Ok(());
+    }
+    Err(Error::Type(format!("{what} draws floating-point numbers, got dtype {dtype}; use randint for integers")))
+}
+
+/// Uniform in [0, 1).
+pub fn uniform(shape: Shape, dtype: DType, device: On, g: &Generator) -> Result<Tensor> {
+    check_float("rand", dtype)?;
+    draw(shape, dtype, device, Distribution::Uniform, g)
+}
+
+/// Standard normal.
+pub fn normal(shape: Shape, dtype: DType, device: On, g: &Generator) -> Result<Tensor> {
+    check_float("randn", dtype)?;
+    draw(shape, dtype, device, Distribution::Normal, g)
+}
+
+/// Integers of [low, high).
+pub fn random_integers(low: i64, high: i64, shape: Shape, dtype: DType, device: On, g: &Generator) -> Result<Tensor> {
+    if low >= high {
+        return Err(Error::Value(format!("randint: low {low} must be less than high {high}")));
+    }
+    let span = high.wrapping_sub(low) as u64;
+    let numbers = draw(shape, DType::I64, device, Distribution::Integer { low, span }, g)?;
+    super::cast(&numbers, dtype)
+}
+
+/// The numbers below n in random order.
+pub fn permutation(n: usize, dtype: DType, device: On, g: &Generator) -> Result<Tensor> {
+    let whole = Distribution::Integer { low: 0, span: u64::MAX };
+    let keys = draw(Shape::new(&[n])?, DType::I64, device, whole, g)?;
+    let order = crate::op::apply(Op::Sort(crate::ops::sort::Sort { descending: false }), &[&keys])?;
+    super::cast(&order[1], dtype)
+}
+
+/// `start, start + step, ...` before `end`.
+pub fn arange(start: Value, end: Value, step: Value, dtype: DType, device: On) -> Result<Tensor> {
+    let (a, b, s) = (start.as_f64(), end.as_f64(), step.as_f64());
+    if s == 0.0 || !a.is_finite() || !b.is_finite() || !s.is_finite() {
+        return Err(Error::Value(format!("arange: need finite bounds and a step that is not 0, got {a}, {b}, step {s}")));
+    }
+    let count = match (start, end, step) {
+        (Value::I(a), Value::I(b), Value::I(s)) => {
+            let (distance, step) = (b as i128 - a as i128, s as i128);
+            if distance * step <= 0 { 0.0 } else { (distance.abs() as f64 / step.abs() as f64).ceil() }
+        }
+        _ => ((b - a) / s).ceil().max(0.0),
+    };
+    if count > (isize::MAX / 8) as f64 {
+        return Err(Error::Value(format!("arange: {count} elements are more than memory can address")));
+    }
+    let (start, step) = if dtype.is_float() { (Value::F(a), Value::F(s)) } else { (start, step) };
+    range(start, step, count as usize, dtype, device)
+}
+
+/// `steps` numbers from `start` to `end`, both included.
+pub fn linspace(start: f64, end: f64, steps: usize, dtype: DType, device: On) -> Result<Tensor> {
+    let step = if steps > 1 { (end - start) / (steps - 1) as f64 } else { 0.0 };
+    if !dtype.is_float() {
+        let floats = range(Value::F(start), Value::F(step), steps, DType::F64, device)?;
+        return super::cast(&floats, dtype);
+    }
+    range(Value::F(start), Value::F(step), steps, dtype, device)
+}
+
+fn range(start: Value, step: Value, count: usize, dtype: DType, device: On) -> Result<Tensor> {
+    let integer = |v: Value| if dtype.is_float() { v } else { Value::I(v.as_i64()) };
+    let spec = Spec { shape: Shape::new(&[count])?, dtype, device };
+    apply1(Op::Range(Range { spec, start: integer(start), step: integer(step) }), &[])
+}
+
+/// Ones on the diagonal.
+pub fn eye(n: usize, m: usize, dtype: DType, device: On) -> Result<Tensor> {
+    let numbers = |k: usize, shape: [usize; 2]| {
+        let line = range(Value::I(0), Value::I(1), k, DType::I64, device)?;
+        super::reshape(&line, Shape::new(&shape)?)
+    };
+    let same = super::binary(Row::Eq, &numbers(n, [n, 1])?, &numbers(m, [1, m])?)?;
+    super::cast(&same, dtype)
+}

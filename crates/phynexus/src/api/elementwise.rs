@@ -1,0 +1,203 @@
+//! Elementwise functions: promotion as PyTorch's, then one formula.
+
+use crate::op::{Few, Op, apply, apply1};
+use crate::ops::map::{Cast, Map, MapFn, result_dtype};
+use crate::tensor::Tensor;
+use phynexus_core::{Category, DType, Error, ReduceOp, Result, Value};
+use phynexus_formula::Type;
+use phynexus_formula::ops::{Op as Row, Promotion, Special};
+use smallvec::SmallVec;
+
+/// An operand of an elementwise function.
+#[derive(Clone, Copy, Debug)]
+pub enum Operand<'a> {
+    /// A tensor.
+    Tensor(&'a Tensor),
+    /// A Python number: it takes the tensors' dtype unless its kind is higher.
+    Number(Value, Category),
+}
+
+impl From<f64> for Operand<'_> {
+    fn from(x: f64) -> Self {
+        Operand::Number(Value::F(x), Category::Float)
+    }
+}
+
+impl<'a> From<&'a Tensor> for Operand<'a> {
+    fn from(t: &'a Tensor) -> Self {
+        Operand::Tensor(t)
+    }
+}
+
+/// The common dtype: of tensors with dimensions first, then of scalar tensors and numbers if their kind is higher.
+pub fn promote(operands: &[Operand<'_>]) -> DType {
+    let (mut full, mut scalar, mut number) = (None::<DType>, None::<DType>, None::<Category>);
+    for operand in operands {
+        match operand {
+            Operand::Tensor(t) => {
+                let (shape, dtype) = (t.shape(), t.dtype());
+                let slot = if shape.is_empty() { &mut scalar } else { &mut full };
+                *slot = Some(slot.map_or(dtype, |d| d.promote(dtype)));
+            }
+            Operand::Number(_, kind) => number = number.max(Some(*kind)),
+        }
+    }
+    let dtype = match (full, scalar) {
+        (Some(f), Some(s)) if s.category() > f.category() => Some(s),
+        (Some(f), _) => Some(f),
+        (None, s) => s,
+    };
+    match (dtype, number) {
+        (Some(dtype), Some(kind)) => dtype.promote_scalar(kind),
+        (Some(dtype), None) => dtype,
+        (None, Some(Category::Float)) => DType::F32,
+        (None, Some(Category::Integer)) => DType::I64,
+        (None, _) => DType::Bool,
+    }
+}
+
+/// The dtype in which a table row computes operands of this common dtype.
+fn computed(row: Row, dtype: DType) -> Result<DType> {
+    let refuse = |need: &str| {
+        Err(Error::Type(format!("{}: needs {need} operands, got {dtype}; convert with .to()", row.name())))
+    };
+    match row.row().promotion {
+        Promotion::Float if !dtype.is_float() => Ok(DType::F32),
+        Promotion::Number if dtype == DType::Bool => refuse("number"),
+        Promotion::Integer if dtype.is_float() => refuse("integer or bool"),
+        Promotion::Bool => Ok(DType::Bool),
+        _ => Ok(dtype),
+    }
+}
+
+/// Any row of the operation table.
+pub fn elementwise(row: Row, operands: &[Operand<'_>], scalars: &[f64]) -> Result<Few<Tensor>> {
+    let about = row.row();
+    if operands.len() != about.inputs || scalars.len() != about.scalars {
+        return Err(Error::Type(format!(
+            "{}: takes {} tensors and {} numbers, got {} and {}",
+            about.name,
+            about.inputs,
+            about.scalars,
+            operands.len(),
+            scalars.len()
+        )));
+    }
+    let skip = match about.special {
+        Special::None => usize::MAX,
+        Special::Condition => 0,
+        Special::Label => 1,
+    };
+    let mut voters: SmallVec<[Operand<'_>; 3]> = SmallVec::new();
+    voters.extend(operands.iter().enumerate().filter(|(i, _)| *i != skip).map(|(_, o)| *o));
+    let dtype = computed(row, promote(&voters))?;
+    let ty = dtype.compute();
+    let (mut numbers, mut control) = (0u32, SmallVec::<[Value; 2]>::new());
+    let mut converted: SmallVec<[Option<Tensor>; 3]> = SmallVec::new();
+    for (slot, operand) in operands.iter().enumerate() {
+        let want = about.input_type(slot, ty);
+        match *operand {
+            Operand::Tensor(t) => {
+                let own = t.dtype();
+                converted.push(if own.compute() == want { None } else { Some(cast(t, stored(want, dtype))?) });
+            }
+            Operand::Number(value, _) => {
+                numbers |= 1 << slot;
+                control.push(number(want, value));
+                converted.push(None);
+            }
+        }
+    }
+    let mut tensors: SmallVec<[&Tensor; 3]> = SmallVec::new();
+    for (operand, converted) in operands.iter().zip(&converted) {
+        if let Operand::Tensor(t) = operand {
+            tensors.push(converted.as_ref().unwrap_or(t));
+        }
+    }
+    if tensors.is_empty() {
+        return Err(Error::Type(format!("{}: at least one operand must be a tensor", about.name)));
+    }
+    check_divisor(row, dtype, operands)?;
+    control.extend(scalars.iter().enumerate().map(|(k, &s)| number(about.scalar_type(k, ty), Value::F(s))));
+    let outputs = (0..about.outputs).map(|_| result_dtype(row, dtype)).collect();
+    let map = Map { function: MapFn::of(row, ty, numbers).clone(), scalars: control, outputs, whole: false };
+    apply(Op::Map(map), &tensors)
+}
+
+fn number(ty: Type, value: Value) -> Value {
+    match ty {
+        Type::F32 | Type::F64 => Value::F(value.as_f64()),
+        Type::Bool => Value::I((value.as_f64() != 0.0) as i64),
+        _ => Value::I(value.as_i64()),
+    }
+}
+
+/// The dtype that computes in `ty`: `dtype` itself if it does.
+fn stored(ty: Type, dtype: DType) -> DType {
+    match ty {
+        ty if ty == dtype.compute() => dtype,
+        Type::Bool => DType::Bool,
+        Type::I64 => DType::I64,
+        Type::I32 => DType::I32,
+        Type::F32 => DType::F32,
+        Type::F64 => DType::F64,
+    }
+}
+
+/// Integers have no infinity to answer with.
+fn check_divisor(row: Row, dtype: DType, operands: &[Operand<'_>]) -> Result<()> {
+    if dtype.is_float() || !matches!(row, Row::FloorDivide | Row::Remainder) {
+        return Ok(());
+    }
+    let zero = match operands[1] {
+        Operand::Number(value, _) => value.as_i64() == 0,
+        Operand::Tensor(t) => {
+            let axes: Few<usize> = (0..t.shape().len()).collect();
+            super::reduce(&t.detach(), ReduceOp::All, &axes, false)?.array().first()?.as_i64() == 0
+        }
+    };
+    if zero {
+        return Err(Error::Value(format!("{}: integer division by zero", row.name())));
+    }
+    Ok(())
+}
+
+/// A function of one tensor.
+pub fn unary(row: Row, x: &Tensor) -> Result<Tensor> {
+    elementwise(row, &[Operand::Tensor(x)], &[]).map(|mut r| r.remove(0))
+}
+
+/// A function of two operands.
+pub fn binary<'a>(row: Row, a: impl Into<Operand<'a>>, b: impl Into<Operand<'a>>) -> Result<Tensor> {
+    elementwise(row, &[a.into(), b.into()], &[]).map(|mut r| r.remove(0))
+}
+
+/// The sum of two tensors.
+pub fn add(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    binary(Row::Add, a, b)
+}
+
+/// The product of two tensors.
+pub fn mul(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    binary(Row::Mul, a, b)
+}
+
+/// A tensor times a number.
+pub fn scale(a: &Tensor, factor: f64) -> Result<Tensor> {
+    binary(Row::Mul, a, factor)
+}
+
+/// `condition ? yes : no`, elementwise.
+pub fn where_(condition: &Tensor, yes: Operand<'_>, no: Operand<'_>) -> Result<Tensor> {
+    elementwise(Row::Where, &[Operand::Tensor(condition), yes, no], &[]).map(|mut r| r.remove(0))
+}
+
+/// The same for tensors.
+pub fn where_tensors(condition: &Tensor, yes: &Tensor, no: &Tensor) -> Result<Tensor> {
+    where_(condition, Operand::Tensor(yes), Operand::Tensor(no))
+}
+
+/// Another dtype; the tensor itself where it has it.
+pub fn cast(x: &Tensor, dtype: DType) -> Result<Tensor> {
+    if x.dtype() == dtype { Ok(x.clone()) } else { apply1(Op::Cast(Cast { dtype }), &[x]) }
+}

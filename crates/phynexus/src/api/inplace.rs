@@ -1,0 +1,132 @@
+//! Changes in place. The tape sees them as new results of the same tensor; values that it still needs are guarded by
+//! the version of their memory.
+
+use crate::array::Array;
+use crate::op::{Op, same_device};
+use crate::ops::shape::Copy;
+use crate::tape::{GradMode, grad_enabled};
+use crate::tensor::Tensor;
+use phynexus_core::{Error, Result, Shape, Value};
+
+impl Tensor {
+    /// Whether the tensor may be changed in place now.
+    pub fn check_writable(&self, what: &str) -> Result<()> {
+        let state = self.state();
+        if state.array.layout().overlaps() {
+            return Err(Error::Runtime(format!(
+                "{what}: several elements of an expanded tensor share memory; write to a copy (.clone())"
+            )));
+        }
+        if grad_enabled() && state.requires_grad && matches!(state.edge, crate::tape::Edge::None) {
+            return Err(Error::Runtime(format!(
+                "{what}: a leaf that requires gradients cannot be changed in place while recording; use no_grad()"
+            )));
+        }
+        Ok(())
+    }
+
+    /// Replaces all values by those of `value`, which is the tensor's new history too.
+    pub fn assign(&self, value: &Tensor, what: &str) -> Result<()> {
+        self.check_writable(what)?;
+        crate::program::forbid(what)?;
+        let target = self.array();
+        let (source, edge) = value.array_and_edge();
+        same_device(what, &target, &source)?;
+        let source = expand_to(&source, target.shape(), what)?;
+        if target.elements() > 0 {
+            let source = if shares_memory(&target, &source) { source.copy()? } else { source };
+            target.write_from(&source)?;
+        }
+        target.buffer().bump();
+        self.renew();
+        if grad_enabled() && !matches!(edge, crate::tape::Edge::None) {
+            if !target.dtype().is_float() {
+                return Err(Error::Type(format!("{what}: a {} tensor cannot carry gradients", target.dtype())));
+            }
+            self.become_result_of(value)?;
+        }
+        Ok(())
+    }
+
+    /// Takes over the history of `value`, cast and expanded to this tensor's dtype and shape.
+    pub(crate) fn become_result_of(&self, value: &Tensor) -> Result<()> {
+        let (shape, dtype) = (self.shape(), self.dtype());
+        let fitted = super::expand(&super::cast(value, dtype)?, shape)?;
+        let copy = crate::op::apply1(Op::Copy(Copy), &[&fitted])?;
+        let (_, edge) = copy.array_and_edge();
+        let mut state = self.state();
+        state.requires_grad = true;
+        state.edge = edge;
+        Ok(())
+    }
+
+    /// Writes values without telling the tape anything.
+    pub fn write_values(&self, values: &Array) -> Result<()> {
+        let target = self.array();
+        same_device("write", &target, values)?;
+        let values = expand_to(values, target.shape(), "write")?;
+        if target.elements() > 0 {
+            let values = if shares_memory(&target, &values) { values.copy()? } else { values };
+            target.write_from(&values)?;
+        }
+        target.buffer().bump();
+        self.renew();
+        Ok(())
+    }
+
+    /// One value everywhere.
+    pub fn fill(&self, value: Value) -> Result<()> {
+        self.check_writable("fill_")?;
+        crate::program::forbid("fill_")?;
+        let array = self.array();
+        if array.elements() > 0 {
+            array.fill(value)?;
+        }
+        array.buffer().bump();
+        self.renew();
+        if grad_enabled() && !self.is_leaf() {
+            self.detach_in_place();
+        }
+        Ok(())
+    }
+
+    /// Runs `function` on this tensor and keeps the result in it.
+    pub fn update(&self, what: &str, function: impl FnOnce(&Tensor) -> Result<Tensor>) -> Result<()> {
+        self.check_writable(what)?;
+        // The function may read this very tensor; its gradient then needs the values as they were, and the
+        // version check finds out that they are gone.
+        let result = function(self)?;
+        let (shape, dtype) = (self.shape(), self.dtype());
+        if result.shape() != shape {
+            return Err(Error::Value(format!(
+                "{what}: the result has shape {}, which does not fit into the tensor's {shape}",
+                result.shape()
+            )));
+        }
+        if result.dtype().category() > dtype.category() {
+            return Err(Error::Type(format!(
+                "{what}: the result is {}, which cannot be stored in a {dtype} tensor",
+                result.dtype()
+            )));
+        }
+        self.assign(&result, what)
+    }
+
+    /// The same without recording.
+    pub fn update_values(&self, what: &str, function: impl FnOnce(&Tensor) -> Result<Tensor>) -> Result<()> {
+        let _mode = GradMode::new(false);
+        self.update(what, function)
+    }
+}
+
+fn expand_to(source: &Array, shape: &Shape, what: &str) -> Result<Array> {
+    let layout = source.layout().broadcast(shape).map_err(|_| {
+        Error::Value(format!("{what}: a value of shape {} does not fit into shape {shape}", source.shape()))
+    })?;
+    Ok(source.with_layout(layout))
+}
+
+/// Whether writing to one may change the other, other than element by element at the same place.
+fn shares_memory(a: &Array, b: &Array) -> bool {
+    a.buffer().handle() == b.buffer().handle() && a.layout() != b.layout()
+}

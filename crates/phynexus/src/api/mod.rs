@@ -1,0 +1,18 @@
+//! The functions that users call: they promote, check and combine operations. One file for each kind.
+
+mod create;
+mod elementwise;
+mod index;
+mod inplace;
+mod nn;
+mod product;
+mod reduce;
+mod shape;
+
+pub use create::{arange, eye, full, linspace, normal, permutation, random_integers, uniform};
+pub use elementwise::{Operand, add, binary, cast, elementwise, mul, scale, unary, where_, where_tensors};
+pub use index::Index;
+pub use nn::{Reduction, cross_entropy, dropout, elementwise_loss, embedding, layer_norm};
+pub use product::{linear, matmul};
+pub use reduce::{ArgOf, reduce};
+pub use shape::{cat, contiguous, embed_leading, expand, flip, permute, reshape, slice, stack, transpose_last};

@@ -1,0 +1,224 @@
+//! Functions of neural networks that are one formula each.
+
+use crate::op::{Op, apply1};
+use crate::ops::map::{Map, MapFn};
+use crate::random::Generator;
+use crate::tensor::Tensor;
+use phynexus_core::{DType, Error, ReduceOp, Result, Shape, Value};
+use phynexus_formula::ops::Op as Row;
+use smallvec::{SmallVec, smallvec};
+
+/// What becomes of the losses of the single elements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Reduction {
+    None,
+    Mean,
+    Sum,
+}
+
+/// An elementwise loss between two tensors of one shape, reduced within the same formula.
+pub fn elementwise_loss(row: Row, x: &Tensor, target: &Tensor, reduction: Reduction, scalars: &[f64]) -> Result<Tensor> {
+    let (shape, other) = (x.shape(), target.shape());
+    if shape != other {
+        return Err(Error::Value(format!(
+            "{}: the input has shape {shape}, the target {other}; they must be equal (a silent broadcast would give a wrong loss)",
+            row.name()
+        )));
+    }
+    let dtype = x.dtype();
+    let target = super::cast(target, dtype)?;
+    if reduction == Reduction::None || !dtype.is_float() || shape.elements() == 0 {
+        let each = super::elementwise(row, &[x.into(), (&target).into()], scalars)?.remove(0);
+        return match reduction {
+            Reduction::None => Ok(each),
+            Reduction::Mean => each.reduce(ReduceOp::Mean, None, false),
+            Reduction::Sum => each.reduce(ReduceOp::Sum, None, false),
+        };
+    }
+    let function = MapFn::reduced(row, dtype.compute(), reduction == Reduction::Mean);
+    let scalars = scalars.iter().map(|&s| Value::F(s)).collect();
+    apply1(Op::Map(Map { function, scalars, outputs: smallvec![dtype], whole: true }), &[x, &target])
+}
+
+/// `(x - mean) / sqrt(var + eps) * weight + bias` over the last dimensions, whose sizes are `normalized`.
+pub fn layer_norm(
+    x: &Tensor,
+    normalized: &Shape,
+    weight: Option<&Tensor>,
+    bias: Option<&Tensor>,
+    eps: f64,
+) -> Result<Tensor> {
+    let shape = x.shape();
+    let tail = shape.len().checked_sub(normalized.len());
+    let Some(kept) = tail.filter(|&k| shape[k..] == normalized[..] && !normalized.is_empty()) else {
+        return Err(Error::Value(format!(
+            "layer_norm: the input's last sizes must be {normalized}, got an input of shape {shape}"
+        )));
+    };
+    for (name, t) in [("weight", weight), ("bias", bias)] {
+        if let Some(t) = t
+            && t.shape() != *normalized
+        {
+            return Err(Error::Value(format!("layer_norm: expected a {name} of shape {normalized}, got {}", t.shape())));
+        }
+    }
+    let row = normalized.elements();
+    let mut dims: SmallVec<[usize; 8]> = shape[..kept].into();
+    dims.push(row);
+    let line = |t: &Tensor| super::reshape(t, Shape::new(&[row])?);
+    let flat = super::reshape(x, Shape::new(&dims)?)?;
+    let y = match (weight, bias) {
+        (Some(w), Some(b)) => {
+            let (w, b) = (line(w)?, line(b)?);
+            super::elementwise(Row::LayerNorm, &[(&flat).into(), (&w).into(), (&b).into()], &[eps])?.remove(0)
+        }
+        _ => {
+            let mut y = super::elementwise(Row::LayerNormPlain, &[(&flat).into()], &[eps])?.remove(0);
+            if let Some(w) = weight {
+                y = super::mul(&y, &line(w)?)?;
+            }
+            if let Some(b) = bias {
+                y = super::add(&y, &line(b)?)?;
+            }
+            y
+        }
+    };
+    super::reshape(&y, shape)
+}
+
+/// Rows of `weight` by number. Gradients of row `padding` are left out.
+pub fn embedding(index: &Tensor, weight: &Tensor, padding: Option<usize>) -> Result<Tensor> {
+    let table = weight.shape();
+    if table.len() != 2 {
+        return Err(Error::Value(format!("embedding: expected a weight of two dimensions, got shape {table}")));
+    }
+    if index.dtype().is_float() || index.dtype() == DType::Bool {
+        return Err(Error::Type(format!("embedding: indices must be integers, got {}; convert with .long()", index.dtype())));
+    }
+    let shape = index.shape();
+    let flat = super::reshape(&super::cast(index, DType::I64)?, Shape::new(&[shape.elements()])?)?;
+    let mut rows = weight.index_select(0, &flat)?;
+    if let Some(padding) = padding {
+        let number = super::Operand::Number(Value::I(padding as i64), phynexus_core::Category::Integer);
+        let is_padding = super::reshape(&super::binary(Row::Eq, &flat, number)?, Shape::new(&[shape.elements(), 1])?)?;
+        rows = super::where_tensors(&is_padding, &rows.detach(), &rows)?;
+    }
+    let mut dims = shape.to_vec();
+    dims.push(table[1]);
+    super::reshape(&rows, Shape::new(&dims)?)
+}
+
+/// Zeros with probability p, the rest scaled by 1 / (1 - p).
+pub fn dropout(x: &Tensor, p: f64, g: &Generator) -> Result<Tensor> {
+    if p >= 1.0 {
+        return super::scale(x, 0.0);
+    }
+    let draws = super::uniform(x.shape(), DType::F32, x.device(), g)?;
+    let kept = super::cast(&super::binary(Row::Ge, &draws, p)?, x.dtype())?;
+    super::mul(&super::mul(x, &kept)?, &super::full(Shape::SCALAR, Value::F(1.0 / (1.0 - p)), x.dtype(), x.device())?)
+}
+
+/// Labels and logits with the classes in the last dimension: (rows, classes) and (rows).
+fn classes_last(x: &Tensor, target: &Tensor, labels: bool) -> Result<(Tensor, Tensor, Shape)> {
+    let (shape, other) = (x.shape(), target.shape());
+    let expected = match shape.len() {
+        0 => None,
+        1 => Some(Shape::SCALAR),
+        _ => Some(shape.without(1, false)),
+    };
+    let fits = if labels { expected == Some(other) } else { shape == other && !shape.is_empty() };
+    let Some(rows_shape) = expected.filter(|_| fits) else {
+        return Err(Error::Value(format!(
+            "cross_entropy: for an input of shape {shape} (batch, classes, ...) the target must hold class indices of shape {} or \
+             probabilities of shape {shape}, got {} of shape {other}",
+            expected.unwrap_or(Shape::SCALAR),
+            target.dtype()
+        )));
+    };
+    let axis = if shape.len() == 1 { 0 } else { 1 };
+    let (classes, rows) = (shape[axis], rows_shape.elements());
+    let mut order: SmallVec<[usize; 8]> = (0..shape.len()).filter(|&a| a != axis).collect();
+    order.push(axis);
+    let wide = Shape::new(&[rows, classes])?;
+    let logits = super::reshape(&super::permute(x, &order)?, wide)?;
+    let target = if labels {
+        super::reshape(target, Shape::new(&[rows, 1])?)?
+    } else {
+        super::reshape(&super::permute(target, &order)?, wide)?
+    };
+    Ok((logits, target, rows_shape))
+}
+
+/// Cross entropy of logits (N, C, ...) against class indices (N, ...) or probabilities (N, C, ...).
+pub fn cross_entropy(
+    x: &Tensor,
+    target: &Tensor,
+    weight: Option<&Tensor>,
+    ignore_index: i64,
+    reduction: Reduction,
+    label_smoothing: f64,
+) -> Result<Tensor> {
+    if !x.dtype().is_float() {
+        return Err(Error::Type(format!("cross_entropy: logits must be floating-point, got {}", x.dtype())));
+    }
+    if !(0.0..=1.0).contains(&label_smoothing) {
+        return Err(Error::Value(format!("cross_entropy: label_smoothing must be in [0, 1], got {label_smoothing}")));
+    }
+    let labels = !target.dtype().is_float();
+    let (logits, target, rows_shape) = classes_last(x, target, labels)?;
+    let classes = logits.shape()[1];
+    if let Some(w) = weight
+        && (w.shape().len() != 1 || w.shape()[0] != classes)
+    {
+        return Err(Error::Value(format!("cross_entropy: expected {classes} class weights, got shape {}", w.shape())));
+    }
+    let target = if labels { super::cast(&target, DType::I64)? } else { super::cast(&target, x.dtype())? };
+    if labels {
+        check_labels(&target, classes, ignore_index)?;
+    }
+    let (row, scalars): (Row, SmallVec<[f64; 2]>) = match (labels, weight.is_some()) {
+        (true, false) => (Row::CrossEntropy, smallvec![ignore_index as f64, label_smoothing]),
+        (true, true) => (Row::CrossEntropyWeighted, smallvec![ignore_index as f64, label_smoothing]),
+        (false, false) => (Row::CrossEntropySoft, smallvec![label_smoothing]),
+        (false, true) => (Row::CrossEntropySoftWeighted, smallvec![label_smoothing]),
+    };
+    let weight = weight.map(|w| super::cast(w, x.dtype())).transpose()?;
+    let mut operands: SmallVec<[super::Operand<'_>; 3]> = smallvec![(&logits).into(), (&target).into()];
+    operands.extend(weight.as_ref().map(super::Operand::from));
+    let results = super::elementwise(row, &operands, &scalars)?;
+    let each = super::reshape(&results[0], rows_shape)?;
+    match reduction {
+        Reduction::None => Ok(each),
+        Reduction::Sum => each.reduce(ReduceOp::Sum, None, false),
+        Reduction::Mean if !labels => each.reduce(ReduceOp::Mean, None, false),
+        Reduction::Mean => {
+            let total = each.reduce(ReduceOp::Sum, None, false)?;
+            let counted = results[1].detach().reduce(ReduceOp::Sum, None, false)?;
+            super::binary(Row::Div, &total, &counted)
+        }
+    }
+}
+
+fn check_labels(target: &Tensor, classes: usize, ignore_index: i64) -> Result<()> {
+    if target.shape().elements() == 0 {
+        return Ok(());
+    }
+    let integer = |n: i64| super::Operand::Number(Value::I(n), phynexus_core::Category::Integer);
+    let target = target.detach();
+    for op in [ReduceOp::Min, ReduceOp::Max] {
+        let mut value = target.reduce(op, None, false)?.array().first()?.as_i64();
+        if value == ignore_index && !(0..classes as i64).contains(&value) {
+            let ignored = super::binary(Row::Eq, &target, integer(ignore_index))?;
+            value = super::where_(&ignored, integer(0), (&target).into())?.reduce(op, None, false)?.array().first()?.as_i64();
+        }
+        if !(0..classes as i64).contains(&value) {
+            return Err(Error::Index(format!(
+                "cross_entropy: label {value} is out of range for {classes} classes; labels go from 0 to {}, or ignore_index \
+                 {ignore_index}",
+                classes as i64 - 1
+            )));
+        }
+    }
+    Ok(())
+}

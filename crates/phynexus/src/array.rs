@@ -1,0 +1,153 @@
+//! Arrays: elements on a device under a layout. They know nothing of gradients.
+
+use crate::kernels;
+use phynexus_core::{Buffer, DType, Device, Error, Layout, Result, Shape, Task, Value, View};
+use std::sync::Arc;
+
+/// Elements of one dtype on one device. Cloning shares the memory.
+#[derive(Clone, Debug)]
+pub struct Array {
+    buffer: Arc<Buffer>,
+    dtype: DType,
+    layout: Layout,
+}
+
+impl Array {
+    /// A contiguous array with undefined contents.
+    pub fn empty(shape: Shape, dtype: DType, device: &'static dyn Device) -> Result<Array> {
+        let bytes = shape.elements() * dtype.size(); // Shape::new has checked this product
+        let buffer = Arc::new(Buffer::new(device, bytes)?);
+        Ok(Array { buffer, dtype, layout: Layout::contiguous(shape) })
+    }
+
+    /// A contiguous array of one value.
+    pub fn full(shape: Shape, value: Value, dtype: DType, device: &'static dyn Device) -> Result<Array> {
+        let array = Array::empty(shape, dtype, device)?;
+        array.fill(value)?;
+        Ok(array)
+    }
+
+    /// An array over memory that is already there.
+    pub fn from_parts(buffer: Arc<Buffer>, dtype: DType, layout: Layout) -> Array {
+        Array { buffer, dtype, layout }
+    }
+
+    /// A contiguous array of these bytes.
+    pub fn from_bytes(data: &[u8], shape: Shape, dtype: DType, device: &'static dyn Device) -> Result<Array> {
+        let need = shape.elements() * dtype.size();
+        if data.len() != need {
+            return Err(Error::Value(format!(
+                "shape {shape} of {dtype} needs {need} bytes, got {}",
+                data.len()
+            )));
+        }
+        let array = Array::empty(shape, dtype, device)?;
+        device.write(&array.buffer, 0, data)?;
+        Ok(array)
+    }
+
+    /// The memory.
+    pub fn buffer(&self) -> &Arc<Buffer> {
+        &self.buffer
+    }
+    /// How elements are stored.
+    pub fn dtype(&self) -> DType {
+        self.dtype
+    }
+    /// Which elements.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+    /// The shape.
+    pub fn shape(&self) -> &Shape {
+        self.layout.shape()
+    }
+    /// The number of elements.
+    pub fn elements(&self) -> usize {
+        self.layout.elements()
+    }
+    /// Where the elements are.
+    pub fn device(&self) -> &'static dyn Device {
+        self.buffer.device()
+    }
+
+    /// As an operand of a launch.
+    pub fn view(&self) -> View<'_> {
+        View { buffer: &self.buffer, dtype: self.dtype, layout: &self.layout }
+    }
+
+    /// The same memory under another layout.
+    pub fn with_layout(&self, layout: Layout) -> Array {
+        Array { buffer: self.buffer.clone(), dtype: self.dtype, layout }
+    }
+
+    /// Itself where the elements follow each other, else a copy where they do.
+    pub fn contiguous(&self) -> Result<Array> {
+        if self.layout.is_contiguous() { Ok(self.clone()) } else { self.copy() }
+    }
+
+    /// A contiguous copy.
+    pub fn copy(&self) -> Result<Array> {
+        self.cast(self.dtype)
+    }
+
+    /// A contiguous copy in another dtype.
+    pub fn cast(&self, dtype: DType) -> Result<Array> {
+        let out = Array::empty(*self.shape(), dtype, self.device())?;
+        out.write_from(self)?;
+        Ok(out)
+    }
+
+    /// Writes the elements of `source` (same shape and device, any dtype) over this array's.
+    pub fn write_from(&self, source: &Array) -> Result<()> {
+        let kernel = kernels::copy(source.dtype, self.dtype);
+        self.device().launch(kernel, &[Task { inputs: &[source.view()], outputs: &[self.view()], scalars: &[] }])
+    }
+
+    /// Writes one value everywhere.
+    pub fn fill(&self, value: Value) -> Result<()> {
+        let kernel = kernels::fill(self.dtype);
+        let value = if self.dtype.is_float() { Value::F(value.as_f64()) } else { Value::I(value.as_i64()) };
+        self.device().launch(kernel, &[Task { inputs: &[], outputs: &[self.view()], scalars: &[value] }])
+    }
+
+    /// Under another shape of as many elements: a view where that is possible, else a copy.
+    pub fn reshape(&self, shape: Shape) -> Result<Array> {
+        match self.layout.reshape(&shape) {
+            Some(layout) => Ok(self.with_layout(layout)),
+            None => Ok(self.copy()?.with_layout(Layout::contiguous(shape))),
+        }
+    }
+
+    /// A copy on another device, or itself when it is there.
+    pub fn to_device(&self, device: &'static dyn Device) -> Result<Array> {
+        if self.device().id() == device.id() {
+            return Ok(self.clone());
+        }
+        Array::from_bytes(&self.to_bytes()?, *self.shape(), self.dtype, device)
+    }
+
+    /// All elements, row-major, on the host.
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        let source = self.contiguous()?;
+        let mut bytes = vec![0; source.elements() * source.dtype.size()];
+        source.device().read(&source.buffer, source.layout.offset() * source.dtype.size(), &mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// The value of the first element; the array must have one.
+    pub fn first(&self) -> Result<Value> {
+        let size = self.dtype.size();
+        let mut b = [0u8; 8];
+        self.device().read(&self.buffer, self.layout.offset() * size, &mut b[..size])?;
+        Ok(match self.dtype {
+            DType::Bool | DType::U8 => Value::I(b[0] as i64),
+            DType::I32 => Value::I(i32::from_le_bytes([b[0], b[1], b[2], b[3]]) as i64),
+            DType::I64 => Value::I(i64::from_le_bytes(b)),
+            DType::F16 => Value::F(half::f16::from_le_bytes([b[0], b[1]]).to_f64()),
+            DType::BF16 => Value::F(half::bf16::from_le_bytes([b[0], b[1]]).to_f64()),
+            DType::F32 => Value::F(f32::from_le_bytes([b[0], b[1], b[2], b[3]]) as f64),
+            DType::F64 => Value::F(f64::from_le_bytes(b)),
+        })
+    }
+}

@@ -1,0 +1,386 @@
+//! Formulas as operations: elementwise, over rows, or over a whole tensor as one row.
+
+use crate::array::Array;
+use crate::op::{Few, Needs, Op, Operation, Spec, apply};
+use crate::ops::one;
+use crate::tape::{Context, sum_to};
+use crate::tensor::Tensor;
+use parking_lot::{Mutex, RwLock};
+use phynexus_core::{DType, Error, Kernel, Layout, Result, Shape, Spec as KernelSpec, Task, Value, View};
+use phynexus_formula::ops::{Op as Row, ResultType};
+use phynexus_formula::{Builder, Formula, Gradient, Rank, Reduction, Source, Type, differentiate, evaluate_scalars, hoist};
+use smallvec::SmallVec;
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, OnceLock};
+
+type DTypes = SmallVec<[DType; 8]>;
+
+/// A formula ready to be an operation: its kernels by dtype, and its gradients, each again such a function.
+#[derive(Debug)]
+pub struct MapFn {
+    name: String,
+    formula: Formula,
+    /// The formula that devices run: what is the same for all elements is computed by `host`.
+    kernel: Formula,
+    host: Option<Formula>,
+    differentiable: bool,
+    /// Which results have one value for each row, a bit each.
+    row_results: u32,
+    kernels: RwLock<Vec<(DTypes, Arc<Kernel>)>>,
+    gradients: Mutex<Vec<(u32, Arc<GradientFn>)>>,
+}
+
+#[derive(Debug)]
+struct GradientFn {
+    function: Arc<MapFn>,
+    sources: Vec<Source>,
+}
+
+impl MapFn {
+    /// A function of this formula; `rows` says which results have one value for each row.
+    pub fn new(name: String, formula: Formula, row_results: u32, differentiable: bool) -> Arc<MapFn> {
+        let hoisted = hoist(&formula);
+        // A host formula that only hands its operands on costs a call for nothing.
+        let plain = hoisted.host.outputs().len() == formula.scalars().len()
+            && hoisted.host.outputs().iter().enumerate().all(|(i, id)| {
+                matches!(hoisted.host.node(*id), phynexus_formula::Node::Scalar { slot, .. } if slot as usize == i)
+            });
+        Arc::new(MapFn {
+            name,
+            formula,
+            kernel: hoisted.kernel,
+            host: (!plain).then_some(hoisted.host),
+            differentiable,
+            row_results,
+            kernels: RwLock::default(),
+            gradients: Mutex::default(),
+        })
+    }
+
+    /// The function of a table row for operands of `ty`; the operands in `numbers` (a bit each) are scalars and
+    /// come before the row's own.
+    pub fn of(row: Row, ty: Type, numbers: u32) -> &'static Arc<MapFn> {
+        static TABLE: LazyLock<Vec<OnceLock<Arc<MapFn>>>> =
+            LazyLock::new(|| (0..Row::ALL.len() * 5 * 8).map(|_| OnceLock::new()).collect());
+        TABLE[(row as usize * 5 + ty as usize) * 8 + numbers as usize].get_or_init(|| {
+            let about = row.row();
+            let mut b = Builder::new();
+            let operands: Vec<_> = (0..about.inputs)
+                .map(|k| {
+                    let ty = about.input_type(k, ty);
+                    if numbers >> k & 1 == 1 { b.scalar(ty) } else { b.input(ty) }
+                })
+                .collect();
+            let scalars: Vec<_> = (0..about.scalars).map(|k| b.scalar(about.scalar_type(k, ty))).collect();
+            let results = (about.build)(&mut b, &operands, &scalars);
+            let formula = b.finish(&results);
+            let row_results = if about.row_wise { row_ranks(&formula) } else { 0 };
+            MapFn::new(about.name.into(), formula, row_results, about.differentiable)
+        })
+    }
+
+    /// The sum or mean of a table row's elementwise result over the whole tensor.
+    pub fn reduced(row: Row, ty: Type, mean: bool) -> Arc<MapFn> {
+        type Known = HashMap<(Row, Type, bool), Arc<MapFn>>;
+        static KNOWN: LazyLock<RwLock<Known>> = LazyLock::new(RwLock::default);
+        if let Some(known) = KNOWN.read().get(&(row, ty, mean)) {
+            return known.clone();
+        }
+        let elementwise = row.formula(ty);
+        let mut b = Builder::new();
+        let inputs: Vec<_> = elementwise.inputs().to_vec().into_iter().map(|ty| b.input(ty)).collect();
+        let scalars: Vec<_> = elementwise.scalars().to_vec().into_iter().map(|ty| b.scalar(ty)).collect();
+        let each = b.inline(&elementwise, &inputs, &scalars)[0];
+        let mut result = b.reduce(Reduction::Sum, each);
+        if mean {
+            let length = b.length();
+            let length = b.cast(ty, length);
+            result = b.div(result, length);
+        }
+        let name = format!("{}_{}", row.name(), if mean { "mean" } else { "sum" });
+        let function = MapFn::new(name, b.finish(&[result]), 1, row.row().differentiable);
+        KNOWN.write().entry((row, ty, mean)).or_insert(function).clone()
+    }
+
+    fn kernel(&self, inputs: &[DType], outputs: &[DType]) -> Arc<Kernel> {
+        let matches = |k: &DTypes| k[..inputs.len()] == *inputs && k[inputs.len()..] == *outputs;
+        if let Some((_, kernel)) = self.kernels.read().iter().find(|(k, _)| matches(k)) {
+            return kernel.clone();
+        }
+        let spec = KernelSpec::Map { formula: self.kernel.clone(), inputs: inputs.to_vec(), outputs: outputs.to_vec() };
+        let kernel = Arc::new(Kernel::new(spec));
+        let key = inputs.iter().chain(outputs).copied().collect();
+        self.kernels.write().push((key, kernel.clone()));
+        kernel
+    }
+
+    /// The gradient with respect to the operands in `wanted`.
+    fn gradient(&self, wanted: u32) -> Arc<GradientFn> {
+        let mut known = self.gradients.lock();
+        if let Some((_, gradient)) = known.iter().find(|(w, _)| *w == wanted) {
+            return gradient.clone();
+        }
+        let slots: Vec<usize> = (0..self.formula.inputs().len()).filter(|i| wanted >> i & 1 == 1).collect();
+        let Gradient { formula, sources } = differentiate(&self.formula, &slots);
+        let function = MapFn::new(format!("{} (gradient)", self.name), formula, 0, true);
+        let gradient = Arc::new(GradientFn { function, sources });
+        known.push((wanted, gradient.clone()));
+        gradient
+    }
+}
+
+impl MapFn {
+    /// The gradient as a function of (result, upstream) alone, for an activation that allows it.
+    pub fn from_result(&self) -> Arc<MapFn> {
+        static KNOWN: LazyLock<RwLock<HashMap<usize, Arc<MapFn>>>> = LazyLock::new(RwLock::default);
+        let key = std::ptr::from_ref(self) as usize;
+        if let Some(known) = KNOWN.read().get(&key) {
+            return known.clone();
+        }
+        let gradient = self.gradient(1);
+        let mut b = Builder::new();
+        let ty = self.formula.inputs()[0];
+        let (result, upstream) = (b.input(ty), b.input(ty));
+        let place = |s: &Source| if matches!(s, Source::Output(_)) { result } else { upstream };
+        let operands: Vec<_> = gradient.sources.iter().map(place).collect();
+        let outputs = b.inline(&gradient.function.formula, &operands, &[]);
+        let function = MapFn::new(gradient.function.name.clone(), b.finish(&outputs), 0, true);
+        KNOWN.write().entry(key).or_insert(function).clone()
+    }
+}
+
+/// Which outputs of a row-wise formula have one value for each row.
+fn row_ranks(formula: &Formula) -> u32 {
+    let is_row = |(i, id): (usize, &phynexus_formula::Id)| ((formula.rank(*id) != Rank::Element) as u32) << i;
+    formula.outputs().iter().enumerate().map(is_row).sum()
+}
+
+/// A function applied to operands that broadcast together.
+#[derive(Clone, Debug)]
+pub struct Map {
+    /// What is computed.
+    pub function: Arc<MapFn>,
+    /// The control table, before hoisting.
+    pub scalars: SmallVec<[Value; 2]>,
+    /// The results' dtypes.
+    pub outputs: Few<DType>,
+    /// Whether the whole tensor is one row (else the last dimension is).
+    pub whole: bool,
+}
+
+impl Map {
+    fn result_shape(&self, i: usize, full: Shape) -> Shape {
+        match (self.function.row_results >> i & 1 == 1, self.whole) {
+            (false, _) => full,
+            (true, true) => Shape::SCALAR,
+            (true, false) => full.without(full.len() - 1, true),
+        }
+    }
+
+    fn full_shape(&self, shapes: impl Iterator<Item = Shape>) -> Result<Shape> {
+        let mut full = Shape::SCALAR;
+        for shape in shapes {
+            full = full.broadcast(&shape).map_err(|e| Error::Value(format!("{}: {e}", self.name())))?;
+        }
+        Ok(full)
+    }
+}
+
+impl Operation for Map {
+    fn name(&self) -> &str {
+        &self.function.name
+    }
+
+    fn infer(&self, inputs: &[Spec]) -> Result<Few<Spec>> {
+        let full = self.full_shape(inputs.iter().map(|s| s.shape))?;
+        let spec = |(i, &dtype)| Spec { shape: self.result_shape(i, full), dtype, device: inputs[0].device };
+        Ok(self.outputs.iter().enumerate().map(spec).collect())
+    }
+
+    fn run(&self, inputs: &[&Array]) -> Result<Few<Array>> {
+        let full = self.full_shape(inputs.iter().map(|a| *a.shape()))?;
+        let device = inputs[0].device();
+        let mut outputs: Few<Array> = Few::new();
+        for (i, &dtype) in self.outputs.iter().enumerate() {
+            outputs.push(Array::empty(self.result_shape(i, full), dtype, device)?);
+        }
+        if full.elements() == 0 && self.function.row_results == 0 {
+            return Ok(outputs);
+        }
+        let frame = if self.whole { Shape::new(&[1, full.elements()])? } else { full };
+        let mut copies: SmallVec<[Array; 4]> = SmallVec::new();
+        if self.whole {
+            for input in inputs {
+                copies.push(if input.elements() == 1 {
+                    input.reshape(Shape::SCALAR)?
+                } else {
+                    input.with_layout(input.layout().broadcast(&full)?).reshape(frame)?
+                });
+            }
+        }
+        let operand = |i: usize| if self.whole { &copies[i] } else { inputs[i] };
+        let mut layouts: SmallVec<[Layout; 8]> = SmallVec::new();
+        for i in 0..inputs.len() {
+            layouts.push(operand(i).layout().broadcast(&frame)?);
+        }
+        for output in &outputs {
+            layouts.push(match (self.whole, output.shape().is_empty()) {
+                (true, true) => Layout::contiguous(Shape::new(&[1, 1])?),
+                (true, false) => Layout::contiguous(frame),
+                (false, _) => *output.layout(),
+            });
+        }
+        let (ins, outs) = layouts.split_at(inputs.len());
+        self.function.launch(inputs, ins, &outputs, outs, &self.scalars)?;
+        Ok(outputs)
+    }
+
+    fn saves(&self, wanted: u32) -> Option<Needs> {
+        if !self.function.differentiable {
+            return None;
+        }
+        let mut needs = Needs::default();
+        for source in &self.function.gradient(wanted).sources {
+            match source {
+                Source::Input(i) => needs.inputs |= 1 << i,
+                Source::Output(i) => needs.outputs |= 1 << i,
+                Source::Upstream(_) => {}
+            }
+        }
+        Some(needs)
+    }
+
+    fn grad(&self, context: &Context) -> Result<Few<Option<Tensor>>> {
+        let gradient = self.function.gradient(context.wanted());
+        let inputs = self.function.formula.inputs().len();
+        let wanted: Few<usize> = (0..inputs).filter(|&i| context.wants(i)).collect();
+        // A gradient that reads nothing is a constant; any operand's shape will do for it.
+        let mut operands: SmallVec<[Tensor; 4]> = SmallVec::new();
+        let mut full = Shape::SCALAR;
+        for i in 0..inputs {
+            full = full.broadcast(&context.input_spec(i).shape)?;
+        }
+        for source in &gradient.sources {
+            operands.push(match *source {
+                Source::Input(i) => context.input(i).clone(),
+                Source::Output(i) => context.output(i).clone(),
+                Source::Upstream(i) => context.grad(i)?,
+            });
+        }
+        let outputs: Few<DType> = wanted.iter().map(|&i| context.input_spec(i).dtype).collect();
+        let spans = |t: &Tensor| t.shape() == full;
+        let grads = if operands.iter().any(spans) || self.full_shape(operands.iter().map(Tensor::shape))? == full {
+            let refs: SmallVec<[&Tensor; 4]> = operands.iter().collect();
+            let map = Map { function: gradient.function.clone(), scalars: self.scalars.clone(), outputs, whole: self.whole };
+            apply(Op::Map(map), &refs)?
+        } else {
+            expanded_gradient(self, &gradient, operands, outputs, full, context)?
+        };
+        let mut all: Few<Option<Tensor>> = SmallVec::from_elem(None, inputs);
+        for (&i, grad) in wanted.iter().zip(grads) {
+            all[i] = Some(sum_to(grad, &context.input_spec(i).shape)?);
+        }
+        Ok(all)
+    }
+}
+
+/// The gradient of a reducing function that reads only row values (the gradient of a plain sum): these are
+/// repeated to the full shape first.
+fn expanded_gradient(
+    map: &Map,
+    gradient: &GradientFn,
+    mut operands: SmallVec<[Tensor; 4]>,
+    outputs: Few<DType>,
+    full: Shape,
+    context: &Context,
+) -> Result<Few<Tensor>> {
+    match operands.first_mut() {
+        Some(first) => *first = crate::api::expand(first, full)?,
+        None => {
+            let device = context.output_spec(0).device;
+            return outputs.iter().map(|&d| crate::api::full(full, Value::F(0.0), d, device)).collect();
+        }
+    }
+    let refs: SmallVec<[&Tensor; 4]> = operands.iter().collect();
+    let function = gradient.function.clone();
+    apply(Op::Map(Map { function, scalars: map.scalars.clone(), outputs, whole: map.whole }), &refs)
+}
+
+impl MapFn {
+    fn launch(
+        &self,
+        inputs: &[&Array],
+        input_layouts: &[Layout],
+        outputs: &[Array],
+        output_layouts: &[Layout],
+        scalars: &[Value],
+    ) -> Result<()> {
+        let view = |(a, layout): (&Array, _)| (a.dtype(), layout);
+        let in_types: DTypes = inputs.iter().map(|a| a.dtype()).collect();
+        let out_types: DTypes = outputs.iter().zip(output_layouts).map(view).map(|(d, _)| d).collect();
+        let kernel = self.kernel(&in_types, &out_types);
+        fn views<'a>(arrays: impl Iterator<Item = &'a Array>, layouts: &'a [Layout]) -> SmallVec<[View<'a>; 4]> {
+            let view = |(a, layout): (&'a Array, &'a Layout)| View { buffer: a.buffer(), dtype: a.dtype(), layout };
+            arrays.zip(layouts).map(view).collect()
+        }
+        let ins = views(inputs.iter().copied(), input_layouts);
+        let outs = views(outputs.iter(), output_layouts);
+        let hoisted = self.host.as_ref().map(|host| evaluate_scalars(host, scalars));
+        let scalars = hoisted.as_deref().unwrap_or(scalars);
+        outs[0].buffer.device().launch(&kernel, &[Task { inputs: &ins, outputs: &outs, scalars }])
+    }
+}
+
+/// `a += b` for arrays of one shape and dtype.
+pub fn add_in_place(a: &Array, b: &Array) -> Result<()> {
+    in_place(MapFn::of(Row::Add, a.dtype().compute(), 0), a, &[b], &[])
+}
+
+/// Writes `function(target, others...)` over `target`, where the others broadcast to its shape.
+pub fn in_place(function: &Arc<MapFn>, target: &Array, others: &[&Array], scalars: &[Value]) -> Result<()> {
+    if target.elements() > 0 {
+        let mut inputs: SmallVec<[&Array; 4]> = SmallVec::new();
+        inputs.push(target);
+        inputs.extend(others.iter().copied());
+        let mut layouts: SmallVec<[Layout; 4]> = SmallVec::new();
+        for input in &inputs {
+            layouts.push(input.layout().broadcast(target.shape())?);
+        }
+        function.launch(&inputs, &layouts, std::slice::from_ref(target), &[*target.layout()], scalars)?;
+    }
+    target.buffer().bump();
+    Ok(())
+}
+
+/// The dtype of a table row's results for operands promoted to `dtype`.
+pub fn result_dtype(row: Row, dtype: DType) -> DType {
+    match row.row().result {
+        ResultType::Same => dtype,
+        ResultType::Bool => DType::Bool,
+    }
+}
+
+/// Another dtype.
+#[derive(Clone, Debug)]
+pub struct Cast {
+    /// The dtype wanted.
+    pub dtype: DType,
+}
+
+impl Operation for Cast {
+    fn name(&self) -> &str {
+        "cast"
+    }
+    fn infer(&self, inputs: &[Spec]) -> Result<Few<Spec>> {
+        Ok(one(Spec { dtype: self.dtype, ..inputs[0] }))
+    }
+    fn run(&self, inputs: &[&Array]) -> Result<Few<Array>> {
+        Ok(one(inputs[0].cast(self.dtype)?))
+    }
+    fn saves(&self, _: u32) -> Option<Needs> {
+        self.dtype.is_float().then(Needs::default)
+    }
+    fn grad(&self, context: &Context) -> Result<Few<Option<Tensor>>> {
+        Ok(one(Some(crate::api::cast(&context.grad(0)?, context.input_spec(0).dtype)?)))
+    }
+}

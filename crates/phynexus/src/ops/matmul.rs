@@ -1,0 +1,214 @@
+//! Matrix products, and the linear layer with its bias and activation in one kernel.
+
+use crate::api;
+use crate::array::Array;
+use crate::op::{Few, Needs, Op, Operation, Spec, apply1};
+use crate::ops::map::{Map, MapFn};
+use crate::ops::one;
+use crate::tape::{Context, sum_to};
+use crate::tensor::Tensor;
+use parking_lot::RwLock;
+use phynexus_core::{DType, Error, Kernel, Layout, ReduceOp, Result, Shape, Spec as KernelSpec, Task, View};
+use phynexus_formula::Type;
+use phynexus_formula::ops::Op as Row;
+use smallvec::SmallVec;
+use std::sync::{Arc, LazyLock};
+
+/// The kernel with these extras, made once.
+fn kernel(bias: bool, activation: Option<Row>, ty: Type) -> Arc<Kernel> {
+    type Known = Vec<((bool, Option<Row>, Type), Arc<Kernel>)>;
+    static KNOWN: LazyLock<RwLock<Known>> = LazyLock::new(RwLock::default);
+    let key = (bias, activation, ty);
+    if let Some((_, kernel)) = KNOWN.read().iter().find(|(k, _)| *k == key) {
+        return kernel.clone();
+    }
+    let epilogue = activation.map(|row| row.formula(ty));
+    let kernel = Arc::new(Kernel::new(KernelSpec::MatMul { bias, accumulate: false, epilogue }));
+    KNOWN.write().push((key, kernel.clone()));
+    kernel
+}
+
+/// `(..., m, k) @ (..., k, n)`, where the leading dimensions broadcast.
+#[derive(Clone, Debug)]
+pub struct MatMul;
+
+/// The operand as (batch, rows, columns), its leading dimensions repeated to `batch`.
+fn as_batches(a: &Array, batch: &Shape) -> Result<Array> {
+    let n = a.shape().len();
+    let mut dims = batch.to_vec();
+    dims.extend_from_slice(&a.shape()[n - 2..]);
+    let layout = a.layout().broadcast(&Shape::new(&dims)?)?;
+    let flat = Shape::new(&[batch.elements(), a.shape()[n - 2], a.shape()[n - 1]])?;
+    a.with_layout(layout).reshape(flat)
+}
+
+impl Operation for MatMul {
+    fn name(&self) -> &str {
+        "matmul"
+    }
+
+    fn infer(&self, inputs: &[Spec]) -> Result<Few<Spec>> {
+        let (a, b) = (&inputs[0].shape, &inputs[1].shape);
+        let (la, lb) = (a.len(), b.len());
+        if a[la - 1] != b[lb - 2] {
+            return Err(Error::Value(format!(
+                "matmul: inner sizes differ, {a} @ {b}; expected {} == {}",
+                a[la - 1],
+                b[lb - 2]
+            )));
+        }
+        if inputs[0].dtype != inputs[1].dtype {
+            return Err(Error::Type(format!(
+                "matmul: dtypes differ, {} @ {}; convert one with .to()",
+                inputs[0].dtype, inputs[1].dtype
+            )));
+        }
+        if inputs[0].dtype == DType::Bool {
+            return Err(Error::Type("matmul: bool tensors have no product; convert them with .float()".into()));
+        }
+        let batch = Shape::new(&a[..la - 2])?.broadcast(&Shape::new(&b[..lb - 2])?)?;
+        let mut dims = batch.to_vec();
+        dims.extend([a[la - 2], b[lb - 1]]);
+        Ok(one(Spec { shape: Shape::new(&dims)?, ..inputs[0] }))
+    }
+
+    fn run(&self, inputs: &[&Array]) -> Result<Few<Array>> {
+        let spec = self.infer(&[Spec::from(inputs[0]), Spec::from(inputs[1])])?[0];
+        let out = Array::empty(spec.shape, spec.dtype, spec.device)?;
+        if out.elements() == 0 {
+            return Ok(one(out));
+        }
+        let n = spec.shape.len();
+        let batch = Shape::new(&spec.shape[..n - 2])?;
+        let (a, b) = (as_batches(inputs[0], &batch)?, as_batches(inputs[1], &batch)?);
+        let flat = out.reshape(Shape::new(&[batch.elements(), spec.shape[n - 2], spec.shape[n - 1]])?)?;
+        let kernel = kernel(false, None, spec.dtype.compute());
+        let task = Task { inputs: &[a.view(), b.view()], outputs: &[flat.view()], scalars: &[] };
+        spec.device.launch(&kernel, &[task])?;
+        Ok(one(out))
+    }
+
+    fn saves(&self, wanted: u32) -> Option<Needs> {
+        // Each operand's gradient reads the other.
+        Some(Needs { inputs: (wanted >> 1 & 1) | (wanted & 1) << 1, outputs: 0 })
+    }
+
+    fn grad(&self, context: &Context) -> Result<Few<Option<Tensor>>> {
+        let grad = context.grad(0)?;
+        let product = |a: &Tensor, b: &Tensor, i: usize| -> Result<Tensor> {
+            sum_to(apply1(Op::MatMul(MatMul), &[a, b])?, &context.input_spec(i).shape)
+        };
+        let a = match context.wants(0) {
+            true => Some(product(&grad, &api::transpose_last(context.input(1))?, 0)?),
+            false => None,
+        };
+        let b = match context.wants(1) {
+            true => Some(product(&api::transpose_last(context.input(0))?, &grad, 1)?),
+            false => None,
+        };
+        Ok([a, b].into_iter().collect())
+    }
+}
+
+/// `activation(x Wᵀ + b)` for x (n, in), W (out, in), b (out).
+#[derive(Clone, Debug)]
+pub struct Linear {
+    /// Applied to the finished sums while they are in the cache; its gradient must need nothing but its result.
+    pub activation: Option<Row>,
+}
+
+impl Linear {
+    /// Whether an activation can be part of the product: only if its gradient can be told from its result.
+    pub fn can_fuse(row: Row) -> bool {
+        let about = row.row();
+        if about.inputs != 1 || about.scalars != 0 || about.row_wise || !about.differentiable {
+            return false;
+        }
+        let function = MapFn::of(row, Type::F32, 0);
+        let map = Map { function: function.clone(), scalars: SmallVec::new(), outputs: one(DType::F32), whole: false };
+        map.saves(1).is_some_and(|needs| needs.inputs == 0)
+    }
+}
+
+impl Operation for Linear {
+    fn name(&self) -> &str {
+        "linear"
+    }
+
+    fn infer(&self, inputs: &[Spec]) -> Result<Few<Spec>> {
+        let (x, w) = (&inputs[0].shape, &inputs[1].shape);
+        if w.len() != 2 || x.len() != 2 || x[1] != w[1] {
+            return Err(Error::Value(format!(
+                "linear: the last size of the input must equal the last of the weight (out, in), got input {x} and weight {w}"
+            )));
+        }
+        if let Some(b) = inputs.get(2)
+            && (b.shape.len() != 1 || b.shape[0] != w[0])
+        {
+            return Err(Error::Value(format!("linear: expected a bias of shape ({},), got {}", w[0], b.shape)));
+        }
+        if inputs.iter().any(|s| s.dtype != inputs[0].dtype) || !inputs[0].dtype.is_float() {
+            let dtypes: Vec<String> = inputs.iter().map(|s| s.dtype.to_string()).collect();
+            return Err(Error::Type(format!(
+                "linear: input, weight and bias must have one floating-point dtype, got {}; convert with .to()",
+                dtypes.join(", ")
+            )));
+        }
+        Ok(one(Spec { shape: Shape::new(&[x[0], w[0]])?, ..inputs[0] }))
+    }
+
+    fn run(&self, inputs: &[&Array]) -> Result<Few<Array>> {
+        let specs: SmallVec<[Spec; 3]> = inputs.iter().map(|a| Spec::from(*a)).collect();
+        let spec = self.infer(&specs)?[0];
+        let out = Array::empty(spec.shape, spec.dtype, spec.device)?;
+        if out.elements() == 0 {
+            return Ok(one(out));
+        }
+        let x = inputs[0].layout().unsqueeze(0)?;
+        let w = inputs[1].layout().permute(&[1, 0]).unsqueeze(0)?;
+        let y = Layout::contiguous(Shape::new(&[1, spec.shape[0], spec.shape[1]])?);
+        let mut operands: SmallVec<[View<'_>; 3]> = SmallVec::new();
+        operands.push(View { buffer: inputs[0].buffer(), dtype: spec.dtype, layout: &x });
+        operands.push(View { buffer: inputs[1].buffer(), dtype: spec.dtype, layout: &w });
+        if let Some(bias) = inputs.get(2) {
+            operands.push(bias.view());
+        }
+        let kernel = kernel(inputs.len() == 3, self.activation, spec.dtype.compute());
+        let result = View { buffer: out.buffer(), dtype: spec.dtype, layout: &y };
+        spec.device.launch(&kernel, &[Task { inputs: &operands, outputs: &[result], scalars: &[] }])?;
+        Ok(one(out))
+    }
+
+    fn saves(&self, wanted: u32) -> Option<Needs> {
+        Some(Needs {
+            inputs: (wanted >> 1 & 1) | (wanted & 1) << 1,
+            outputs: self.activation.is_some() as u32,
+        })
+    }
+
+    fn grad(&self, context: &Context) -> Result<Few<Option<Tensor>>> {
+        let mut grad = context.grad(0)?;
+        if let Some(row) = self.activation {
+            grad = activation_gradient(row, context.output(0), &grad)?;
+        }
+        let mut grads: Few<Option<Tensor>> = SmallVec::from_elem(None, context.operands());
+        if context.wants(0) {
+            grads[0] = Some(apply1(Op::MatMul(MatMul), &[&grad, context.input(1)])?); // (n, out) @ (out, in)
+        }
+        if context.wants(1) {
+            let transposed = api::transpose_last(&grad)?;
+            grads[1] = Some(apply1(Op::MatMul(MatMul), &[&transposed, context.input(0)])?); // (out, n) @ (n, in)
+        }
+        if context.operands() == 3 && context.wants(2) {
+            grads[2] = Some(api::reduce(&grad, ReduceOp::Sum, &[0], false)?);
+        }
+        Ok(grads)
+    }
+}
+
+/// The gradient of an activation from its result alone.
+fn activation_gradient(row: Row, result: &Tensor, grad: &Tensor) -> Result<Tensor> {
+    let function = MapFn::of(row, result.dtype().compute(), 0).from_result();
+    let map = Map { function, scalars: SmallVec::new(), outputs: one(result.dtype()), whole: false };
+    apply1(Op::Map(map), &[result, grad])
+}

@@ -1,0 +1,96 @@
+//! Operations without operands: random numbers, one value, evenly spaced numbers.
+
+use crate::array::Array;
+use crate::op::{Few, Needs, Operation, Spec};
+use crate::ops::{launch, one};
+use crate::tape::Context;
+use crate::tensor::Tensor;
+use phynexus_core::{Distribution, Kernel, Result, Spec as KernelSpec, Task, Value};
+use phynexus_formula::{Builder, Type};
+use std::sync::OnceLock;
+
+macro_rules! source {
+    ($name:ident, $text:literal, $run:expr) => {
+        impl Operation for $name {
+            fn name(&self) -> &str {
+                $text
+            }
+            fn infer(&self, _: &[Spec]) -> Result<Few<Spec>> {
+                Ok(one(self.spec))
+            }
+            fn run(&self, _: &[&Array]) -> Result<Few<Array>> {
+                let out = Array::empty(self.spec.shape, self.spec.dtype, self.spec.device)?;
+                if out.elements() > 0 {
+                    let run: fn(&$name, &Array) -> Result<()> = $run;
+                    run(self, &out)?;
+                }
+                Ok(one(out))
+            }
+            fn saves(&self, _: u32) -> Option<Needs> {
+                None
+            }
+            fn grad(&self, _: &Context) -> Result<Few<Option<Tensor>>> {
+                Ok(Few::new())
+            }
+        }
+    };
+}
+
+/// Random numbers: the same for the same seed and counter.
+#[derive(Clone, Debug)]
+pub struct Random {
+    /// Shape, dtype and device of the result.
+    pub spec: Spec,
+    /// What is drawn.
+    pub distribution: Distribution,
+    /// The key of the stream.
+    pub seed: u64,
+    /// The first block of it.
+    pub counter: u64,
+}
+
+source!(Random, "random", |op, out| {
+    let Random { distribution, seed, counter, .. } = *op;
+    launch(KernelSpec::Random { distribution, seed, counter }, &[], out)
+});
+
+/// One value everywhere.
+#[derive(Clone, Debug)]
+pub struct Fill {
+    /// Shape, dtype and device of the result.
+    pub spec: Spec,
+    /// The value.
+    pub value: Value,
+}
+
+source!(Fill, "full", |op, out| out.fill(op.value));
+
+/// `start + i * step`.
+#[derive(Clone, Debug)]
+pub struct Range {
+    /// Shape, dtype and device of the result: one dimension.
+    pub spec: Spec,
+    /// The first number.
+    pub start: Value,
+    /// The distance to the next.
+    pub step: Value,
+}
+
+source!(Range, "arange", |op, out| {
+    // Computed in float64 or int64 whatever the dtype, then rounded once.
+    static KERNELS: [OnceLock<Kernel>; 8] = [const { OnceLock::new() }; 8];
+    let dtype = op.spec.dtype;
+    let kernel = KERNELS[dtype as usize].get_or_init(|| {
+        let ty = if dtype.is_float() { Type::F64 } else { Type::I64 };
+        let mut b = Builder::new();
+        let (start, step, i) = (b.scalar(ty), b.scalar(ty), b.index());
+        let i = b.cast(ty, i);
+        let offset = b.mul(i, step);
+        let x = b.add(start, offset);
+        let x = b.cast(dtype.compute(), x);
+        Kernel::new(KernelSpec::Map { formula: b.finish(&[x]), inputs: vec![], outputs: vec![dtype] })
+    });
+    let scalars = [op.start, op.step];
+    op.spec.device.launch(kernel, &[Task { inputs: &[], outputs: &[out.view()], scalars: &scalars }])
+});
+

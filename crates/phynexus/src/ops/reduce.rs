@@ -1,0 +1,172 @@
+//! Reductions over some dimensions, and running sums.
+
+use crate::api;
+use crate::array::Array;
+use crate::op::{Few, Needs, Op, Operation, Spec, apply1};
+use crate::ops::{launch, one};
+use crate::tape::Context;
+use crate::tensor::Tensor;
+use phynexus_core::{DType, Error, ReduceOp, Result, Shape, Spec as KernelSpec, Value};
+use phynexus_formula::ops::Op as Row;
+use smallvec::SmallVec;
+
+/// A reduction over some dimensions.
+#[derive(Clone, Debug)]
+pub struct Reduce {
+    /// The function.
+    pub op: ReduceOp,
+    /// The dimensions, ascending.
+    pub axes: Few<usize>,
+    /// Whether they stay, with size 1.
+    pub keepdim: bool,
+}
+
+impl Reduce {
+    fn shape(&self, from: &Shape) -> Shape {
+        let mut shape = *from;
+        for &axis in self.axes.iter().rev() {
+            shape = shape.without(axis, self.keepdim);
+        }
+        shape
+    }
+
+    fn dtype(&self, from: DType) -> DType {
+        match self.op {
+            ReduceOp::Sum | ReduceOp::Prod if !from.is_float() => DType::I64,
+            ReduceOp::ArgMax | ReduceOp::ArgMin => DType::I64,
+            ReduceOp::Any | ReduceOp::All => DType::Bool,
+            _ => from,
+        }
+    }
+
+    /// A tensor of the reduced shape, repeated to the operand's.
+    fn spread(&self, t: &Tensor, shape: Shape) -> Result<Tensor> {
+        let kept = Reduce { keepdim: true, ..self.clone() }.shape(&shape);
+        api::expand(&api::reshape(t, kept)?, shape)
+    }
+}
+
+impl Operation for Reduce {
+    fn name(&self) -> &str {
+        match self.op {
+            ReduceOp::Sum => "sum",
+            ReduceOp::Mean => "mean",
+            ReduceOp::Prod => "prod",
+            ReduceOp::Max => "amax",
+            ReduceOp::Min => "amin",
+            ReduceOp::ArgMax => "argmax",
+            ReduceOp::ArgMin => "argmin",
+            ReduceOp::Any => "any",
+            ReduceOp::All => "all",
+        }
+    }
+
+    fn infer(&self, inputs: &[Spec]) -> Result<Few<Spec>> {
+        let Spec { shape, dtype, device } = inputs[0];
+        if self.op == ReduceOp::Mean && !dtype.is_float() {
+            return Err(Error::Type(format!("mean needs a floating-point tensor, got {dtype}; convert it with .float()")));
+        }
+        let order = matches!(self.op, ReduceOp::Max | ReduceOp::Min | ReduceOp::ArgMax | ReduceOp::ArgMin);
+        if order && self.axes.iter().any(|&a| shape[a] == 0) {
+            return Err(Error::Value(format!("{} over no elements, in shape {shape}, has no value", self.name())));
+        }
+        Ok(one(Spec { shape: self.shape(&shape), dtype: self.dtype(dtype), device }))
+    }
+
+    fn run(&self, inputs: &[&Array]) -> Result<Few<Array>> {
+        let input = inputs[0];
+        let spec = self.infer(&[Spec::from(input)])?[0];
+        let out = Array::empty(spec.shape, spec.dtype, spec.device)?;
+        let kept = (0..input.shape().len()).filter(|a| !self.axes.contains(a));
+        let order: SmallVec<[usize; 8]> = kept.chain(self.axes.iter().copied()).collect();
+        let view = input.with_layout(input.layout().permute(&order));
+        let kept_shape = Reduce { keepdim: false, ..self.clone() }.shape(input.shape());
+        let flat = out.reshape(kept_shape)?;
+        if out.elements() > 0 {
+            launch(KernelSpec::Reduce { op: self.op, axes: self.axes.len() }, &[view.view()], &flat)?;
+        }
+        Ok(one(out))
+    }
+
+    fn saves(&self, _: u32) -> Option<Needs> {
+        match self.op {
+            ReduceOp::Sum | ReduceOp::Mean => Some(Needs::default()),
+            ReduceOp::Prod => Some(Needs { inputs: 1, outputs: 0 }),
+            ReduceOp::Max | ReduceOp::Min => Some(Needs { inputs: 1, outputs: 1 }),
+            _ => None,
+        }
+    }
+
+    fn grad(&self, context: &Context) -> Result<Few<Option<Tensor>>> {
+        let Spec { shape, dtype, .. } = context.input_spec(0);
+        let grad = self.spread(&context.grad(0)?, shape)?;
+        let count: usize = self.axes.iter().map(|&a| shape[a]).product();
+        let grad = match self.op {
+            ReduceOp::Mean => api::scale(&grad, 1.0 / count as f64)?,
+            ReduceOp::Prod => api::mul(&grad, &product_of_others(context.input(0), &self.axes)?)?,
+            ReduceOp::Max | ReduceOp::Min => {
+                // Equal extremes share the gradient evenly.
+                let hit = api::binary(Row::Eq, context.input(0), &self.spread(context.output(0), shape)?)?;
+                let hit = api::cast(&hit, dtype)?;
+                let ties = self.spread(&api::reduce(&hit, ReduceOp::Sum, &self.axes, false)?, shape)?;
+                api::binary(Row::Div, &api::mul(&grad, &hit)?, &ties)?
+            }
+            _ => grad,
+        };
+        Ok(one(Some(grad)))
+    }
+}
+
+/// For every element the product of all others over `axes`: products from the left times products from the right,
+/// which is right with zeros too.
+fn product_of_others(x: &Tensor, axes: &[usize]) -> Result<Tensor> {
+    let shape = x.shape();
+    let kept = (0..shape.len()).filter(|a| !axes.contains(a));
+    let order: SmallVec<[usize; 8]> = kept.chain(axes.iter().copied()).collect();
+    let moved = api::permute(x, &order)?;
+    let moved_shape = moved.shape();
+    let n: usize = axes.iter().map(|&a| shape[a]).product();
+    let rows = api::reshape(&moved, Shape::new(&[shape.elements() / n.max(1), n])?)?;
+    // others[i] = prod_{j != i} x[j], by masking the diagonal of (rows, n, n) with ones.
+    let wide = api::expand(&api::reshape(&rows, Shape::new(&[rows.shape()[0], 1, n])?)?, Shape::new(&[rows.shape()[0], n, n])?)?;
+    let eye = api::eye(n, n, DType::Bool, x.device())?;
+    let ones = api::full(Shape::SCALAR, Value::F(1.0), x.dtype(), x.device())?;
+    let masked = api::where_tensors(&eye, &ones, &wide)?;
+    let others = api::reshape(&api::reduce(&masked, ReduceOp::Prod, &[2], false)?, moved_shape)?;
+    let mut back: SmallVec<[usize; 8]> = SmallVec::from_elem(0, order.len());
+    for (to, &from) in order.iter().enumerate() {
+        back[from] = to;
+    }
+    api::permute(&others, &back)
+}
+
+/// Running sums along the last dimension.
+#[derive(Clone, Debug)]
+pub struct CumSum;
+
+impl Operation for CumSum {
+    fn name(&self) -> &str {
+        "cumsum"
+    }
+    fn infer(&self, inputs: &[Spec]) -> Result<Few<Spec>> {
+        let dtype = if inputs[0].dtype.is_float() { inputs[0].dtype } else { DType::I64 };
+        Ok(one(Spec { dtype, ..inputs[0] }))
+    }
+    fn run(&self, inputs: &[&Array]) -> Result<Few<Array>> {
+        let spec = self.infer(&[Spec::from(inputs[0])])?[0];
+        let input = if inputs[0].dtype() == spec.dtype { inputs[0].clone() } else { inputs[0].cast(spec.dtype)? };
+        let out = Array::empty(spec.shape, spec.dtype, spec.device)?;
+        if out.elements() > 0 {
+            launch(KernelSpec::CumSum, &[input.view()], &out)?;
+        }
+        Ok(one(out))
+    }
+    fn saves(&self, _: u32) -> Option<Needs> {
+        Some(Needs::default())
+    }
+    fn grad(&self, context: &Context) -> Result<Few<Option<Tensor>>> {
+        let last = context.output_spec(0).shape.len() - 1;
+        let reversed = api::flip(&context.grad(0)?, &[last])?;
+        Ok(one(Some(api::flip(&apply1(Op::CumSum(CumSum), &[&reversed])?, &[last])?)))
+    }
+}

@@ -1,0 +1,226 @@
+//! The optimizer step: one formula over all tensors of a (group, dtype, device), in place, in one launch.
+
+use crate::array::Array;
+use crate::tensor::Tensor;
+use phynexus_core::{DType, Error, Kernel, Layout, ReduceOp, Result, Shape, Spec, Task, Value, View};
+use phynexus_formula::ops::Op as Row;
+use phynexus_formula::{Formula, Hoisted, evaluate_scalars, hoist};
+use smallvec::SmallVec;
+
+/// An update rule bound to its tensors: inputs (p, g, states...), outputs (p, states...). Scalar 0 is the tensor's
+/// own step count; the others are the hyperparameters.
+pub struct Stepper {
+    kernel: Kernel,
+    host: Formula,
+    entries: Vec<Entry>,
+    dtype: DType,
+}
+
+struct Entry {
+    param: Tensor,
+    shape: Shape,
+    states: SmallVec<[Tensor; 2]>,
+    step: i64,
+}
+
+/// What one task needs to stay alive while it runs.
+struct Operands {
+    arrays: SmallVec<[Array; 5]>,
+    layouts: SmallVec<[Layout; 5]>,
+    scalars: Vec<Value>,
+}
+
+impl Stepper {
+    /// Binds a formula; all parameters have one dtype, states have the dtypes that they are stored in.
+    pub fn new(formula: &Formula, params: &[Tensor], states: &[Vec<Tensor>], steps: &[i64]) -> Result<Stepper> {
+        let Some(first) = params.first() else {
+            return Err(Error::Value("a stepper needs at least one parameter".into()));
+        };
+        let dtype = first.dtype();
+        let count = states.first().map_or(0, Vec::len);
+        if formula.inputs().len() != count + 2 || formula.outputs().len() != count + 1 || formula.scalars().is_empty() {
+            return Err(Error::Value(format!(
+                "the formula has {} inputs, {} outputs and {} scalars; for {count} states it must take (p, g, *states) and the step \
+                 count, and return (p, *states)",
+                formula.inputs().len(),
+                formula.outputs().len(),
+                formula.scalars().len()
+            )));
+        }
+        if params.len() != states.len() || params.len() != steps.len() {
+            return Err(Error::Value(format!(
+                "{} parameters, {} lists of states and {} step counts do not fit together",
+                params.len(),
+                states.len(),
+                steps.len()
+            )));
+        }
+        let mut entries = Vec::with_capacity(params.len());
+        for ((param, states), &step) in params.iter().zip(states).zip(steps) {
+            let (shape, own) = (param.shape(), param.dtype());
+            let fits = own == dtype && states.len() == count && states.iter().all(|s| s.shape() == shape);
+            if !fits {
+                return Err(Error::Value(format!(
+                    "a parameter of shape {shape} and {own} needs {count} states of its shape and the dtype {dtype} of the others"
+                )));
+            }
+            entries.push(Entry { param: param.clone(), shape, states: states.iter().cloned().collect(), step });
+        }
+        let stored: Vec<DType> = entries[0].states.iter().map(Tensor::dtype).collect();
+        let inputs = [dtype, dtype].into_iter().chain(stored.iter().copied()).collect();
+        let outputs = [dtype].into_iter().chain(stored).collect();
+        let Hoisted { kernel, host } = hoist(formula);
+        let kernel = Kernel::new(Spec::Map { formula: kernel, inputs, outputs });
+        Ok(Stepper { kernel, host, entries, dtype })
+    }
+
+    /// The step counts.
+    pub fn steps(&self) -> Vec<i64> {
+        self.entries.iter().map(|e| e.step).collect()
+    }
+
+    /// Replaces the step counts.
+    pub fn set_steps(&mut self, steps: &[i64]) -> Result<()> {
+        if steps.len() != self.entries.len() {
+            return Err(Error::Value(format!("expected {} step counts, got {}", self.entries.len(), steps.len())));
+        }
+        self.entries.iter_mut().zip(steps).for_each(|(e, &s)| e.step = s);
+        Ok(())
+    }
+
+    /// Whether all parameters still have the dtype and shape that the stepper was made for.
+    pub fn is_current(&self) -> bool {
+        self.entries.iter().all(|e| {
+            let state = e.param.state();
+            state.array.dtype() == self.dtype && *state.array.shape() == e.shape
+        })
+    }
+
+    /// Positions of parameters whose gradient holds a NaN or an infinity.
+    pub fn nonfinite(&self) -> Result<Vec<usize>> {
+        let mut found = Vec::new();
+        for (i, entry) in self.entries.iter().enumerate() {
+            if let Some(grad) = entry.param.grad()
+                && !all_finite(&grad.array())?
+            {
+                found.push(i);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Updates every parameter that has a gradient, and its states, in place; returns how many.
+    pub fn step(&mut self, hyper: &[Value]) -> Result<usize> {
+        if hyper.len() + 1 != self.host.scalars().len() {
+            return Err(Error::Value(format!(
+                "the formula takes {} hyperparameters, got {}",
+                self.host.scalars().len() - 1,
+                hyper.len()
+            )));
+        }
+        let mut scalars: SmallVec<[Value; 12]> = SmallVec::new();
+        scalars.push(Value::F(0.0));
+        scalars.extend_from_slice(hyper);
+        let mut ready: Vec<(usize, Operands)> = Vec::with_capacity(self.entries.len());
+        let mut control: Option<(i64, Vec<Value>)> = None;
+        for (i, entry) in self.entries.iter().enumerate() {
+            let Some(grad) = entry.param.grad() else { continue };
+            let t = entry.step + 1;
+            // Tensors that have made as many steps share the scalars.
+            let values = match &control {
+                Some((known, values)) if *known == t => values.clone(),
+                _ => {
+                    scalars[0] = Value::F(t as f64);
+                    let values = evaluate_scalars(&self.host, &scalars);
+                    control = Some((t, values.clone()));
+                    values
+                }
+            };
+            ready.push((i, operands(entry, &grad, values)?));
+        }
+        for device in self.devices(&ready) {
+            self.launch(&ready, device)?;
+        }
+        for (i, _) in &ready {
+            let entry = &mut self.entries[*i];
+            entry.step += 1;
+            entry.param.array().buffer().bump();
+            entry.param.renew();
+            entry.states.iter().for_each(|s| s.array().buffer().bump());
+        }
+        Ok(ready.len())
+    }
+
+    /// The devices that the parameters are on: nearly always one.
+    fn devices(&self, ready: &[(usize, Operands)]) -> SmallVec<[phynexus_core::DeviceId; 1]> {
+        let mut devices = SmallVec::new();
+        for (_, operands) in ready {
+            let id = operands.arrays[0].device().id();
+            if !devices.contains(&id) {
+                devices.push(id);
+            }
+        }
+        devices
+    }
+
+    fn launch(&self, ready: &[(usize, Operands)], device: phynexus_core::DeviceId) -> Result<()> {
+        type Views<'a> = SmallVec<[View<'a>; 5]>;
+        let here = || ready.iter().map(|(_, o)| o).filter(|o| o.arrays[0].device().id() == device);
+        fn view<'a>(array: &'a Array, layout: &'a Layout) -> View<'a> {
+            View { buffer: array.buffer(), dtype: array.dtype(), layout }
+        }
+        let operands: Vec<(Views<'_>, Views<'_>)> = here()
+            .map(|o| {
+                let mut inputs: Views<'_> = SmallVec::new();
+                let mut outputs: Views<'_> = SmallVec::new();
+                for (k, (array, layout)) in o.arrays.iter().zip(&o.layouts).enumerate() {
+                    inputs.push(view(array, layout));
+                    if k != 1 {
+                        outputs.push(view(array, layout)); // all but the gradient are written in place
+                    }
+                }
+                (inputs, outputs)
+            })
+            .collect();
+        let tasks: Vec<Task<'_>> = operands
+            .iter()
+            .zip(here())
+            .map(|((inputs, outputs), o)| Task { inputs, outputs, scalars: &o.scalars })
+            .collect();
+        match tasks.first() {
+            Some(task) => task.outputs[0].buffer.device().launch(&self.kernel, &tasks),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The arrays (p, g, states...) of one tensor, seen as one row each.
+fn operands(entry: &Entry, grad: &Tensor, scalars: Vec<Value>) -> Result<Operands> {
+    let param = entry.param.array();
+    let device = param.device();
+    if !param.layout().is_contiguous() {
+        return Err(Error::Runtime(format!(
+            "a parameter of shape {} is not contiguous in memory; make it so with .data = p.contiguous()",
+            param.shape()
+        )));
+    }
+    let mut arrays: SmallVec<[Array; 5]> = SmallVec::new();
+    arrays.push(param);
+    arrays.push(grad.array().contiguous()?);
+    for state in &entry.states {
+        if state.device().id() != device.id() {
+            state.set_array(state.array().to_device(device)?);
+        }
+        arrays.push(state.array());
+    }
+    let row = Shape::new(&[1, entry.shape.elements()])?;
+    let as_row = |a: &Array| a.layout().reshape(&row).unwrap_or(Layout::contiguous(row));
+    let layouts = arrays.iter().map(as_row).collect();
+    Ok(Operands { arrays, layouts, scalars })
+}
+
+/// Whether no element is NaN or infinite.
+fn all_finite(array: &Array) -> Result<bool> {
+    let finite = crate::api::unary(Row::IsFinite, &Tensor::new(array.clone()))?;
+    Ok(finite.reduce(ReduceOp::All, None, false)?.array().first()?.as_i64() != 0)
+}

@@ -1,0 +1,444 @@
+//! The tape: nodes that remember operations, and the walk back over them.
+
+use crate::api;
+use crate::array::Array;
+use crate::op::{Few, Op, Operation, Spec};
+use crate::tensor::{Hook, HookId, Hooks, Tensor};
+use parking_lot::Mutex;
+use phynexus_core::{Error, Result, Shape};
+use smallvec::SmallVec;
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+thread_local! {
+    static ENABLED: Cell<bool> = const { Cell::new(true) };
+}
+
+/// Whether this thread records operations.
+pub fn grad_enabled() -> bool {
+    ENABLED.get()
+}
+
+/// Switches recording for this thread; returns what it was.
+pub fn set_grad_enabled(enabled: bool) -> bool {
+    ENABLED.replace(enabled)
+}
+
+/// Recording on or off until dropped.
+pub struct GradMode(bool);
+
+impl GradMode {
+    /// Sets the mode and remembers the old one.
+    pub fn new(enabled: bool) -> GradMode {
+        GradMode(set_grad_enabled(enabled))
+    }
+}
+
+impl Drop for GradMode {
+    fn drop(&mut self) {
+        set_grad_enabled(self.0);
+    }
+}
+
+/// Where a value came from.
+#[derive(Clone, Default)]
+pub(crate) enum Edge {
+    /// The tape does not follow it.
+    #[default]
+    None,
+    /// It is this leaf, or shares its values.
+    Leaf(Tensor),
+    /// It is that result of this node.
+    Node(Arc<Node>, u32),
+}
+
+/// A value that a gradient will read, with the version of its memory at the time.
+pub(crate) struct Saved {
+    index: u32,
+    output: bool,
+    array: Array,
+    version: u32,
+    edge: Edge,
+}
+
+impl Saved {
+    pub fn input(index: usize, array: Array, edge: Edge) -> Saved {
+        let version = array.buffer().version();
+        Saved { index: index as u32, output: false, array, version, edge }
+    }
+    /// A result is saved without its edge, which would be a cycle; it gets it back when it is read.
+    pub fn output(index: usize, array: Array) -> Saved {
+        let version = array.buffer().version();
+        Saved { index: index as u32, output: true, array, version, edge: Edge::None }
+    }
+}
+
+/// A recorded operation.
+pub(crate) struct Node {
+    /// Nodes are numbered as they are made, so a node's number is higher than those of all it depends on.
+    number: u64,
+    op: Op,
+    wanted: u32,
+    inputs: SmallVec<[Spec; 3]>,
+    outputs: Few<Spec>,
+    edges: SmallVec<[Edge; 3]>,
+    /// `None` once a backward pass has used it up.
+    saved: Mutex<Option<SmallVec<[Saved; 2]>>>,
+    hooks: Mutex<Vec<(u32, Hooks)>>,
+}
+
+impl Node {
+    pub fn new(
+        op: Op,
+        wanted: u32,
+        inputs: SmallVec<[Spec; 3]>,
+        outputs: Few<Spec>,
+        edges: SmallVec<[Edge; 3]>,
+        saved: SmallVec<[Saved; 2]>,
+    ) -> Arc<Node> {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        Arc::new(Node {
+            number: NUMBER.fetch_add(1, Ordering::Relaxed),
+            op,
+            wanted,
+            inputs,
+            outputs,
+            edges,
+            saved: Mutex::new(Some(saved)),
+            hooks: Mutex::new(Vec::new()),
+        })
+    }
+
+    pub fn add_hook(&self, index: u32, hook: Hook) -> HookId {
+        let mut all = self.hooks.lock();
+        let place = all.iter().position(|(i, _)| *i == index).unwrap_or_else(|| {
+            all.push((index, Hooks::default()));
+            all.len() - 1
+        });
+        all[place].1.add(hook)
+    }
+
+    pub fn remove_hook(&self, index: u32, id: HookId) {
+        for (i, hooks) in self.hooks.lock().iter_mut() {
+            if *i == index {
+                hooks.remove(id);
+            }
+        }
+    }
+}
+
+/// A long chain of nodes is taken apart by a loop: one node's drop frees the next, which would overflow the stack.
+impl Drop for Node {
+    fn drop(&mut self) {
+        thread_local! {
+            static QUEUE: RefCell<(bool, Vec<Edge>)> = const { RefCell::new((false, Vec::new())) };
+        }
+        let edges = std::mem::take(&mut self.edges).into_iter();
+        let saved = self.saved.get_mut().take().into_iter().flatten().map(|s| s.edge);
+        // Collected before the queue is borrowed: dropping the other edges may drop nodes, which come here again.
+        let nodes: SmallVec<[Edge; 4]> = edges.chain(saved).filter(|e| matches!(e, Edge::Node(..))).collect();
+        let first = QUEUE.try_with(|queue| {
+            let mut queue = queue.borrow_mut();
+            queue.1.extend(nodes);
+            !std::mem::replace(&mut queue.0, true)
+        });
+        if first != Ok(true) {
+            return;
+        }
+        while let Some(edge) = QUEUE.with(|queue| queue.borrow_mut().1.pop()) {
+            drop(edge);
+        }
+        QUEUE.with(|queue| queue.borrow_mut().0 = false);
+    }
+}
+
+/// What an operation's gradient can see.
+pub struct Context {
+    node: Arc<Node>,
+    grads: Few<Option<Tensor>>,
+    values: SmallVec<[(bool, u32, Tensor); 2]>,
+}
+
+impl Context {
+    fn new(node: Arc<Node>, grads: Few<Option<Tensor>>, retain: bool) -> Result<Context> {
+        let mut slot = node.saved.lock();
+        let Some(saved) = &*slot else {
+            return Err(Error::Runtime(format!(
+                "backward through the graph of {} a second time: its saved values are freed; pass retain_graph=True to \
+                 the first backward, or compute the loss again",
+                node.op.name()
+            )));
+        };
+        let mut values = SmallVec::new();
+        for s in saved {
+            if s.array.buffer().version() != s.version {
+                return Err(Error::Runtime(format!(
+                    "a value that the gradient of {} needs (shape {}) was changed in place after it was used; change a \
+                     copy (.clone()) instead",
+                    node.op.name(),
+                    s.array.shape()
+                )));
+            }
+            let edge = if s.output { Edge::Node(node.clone(), s.index) } else { s.edge.clone() };
+            values.push((s.output, s.index, Tensor::with_edge(s.array.clone(), edge)));
+        }
+        if !retain {
+            *slot = None;
+        }
+        drop(slot);
+        Ok(Context { node, grads, values })
+    }
+
+    /// Whether operand `i` needs a gradient.
+    pub fn wants(&self, i: usize) -> bool {
+        self.node.wanted >> i & 1 == 1
+    }
+    /// How many operands there are.
+    pub fn operands(&self) -> usize {
+        self.node.inputs.len()
+    }
+    /// Which operands need gradients, a bit each.
+    pub fn wanted(&self) -> u32 {
+        self.node.wanted
+    }
+    /// Operand `i`, which [`Operation::saves`] must have asked for.
+    pub fn input(&self, i: usize) -> &Tensor {
+        self.value(false, i)
+    }
+    /// Result `i`, likewise.
+    pub fn output(&self, i: usize) -> &Tensor {
+        self.value(true, i)
+    }
+    fn value(&self, output: bool, i: usize) -> &Tensor {
+        let found = self.values.iter().find(|(o, index, _)| *o == output && *index as usize == i);
+        &found.expect("saves() names every value that grad() reads").2
+    }
+    /// Shape, dtype and device of operand `i`.
+    pub fn input_spec(&self, i: usize) -> Spec {
+        self.node.inputs[i]
+    }
+    /// Shape, dtype and device of result `i`.
+    pub fn output_spec(&self, i: usize) -> Spec {
+        self.node.outputs[i]
+    }
+    /// The gradient of result `i`, zeros if nothing depended on it.
+    pub fn grad(&self, i: usize) -> Result<Tensor> {
+        match &self.grads[i] {
+            Some(grad) => Ok(grad.clone()),
+            None => {
+                let Spec { shape, dtype, device } = self.node.outputs[i];
+                api::full(shape, phynexus_core::Value::F(0.0), dtype, device)
+            }
+        }
+    }
+}
+
+/// Where gradients go that `grad` asked for.
+enum Target {
+    Leaf(usize),
+    Node(*const Node, u32),
+}
+
+struct Walk {
+    retain: bool,
+    create: bool,
+    pending: BTreeMap<u64, (Arc<Node>, Few<Option<Tensor>>)>,
+    /// Set by `grad`: gradients are collected there, and leaves get none.
+    collect: Option<Collector>,
+}
+
+struct Collector {
+    targets: Vec<Target>,
+    found: Vec<Option<Tensor>>,
+    /// Nodes that lead to a target.
+    useful: HashSet<*const Node>,
+}
+
+impl Collector {
+    fn add(&mut self, hit: impl Fn(&Target) -> bool, grad: &Tensor) -> Result<()> {
+        for (target, found) in self.targets.iter().zip(&mut self.found) {
+            if hit(target) {
+                *found = Some(match found.take() {
+                    None => grad.clone(),
+                    Some(old) => api::add(&old, grad)?,
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Walk {
+    /// Adds a gradient to what waits at `edge`.
+    fn send(&mut self, edge: &Edge, grad: Tensor) -> Result<()> {
+        match edge {
+            Edge::None => Ok(()),
+            Edge::Leaf(leaf) => match &mut self.collect {
+                None => leaf.accumulate(grad, self.create),
+                Some(c) => {
+                    let address = leaf.address();
+                    let hooks = leaf.state().hooks.as_ref().map(|h| h.grad.clone());
+                    let grad = hooks.map_or(Ok(grad.clone()), |h| h.run(grad))?;
+                    c.add(|t| matches!(t, Target::Leaf(a) if *a == address), &grad)
+                }
+            },
+            Edge::Node(node, index) => {
+                if self.collect.as_ref().is_some_and(|c| !c.useful.contains(&Arc::as_ptr(node))) {
+                    return Ok(());
+                }
+                let entry = self.pending.entry(node.number);
+                let (_, grads) =
+                    entry.or_insert_with(|| (node.clone(), SmallVec::from_elem(None, node.outputs.len())));
+                let slot = &mut grads[*index as usize];
+                *slot = Some(match slot.take() {
+                    None => grad,
+                    Some(old) => api::add(&old, &grad)?,
+                });
+                Ok(())
+            }
+        }
+    }
+
+    fn run(&mut self) -> Result<()> {
+        let _mode = GradMode::new(self.create);
+        while let Some((_, (node, mut grads))) = self.pending.pop_last() {
+            let hooks: Vec<(u32, Hooks)> = node.hooks.lock().clone();
+            for (i, hooks) in hooks {
+                if let Some(grad) = grads[i as usize].take() {
+                    grads[i as usize] = Some(hooks.run(grad)?);
+                }
+            }
+            if let Some(c) = &mut self.collect {
+                for (i, grad) in grads.iter().enumerate() {
+                    if let Some(grad) = grad {
+                        let here = |t: &Target| matches!(t, Target::Node(n, k) if *n == Arc::as_ptr(&node) && *k == i as u32);
+                        c.add(here, grad)?;
+                    }
+                }
+            }
+            let context = Context::new(node.clone(), grads, self.retain)?;
+            let sent = node.op.grad(&context)?;
+            drop(context);
+            for (i, grad) in sent.into_iter().enumerate() {
+                if let (Some(grad), true) = (grad, node.wanted >> i & 1 == 1) {
+                    debug_assert_eq!(grad.shape(), node.inputs[i].shape, "gradient of {}", node.op.name());
+                    self.send(&node.edges[i], grad)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn start(&mut self, roots: &[Tensor], grads: &[Option<Tensor>]) -> Result<()> {
+        for (i, root) in roots.iter().enumerate() {
+            let (array, edge) = root.array_and_edge();
+            if matches!(edge, Edge::None) {
+                return Err(Error::Runtime(
+                    "backward needs a tensor that depends on one with requires_grad=True; this one does not (was it made under \
+                     no_grad, or detached?)"
+                        .into(),
+                ));
+            }
+            let grad = match grads.get(i).and_then(|g| g.as_ref()) {
+                Some(grad) if grad.shape() != *array.shape() => {
+                    return Err(Error::Value(format!(
+                        "the gradient given has shape {}, the tensor {}",
+                        grad.shape(),
+                        array.shape()
+                    )));
+                }
+                Some(grad) => api::cast(grad, array.dtype())?,
+                None if array.elements() != 1 => {
+                    return Err(Error::Runtime(format!(
+                        "backward without a gradient needs a tensor of one element, got shape {}; reduce it (.sum() or \
+                         .mean()) or pass gradient=",
+                        array.shape()
+                    )));
+                }
+                None => api::full(*array.shape(), phynexus_core::Value::F(1.0), array.dtype(), array.device())?,
+            };
+            self.send(&edge, grad)?;
+        }
+        self.run()
+    }
+}
+
+/// Adds the gradients of `roots` to the `.grad` of all leaves that they depend on.
+pub fn backward(roots: &[Tensor], grads: &[Option<Tensor>], retain: bool, create: bool) -> Result<()> {
+    Walk { retain, create, pending: BTreeMap::new(), collect: None }.start(roots, grads)
+}
+
+/// The gradients of `roots` with respect to `inputs`; `None` where they do not depend on one.
+pub fn grad(
+    roots: &[Tensor],
+    inputs: &[Tensor],
+    grads: &[Option<Tensor>],
+    retain: bool,
+    create: bool,
+) -> Result<Vec<Option<Tensor>>> {
+    let mut targets = Vec::new();
+    for (i, input) in inputs.iter().enumerate() {
+        targets.push(match input.array_and_edge().1 {
+            Edge::Leaf(leaf) => Target::Leaf(leaf.address()),
+            Edge::Node(node, index) => Target::Node(Arc::as_ptr(&node), index),
+            Edge::None => {
+                return Err(Error::Runtime(format!("input {i} of grad() does not require gradients")));
+            }
+        });
+    }
+    let useful = leading_to(roots, &targets);
+    let found = vec![None; inputs.len()];
+    let collect = Some(Collector { targets, found, useful });
+    let mut walk = Walk { retain, create, pending: BTreeMap::new(), collect };
+    walk.start(roots, grads)?;
+    Ok(walk.collect.map(|c| c.found).unwrap_or_default())
+}
+
+/// The nodes below `roots` from which a target can be reached.
+fn leading_to(roots: &[Tensor], targets: &[Target]) -> HashSet<*const Node> {
+    let mut nodes: HashMap<*const Node, Arc<Node>> = HashMap::new();
+    let mut stack: Vec<Arc<Node>> = Vec::new();
+    let push = |edge: &Edge, stack: &mut Vec<Arc<Node>>| {
+        if let Edge::Node(node, _) = edge {
+            stack.push(node.clone());
+        }
+    };
+    roots.iter().for_each(|r| push(&r.array_and_edge().1, &mut stack));
+    while let Some(node) = stack.pop() {
+        if nodes.insert(Arc::as_ptr(&node), node.clone()).is_none() {
+            node.edges.iter().for_each(|e| push(e, &mut stack));
+        }
+    }
+    let leaves: HashSet<usize> = targets.iter().filter_map(|t| if let Target::Leaf(a) = t { Some(*a) } else { None }).collect();
+    let wanted: HashSet<*const Node> =
+        targets.iter().filter_map(|t| if let Target::Node(n, _) = t { Some(*n) } else { None }).collect();
+    let mut ordered: Vec<&Arc<Node>> = nodes.values().collect();
+    ordered.sort_by_key(|n| n.number);
+    let mut useful = HashSet::new();
+    for node in ordered {
+        let leads = node.edges.iter().any(|e| match e {
+            Edge::None => false,
+            Edge::Leaf(leaf) => leaves.contains(&leaf.address()),
+            Edge::Node(n, _) => useful.contains(&Arc::as_ptr(n)),
+        });
+        if leads || wanted.contains(&Arc::as_ptr(node)) {
+            useful.insert(Arc::as_ptr(node));
+        }
+    }
+    useful
+}
+
+/// Sums `grad` over the dimensions along which `shape` was repeated to it.
+pub(crate) fn sum_to(grad: Tensor, shape: &Shape) -> Result<Tensor> {
+    let from = grad.shape();
+    if from == *shape {
+        return Ok(grad);
+    }
+    let lead = from.len() - shape.len();
+    let axes: Few<usize> =
+        (0..from.len()).filter(|&i| i < lead || (shape[i - lead] == 1 && from[i] != 1)).collect();
+    let summed = if axes.is_empty() { grad } else { api::reduce(&grad, phynexus_core::ReduceOp::Sum, &axes, false)? };
+    api::reshape(&summed, *shape)
+}
