@@ -102,7 +102,9 @@ impl Layout {
         if size > 0 {
             layout.offset = (self.offset as isize + start as isize * self.strides[axis]) as usize;
         }
-        layout.strides[axis] *= step;
+        if size > 1 {
+            layout.strides[axis] *= step; // with fewer elements the step may be anything
+        }
         let mut dims = self.shape.to_vec();
         dims[axis] = size;
         layout.shape = Shape::of(&dims);
