@@ -49,7 +49,11 @@ impl Picked {
             if let Some(found) = found {
                 return Err(Error::Index(format!(
                     "index {found} is out of range for size {size} of dimension {axis}, {}",
-                    if size == 0 { "which is empty".into() } else { format!("expected {} to {}", -size, size - 1) }
+                    if size == 0 {
+                        "which is empty".into()
+                    } else {
+                        format!("expected {} to {}", -size, size - 1)
+                    }
                 )));
             }
         }
@@ -84,7 +88,13 @@ pub(crate) fn still<'a>(view: &View<'_>, axis: usize, strides: &'a mut [isize; M
     &strides[..given.len()]
 }
 
-fn gather<T: Copy + Send + Sync>(input: &View<'_>, index: &View<'_>, output: &View<'_>, axis: usize, picked: Picked) {
+fn gather<T: Copy + Send + Sync>(
+    input: &View<'_>,
+    index: &View<'_>,
+    output: &View<'_>,
+    axis: usize,
+    picked: Picked,
+) {
     let mut held = [0; MAX_DIMS];
     let walk = Walk::new(
         output.layout.shape(),

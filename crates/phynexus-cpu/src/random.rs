@@ -6,11 +6,11 @@
 use crate::simd::vectorised;
 use crate::strided::{Ptr, split};
 use half::{bf16, f16};
-use phynexus_core::{DType, Distribution, Error, Result, Task, philox};
-use std::array::from_fn;
+use phynexus_core::philox::{self, LANES};
+use phynexus_core::{DType, Distribution, Error, Result, Task};
 
-/// Blocks that are computed beside each other.
-const LANES: usize = 16;
+/// Blocks that are drawn at once.
+const TILE: usize = 4 * LANES;
 /// Blocks that are worth a job of their own.
 const GRAIN: usize = 1 << 12;
 
@@ -28,94 +28,75 @@ pub(crate) fn launch(distribution: Distribution, seed: u64, counter: u64, task: 
         (Distribution::Normal, F64) => fill(Normal64, seed, counter, task),
         (Distribution::Integer { low, span }, I64) => fill(Integer { low, span }, seed, counter, task),
         (_, dtype) => {
-            return Err(Error::Type(format!("{distribution:?} numbers are not drawn as {dtype}; draw and convert")));
+            return Err(Error::Type(format!(
+                "{distribution:?} numbers are not drawn as {dtype}; draw and convert"
+            )));
         }
     }
     Ok(())
 }
 
-/// Makes elements of one block.
+/// Makes two elements of `WORDS` words.
 trait Draw: Copy + Sync {
     type Out: Copy + Default + Send + Sync;
-    /// How many elements a block gives, [`Distribution::per_block`].
-    const PER: usize;
-    /// Element `i` is `draw(block)[i]`; there may be more than `PER`, which are not used.
-    fn draw(self, block: [u32; 4]) -> [Self::Out; 4];
+    const WORDS: usize = if size_of::<Self::Out>() <= 4 { 2 } else { 4 };
+    fn draw(self, words: &[u32]) -> [Self::Out; 2];
 }
 
 fn fill<D: Draw>(draw: D, seed: u64, counter: u64, task: &Task<'_>) {
     let total = task.outputs[0].layout.elements();
     let out = Ptr::<D::Out>::of(&task.outputs[0]);
-    split(total, GRAIN * D::PER, total * 2, |range| {
-        let counter = counter.wrapping_add((range.start / D::PER) as u64);
+    let per_block = 8 / D::WORDS;
+    split(total, GRAIN * per_block, total * 2, |range| {
+        let counter = counter.wrapping_add((range.start / per_block) as u64);
         // SAFETY: the range lies within the output, and nobody else writes there.
-        unsafe { fill_from::<D>(draw, seed, counter, out.at(range.start as isize), range.len()) }
+        let out = unsafe { std::slice::from_raw_parts_mut(out.at(range.start as isize), range.len()) };
+        // SAFETY: there is nothing that a caller must know.
+        unsafe { fill_from::<D>(draw, seed, counter, out) }
     });
 }
 
 vectorised! {
-    /// Writes `count` elements to `out`, which must be valid for them, from block `counter` on.
-    unsafe fn fill_from<D: Draw>(draw: D, seed: u64, counter: u64, out: *mut D::Out, count: usize) {
-        let mut done = 0;
-        while done < count {
-            let words = philox::blocks::<LANES>(seed, counter.wrapping_add((done / D::PER) as u64));
-            let mut drawn = [[D::Out::default(); LANES]; 4];
-            for lane in 0..LANES {
-                let block = draw.draw(from_fn(|word| words[word][lane]));
-                for (element, drawn) in block.into_iter().zip(&mut drawn) {
-                    drawn[lane] = element;
-                }
+    /// Fills `out` from block `counter` on.
+    unsafe fn fill_from<D: Draw>(draw: D, seed: u64, counter: u64, out: &mut [D::Out]) {
+        for (tile, out) in out.chunks_mut(TILE * 8 / D::WORDS).enumerate() {
+            let first = counter.wrapping_add((tile * TILE) as u64);
+            let mut words = [[0; 4]; TILE];
+            for (some, words) in words.chunks_exact_mut(LANES).enumerate() {
+                words.copy_from_slice(&philox::blocks(seed, first.wrapping_add((some * LANES) as u64)));
             }
-            if count - done >= LANES * D::PER {
-                for lane in 0..LANES {
-                    for (element, drawn) in drawn[..D::PER].iter().enumerate() {
-                        // SAFETY: so many elements are left.
-                        unsafe { *out.add(done + lane * D::PER + element) = drawn[lane] };
-                    }
-                }
-            } else {
-                for i in 0..count - done {
-                    // SAFETY: as above.
-                    unsafe { *out.add(done + i) = drawn[i % D::PER][i / D::PER] };
-                }
+            let mut drawn = [D::Out::default(); TILE * 4];
+            for (words, drawn) in words.as_flattened().chunks_exact(D::WORDS).zip(drawn.chunks_exact_mut(2)) {
+                drawn.copy_from_slice(&draw.draw(words));
             }
-            done += LANES * D::PER;
+            out.copy_from_slice(&drawn[..out.len()]);
         }
     }
 }
 
 macro_rules! draw {
-    ($name:ident, $out:ty, $per:literal, $block:ident => $elements:expr) => {
+    ($name:ident, $out:ty, $words:ident => $elements:expr) => {
         #[derive(Clone, Copy)]
         struct $name;
         impl Draw for $name {
             type Out = $out;
-            const PER: usize = $per;
             #[inline(always)]
-            fn draw(self, $block: [u32; 4]) -> [$out; 4] {
+            fn draw(self, $words: &[u32]) -> [$out; 2] {
                 $elements
             }
         }
     };
 }
 
-draw!(Uniform32, f32, 4, block => block.map(philox::uniform32));
-draw!(Uniform64, f64, 2, block => {
-    [philox::uniform64(block[0], block[1]), philox::uniform64(block[2], block[3]), 0.0, 0.0]
-});
+draw!(Uniform32, f32, w => [philox::uniform32(w[0]), philox::uniform32(w[1])]);
+draw!(Uniform64, f64, w => [philox::uniform64(w[0], w[1]), philox::uniform64(w[2], w[3])]);
 // The bits that a narrower float has no room for are cut off, not rounded, which could give 1.
-draw!(Uniform16, f16, 4, block => block.map(|word| f16::from_f32(cut(philox::uniform32(word), 13))));
-draw!(UniformB16, bf16, 4, block => block.map(|word| bf16::from_f32(cut(philox::uniform32(word), 16))));
-draw!(Normal32, f32, 4, block => {
-    let ([a, b], [c, d]) = (normal32(block[0], block[1]), normal32(block[2], block[3]));
-    [a, b, c, d]
-});
-draw!(Normal64, f64, 2, block => {
-    let [a, b] = normal64(wide(block[0], block[1]), wide(block[2], block[3]));
-    [a, b, 0.0, 0.0]
-});
-draw!(Normal16, f16, 4, block => Normal32.draw(block).map(f16::from_f32));
-draw!(NormalB16, bf16, 4, block => Normal32.draw(block).map(bf16::from_f32));
+draw!(Uniform16, f16, w => Uniform32.draw(w).map(|x| f16::from_f32(cut(x, 13))));
+draw!(UniformB16, bf16, w => Uniform32.draw(w).map(|x| bf16::from_f32(cut(x, 16))));
+draw!(Normal16, f16, w => Normal32.draw(w).map(f16::from_f32));
+draw!(NormalB16, bf16, w => Normal32.draw(w).map(bf16::from_f32));
+draw!(Normal32, f32, w => normal32(w[0], w[1]));
+draw!(Normal64, f64, w => normal64(wide(w[0], w[1]), wide(w[2], w[3])));
 
 /// The high half of a product of 64 bits with `span`: each value is drawn with a probability that is off by less than 2^-64,
 /// a bias that no experiment can notice.
@@ -127,14 +108,12 @@ struct Integer {
 
 impl Draw for Integer {
     type Out = i64;
-    const PER: usize = 2;
     #[inline(always)]
-    fn draw(self, block: [u32; 4]) -> [i64; 4] {
-        let value = |high, low| {
-            let scaled = (wide(high, low) as u128 * self.span as u128) >> 64;
-            self.low.wrapping_add(scaled as u64 as i64)
-        };
-        [value(block[0], block[1]), value(block[2], block[3]), 0, 0]
+    fn draw(self, w: &[u32]) -> [i64; 2] {
+        [wide(w[0], w[1]), wide(w[2], w[3])].map(|bits| {
+            let scaled = (bits as u128 * self.span as u128) >> 64;
+            self.low.wrapping_add(scaled as i64)
+        })
     }
 }
 

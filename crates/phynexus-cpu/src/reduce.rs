@@ -123,7 +123,12 @@ fn run<R: Reducer>(plan: &Plan) {
 }
 
 /// Reduces the positions `inner` of each output in `outputs`.
-fn tile<R: Reducer>(plan: &Plan, outputs: Range<usize>, inner: Range<usize>, sink: &mut dyn FnMut(usize, R::Acc)) {
+fn tile<R: Reducer>(
+    plan: &Plan,
+    outputs: Range<usize>,
+    inner: Range<usize>,
+    sink: &mut dyn FnMut(usize, R::Acc),
+) {
     let input = plan.input.cast::<R::In>();
     if !plan.columns {
         for run in plan.outer.runs(outputs) {
@@ -163,18 +168,19 @@ vectorised! {
     /// Elements of one output, from `base`; all positions of `range` must be valid there.
     unsafe fn row_leaf<R: Reducer>(base: *const R::In, walk: &Walk<1>, range: Range<usize>) -> R::Acc {
         let [stride] = walk.last().1;
+        // A stride of 1 is passed as a constant, so that loads are whole vectors.
+        let row = |from: *const R::In, count: usize, at: usize| match stride {
+            // SAFETY: the caller says that the elements are valid.
+            1 => unsafe { R::row(from, 1, count, at) },
+            // SAFETY: as above.
+            _ => unsafe { R::row(from, stride, count, at) },
+        };
+        if walk.is_flat() {
+            return row(base.wrapping_offset(range.start as isize * stride), range.len(), range.start);
+        }
         let mut acc = R::identity();
         for run in walk.runs(range) {
-            let from = base.wrapping_offset(run.offset[0]);
-            // SAFETY: the run's elements are valid; a stride of 1 is passed as a constant, so that loads are whole vectors.
-            let here = unsafe {
-                if stride == 1 {
-                    R::row(from, 1, run.count, run.at)
-                } else {
-                    R::row(from, stride, run.count, run.at)
-                }
-            };
-            acc = R::merge(acc, here);
+            acc = R::merge(acc, row(base.wrapping_offset(run.offset[0]), run.count, run.at));
         }
         acc
     }
@@ -188,7 +194,13 @@ struct Lanes {
 }
 
 /// Short rows that follow each other are taken several at a time, and the copies of each output merged at the end.
-fn grouped<R: Reducer>(plan: &Plan, base: *const R::In, of: Lanes, range: Range<usize>, acc: &mut [R::Acc; WIDTH]) {
+fn grouped<R: Reducer>(
+    plan: &Plan,
+    base: *const R::In,
+    of: Lanes,
+    range: Range<usize>,
+    acc: &mut [R::Acc; WIDTH],
+) {
     let (group, rows) = if R::POSITIONS { (1, 0) } else { (plan.group, range.len() / plan.group) };
     if group == 1 || rows < 2 {
         return columns::<R>(base, of, &plan.inner, range, acc);
@@ -213,7 +225,13 @@ fn grouped<R: Reducer>(plan: &Plan, base: *const R::In, of: Lanes, range: Range<
 }
 
 /// The rows at positions `range` of `walk`, halves merged, into `acc`, which holds the identity.
-fn columns<R: Reducer>(base: *const R::In, of: Lanes, walk: &Walk<1>, range: Range<usize>, acc: &mut [R::Acc; WIDTH]) {
+fn columns<R: Reducer>(
+    base: *const R::In,
+    of: Lanes,
+    walk: &Walk<1>,
+    range: Range<usize>,
+    acc: &mut [R::Acc; WIDTH],
+) {
     if range.len() <= R::RUN {
         // SAFETY: rows and lanes stay within the input view.
         return unsafe { columns_leaf::<R>(base, of, walk, range, acc) };

@@ -10,7 +10,7 @@ use phynexus_core::{Result, Task};
 /// Elements that are worth a job of their own.
 const GRAIN: usize = 1 << 11;
 /// Rows of at least this many elements are sorted by digits.
-const LONG: usize = 1 << 10;
+const LONG: usize = 1 << 12;
 const DIGIT: u32 = 11;
 
 /// Sorts into (values, I64 positions); NaN counts as the largest.

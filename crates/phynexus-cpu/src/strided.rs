@@ -132,7 +132,8 @@ impl<const N: usize> Walk<N> {
 
     /// The elements at row-major positions `range`, as runs along the last dimension.
     pub fn runs(&self, range: Range<usize>) -> Runs<'_, N> {
-        let (index, offset) = if range.is_empty() { ([0; MAX_DIMS], [0; N]) } else { self.locate(range.start) };
+        let (index, offset) =
+            if range.is_empty() { ([0; MAX_DIMS], [0; N]) } else { self.locate(range.start) };
         Runs { walk: self, range, index, offset }
     }
 }

@@ -7,6 +7,8 @@ use std::marker::PhantomData;
 
 /// How many elements of a row are taken beside each other.
 pub(super) const LANES: usize = 32;
+/// The same for what is left of it.
+const FEW: usize = LANES / 4;
 
 /// A reduction of elements `In` into `Acc`; `merge` is associative but for rounding.
 pub(super) trait Reducer: Sized + 'static {
@@ -97,24 +99,28 @@ impl<T: Element, M: Monoid> Reducer for Fold<T, M> {
     unsafe fn row(from: *const T, stride: isize, count: usize, _at: usize) -> T::Wide {
         // SAFETY: the caller says that these are readable.
         let element = |i: usize| unsafe { *from.offset(i as isize * stride) }.widen();
-        let mut wide: [T::Wide; LANES] = [M::identity(); LANES];
-        let mut i = 0;
-        while i + LANES <= count {
-            for (lane, acc) in wide.iter_mut().enumerate() {
-                *acc = M::fold(*acc, element(i + lane));
+        let (mut i, mut few, mut acc) = (0, [M::identity(); FEW], M::identity());
+        if count >= LANES {
+            let mut wide: [T::Wide; LANES] = [M::identity(); LANES];
+            while i + LANES <= count {
+                for (lane, acc) in wide.iter_mut().enumerate() {
+                    *acc = M::fold(*acc, element(i + lane));
+                }
+                i += LANES;
             }
-            i += LANES;
+            let half: [T::Wide; LANES / 2] = from_fn(|l| M::fold(wide[l], wide[l + LANES / 2]));
+            few = from_fn(|l| M::fold(half[l], half[l + FEW]));
         }
-        let half: [T::Wide; LANES / 2] = from_fn(|l| M::fold(wide[l], wide[l + LANES / 2]));
-        let mut quarter: [T::Wide; LANES / 4] = from_fn(|l| M::fold(half[l], half[l + LANES / 4]));
-        while i + LANES / 4 <= count {
-            for (lane, acc) in quarter.iter_mut().enumerate() {
-                *acc = M::fold(*acc, element(i + lane));
+        if count >= FEW {
+            while i + FEW <= count {
+                for (lane, acc) in few.iter_mut().enumerate() {
+                    *acc = M::fold(*acc, element(i + lane));
+                }
+                i += FEW;
             }
-            i += LANES / 4;
+            let four: [T::Wide; 4] = from_fn(|l| M::fold(few[l], few[l + 4]));
+            acc = M::fold(M::fold(four[0], four[2]), M::fold(four[1], four[3]));
         }
-        let four: [T::Wide; 4] = from_fn(|l| M::fold(quarter[l], quarter[l + 4]));
-        let mut acc = M::fold(M::fold(four[0], four[2]), M::fold(four[1], four[3]));
         while i < count {
             acc = M::fold(acc, element(i));
             i += 1;
