@@ -1,0 +1,58 @@
+"""Neurenix trains models with the best optimizers there are, on any processor.
+
+>>> import neurenix
+>>> x = neurenix.Tensor([1.0, 2.0, 3.0], requires_grad=True)
+>>> (x * x).sum().backward()
+>>> x.grad
+tensor([2.0000, 4.0000, 6.0000])
+"""
+
+from neurenix import functions
+from neurenix._phynexus import (
+    Generator,
+    Tensor,
+    get_num_threads,
+    manual_seed,
+    set_num_threads,
+)
+from neurenix._phynexus import version as _version
+from neurenix.autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from neurenix.device import Device, DeviceType, get_available_devices
+from neurenix.dtype import DType, bfloat16, bool, float16, float32, float64, int32, int64, uint8
+from neurenix.functions import *  # noqa: F403
+from neurenix.serialize import load, save
+
+from neurenix import autograd, nn, optim  # isort: skip
+
+__version__ = _version()
+
+__all__ = [
+    "DType",
+    "Device",
+    "DeviceType",
+    "Generator",
+    "Tensor",
+    "__version__",
+    "autograd",
+    "bfloat16",
+    "bool",
+    "enable_grad",
+    "float16",
+    "float32",
+    "float64",
+    "get_available_devices",
+    "get_num_threads",
+    "int32",
+    "int64",
+    "is_grad_enabled",
+    "load",
+    "manual_seed",
+    "nn",
+    "no_grad",
+    "optim",
+    "save",
+    "set_grad_enabled",
+    "set_num_threads",
+    "uint8",
+]
+__all__ += functions.__all__

@@ -1,0 +1,252 @@
+"""The operations as functions of the package: `neurenix.exp(x)` is `x.exp()`.
+
+Creation functions are the static methods of `Tensor`, which take a shape as a tuple or as separate numbers.
+"""
+
+from neurenix._phynexus import Tensor, cat, stack, where
+
+__all__ = [
+    "abs",
+    "add",
+    "all",
+    "amax",
+    "amin",
+    "any",
+    "arange",
+    "argmax",
+    "argmin",
+    "argsort",
+    "atan2",
+    "bmm",
+    "cat",
+    "ceil",
+    "chunk",
+    "clamp",
+    "cos",
+    "cumsum",
+    "div",
+    "dot",
+    "empty",
+    "empty_like",
+    "eq",
+    "erf",
+    "exp",
+    "exp2",
+    "expm1",
+    "eye",
+    "flatten",
+    "flip",
+    "floor",
+    "floor_divide",
+    "from_dlpack",
+    "full",
+    "full_like",
+    "gather",
+    "ge",
+    "gt",
+    "index_select",
+    "isfinite",
+    "isinf",
+    "isnan",
+    "le",
+    "lerp",
+    "linspace",
+    "log",
+    "log1p",
+    "log2",
+    "log10",
+    "log_softmax",
+    "logical_and",
+    "logical_not",
+    "logical_or",
+    "logical_xor",
+    "logsumexp",
+    "lt",
+    "masked_fill",
+    "matmul",
+    "max",
+    "maximum",
+    "mean",
+    "min",
+    "minimum",
+    "mm",
+    "mul",
+    "narrow",
+    "ne",
+    "neg",
+    "nonzero",
+    "norm",
+    "ones",
+    "ones_like",
+    "permute",
+    "pow",
+    "prod",
+    "rand",
+    "rand_like",
+    "randint",
+    "randn",
+    "randn_like",
+    "randperm",
+    "reciprocal",
+    "relu",
+    "remainder",
+    "reshape",
+    "round",
+    "rsqrt",
+    "scatter_add",
+    "select",
+    "sigmoid",
+    "sign",
+    "sin",
+    "softmax",
+    "sort",
+    "split",
+    "sqrt",
+    "square",
+    "squeeze",
+    "stack",
+    "std",
+    "sub",
+    "sum",
+    "t",
+    "take_along_dim",
+    "tanh",
+    "topk",
+    "transpose",
+    "tril",
+    "triu",
+    "unbind",
+    "unflatten",
+    "unsqueeze",
+    "var",
+    "where",
+    "zeros",
+    "zeros_like",
+]
+
+# Creation
+arange = Tensor.arange
+empty = Tensor.empty
+empty_like = Tensor.empty_like
+eye = Tensor.eye
+from_dlpack = Tensor.from_dlpack
+full = Tensor.full
+full_like = Tensor.full_like
+linspace = Tensor.linspace
+ones = Tensor.ones
+ones_like = Tensor.ones_like
+rand = Tensor.rand
+rand_like = Tensor.rand_like
+randint = Tensor.randint
+randn = Tensor.randn
+randn_like = Tensor.randn_like
+randperm = Tensor.randperm
+zeros = Tensor.zeros
+zeros_like = Tensor.zeros_like
+
+# Arithmetic and comparison
+abs = Tensor.abs
+add = Tensor.add
+atan2 = Tensor.atan2
+ceil = Tensor.ceil
+clamp = Tensor.clamp
+div = Tensor.div
+eq = Tensor.eq
+floor = Tensor.floor
+floor_divide = Tensor.floor_divide
+ge = Tensor.ge
+gt = Tensor.gt
+isfinite = Tensor.isfinite
+isinf = Tensor.isinf
+isnan = Tensor.isnan
+le = Tensor.le
+lerp = Tensor.lerp
+logical_and = Tensor.logical_and
+logical_not = Tensor.logical_not
+logical_or = Tensor.logical_or
+logical_xor = Tensor.logical_xor
+lt = Tensor.lt
+maximum = Tensor.maximum
+minimum = Tensor.minimum
+mul = Tensor.mul
+ne = Tensor.ne
+neg = Tensor.neg
+pow = Tensor.pow
+reciprocal = Tensor.reciprocal
+remainder = Tensor.remainder
+round = Tensor.round
+sign = Tensor.sign
+square = Tensor.square
+sub = Tensor.sub
+
+# Transcendental
+cos = Tensor.cos
+erf = Tensor.erf
+exp = Tensor.exp
+exp2 = Tensor.exp2
+expm1 = Tensor.expm1
+log = Tensor.log
+log10 = Tensor.log10
+log1p = Tensor.log1p
+log2 = Tensor.log2
+relu = Tensor.relu
+rsqrt = Tensor.rsqrt
+sigmoid = Tensor.sigmoid
+sin = Tensor.sin
+sqrt = Tensor.sqrt
+tanh = Tensor.tanh
+
+# Reductions
+all = Tensor.all
+amax = Tensor.amax
+amin = Tensor.amin
+any = Tensor.any
+argmax = Tensor.argmax
+argmin = Tensor.argmin
+cumsum = Tensor.cumsum
+log_softmax = Tensor.log_softmax
+logsumexp = Tensor.logsumexp
+max = Tensor.max
+mean = Tensor.mean
+min = Tensor.min
+norm = Tensor.norm
+prod = Tensor.prod
+softmax = Tensor.softmax
+std = Tensor.std
+sum = Tensor.sum
+var = Tensor.var
+
+# Products
+bmm = Tensor.bmm
+dot = Tensor.dot
+matmul = Tensor.matmul
+mm = Tensor.mm
+
+# Shape
+chunk = Tensor.chunk
+flatten = Tensor.flatten
+flip = Tensor.flip
+narrow = Tensor.narrow
+permute = Tensor.permute
+reshape = Tensor.reshape
+select = Tensor.select
+split = Tensor.split
+squeeze = Tensor.squeeze
+t = Tensor.t
+transpose = Tensor.transpose
+tril = Tensor.tril
+triu = Tensor.triu
+unbind = Tensor.unbind
+unflatten = Tensor.unflatten
+unsqueeze = Tensor.unsqueeze
+
+# Index and order
+argsort = Tensor.argsort
+gather = Tensor.gather
+index_select = Tensor.index_select
+masked_fill = Tensor.masked_fill
+nonzero = Tensor.nonzero
+scatter_add = Tensor.scatter_add
+sort = Tensor.sort
+take_along_dim = Tensor.take_along_dim
+topk = Tensor.topk

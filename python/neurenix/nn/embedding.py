@@ -1,0 +1,75 @@
+"""Tables of vectors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from neurenix import _phynexus
+from neurenix._phynexus import Tensor
+from neurenix.autograd import no_grad
+from neurenix.nn import init
+from neurenix.nn._checks import positive
+from neurenix.nn.module import Module
+from neurenix.nn.parameter import Parameter
+
+__all__ = ["Embedding"]
+
+
+class Embedding(Module):
+    """A row of a table for each number. The table starts as N(0, 1).
+
+    Args:
+        num_embeddings: rows of the table, >= 1; inputs are in [0, num_embeddings).
+        embedding_dim: size of a row, >= 1.
+        padding_idx: a row that starts as zeros and gets no gradient; negative ones count from the end.
+        device: of the table.
+        dtype: of the table, float32 by default.
+
+    Attributes:
+        weight: the table, (num_embeddings, embedding_dim).
+
+    >>> from neurenix import Tensor, nn
+    >>> nn.Embedding(10, 3)(Tensor([[1, 2], [4, 9]])).shape
+    (2, 2, 3)
+    """
+
+    weight: Parameter
+
+    def __init__(
+        self,
+        num_embeddings: int,
+        embedding_dim: int,
+        padding_idx: int | None = None,
+        *,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__()
+        self.num_embeddings = positive("Embedding", "num_embeddings", num_embeddings)
+        self.embedding_dim = positive("Embedding", "embedding_dim", embedding_dim)
+        if padding_idx is not None:
+            if not -num_embeddings <= padding_idx < num_embeddings:
+                raise ValueError(
+                    f"Embedding: padding_idx must be in [{-num_embeddings}, {num_embeddings}), got {padding_idx}"
+                )
+            padding_idx %= num_embeddings
+        self.padding_idx = padding_idx
+        shape = (self.num_embeddings, self.embedding_dim)
+        self.weight = Parameter(Tensor.empty(shape, device=device, dtype=dtype))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draws the table anew."""
+        init.normal_(self.weight)
+        if self.padding_idx is not None:
+            with no_grad():
+                self.weight[self.padding_idx] = 0
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Takes integers of any shape and gives (..., embedding_dim)."""
+        return _phynexus.embedding(input, self.weight, self.padding_idx)
+
+    def extra_repr(self) -> str:
+        """The sizes and the padding."""
+        padding = "" if self.padding_idx is None else f", padding_idx={self.padding_idx}"
+        return f"{self.num_embeddings}, {self.embedding_dim}{padding}"

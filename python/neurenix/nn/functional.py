@@ -1,0 +1,146 @@
+"""Layers and losses as functions: everything that a module computes, without the module.
+
+Names, arguments and results are those of `torch.nn.functional`.
+
+>>> import neurenix
+>>> from neurenix.nn import functional as F
+>>> F.relu(neurenix.Tensor([-1.0, 2.0]))
+tensor([0.0000, 2.0000])
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from neurenix import _phynexus
+from neurenix._phynexus import Generator, Tensor, embedding, layer_norm
+from neurenix.nn._losses import (
+    binary_cross_entropy,
+    binary_cross_entropy_with_logits,
+    cross_entropy,
+    huber_loss,
+    kl_div,
+    l1_loss,
+    mse_loss,
+    nll_loss,
+    smooth_l1_loss,
+)
+
+__all__ = [
+    "binary_cross_entropy",
+    "binary_cross_entropy_with_logits",
+    "cross_entropy",
+    "dropout",
+    "elu",
+    "embedding",
+    "gelu",
+    "hardtanh",
+    "huber_loss",
+    "kl_div",
+    "l1_loss",
+    "layer_norm",
+    "leaky_relu",
+    "linear",
+    "log_softmax",
+    "logsigmoid",
+    "mish",
+    "mse_loss",
+    "nll_loss",
+    "one_hot",
+    "pad",
+    "relu",
+    "sigmoid",
+    "silu",
+    "smooth_l1_loss",
+    "softmax",
+    "softplus",
+    "softsign",
+    "tanh",
+]
+
+elu = Tensor.elu
+gelu = Tensor.gelu
+leaky_relu = Tensor.leaky_relu
+log_softmax = Tensor.log_softmax
+mish = Tensor.mish
+one_hot = Tensor.one_hot
+relu = Tensor.relu
+sigmoid = Tensor.sigmoid
+silu = Tensor.silu
+softmax = Tensor.softmax
+softplus = Tensor.softplus
+softsign = Tensor.softsign
+tanh = Tensor.tanh
+
+
+def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """`x W^T + b`.
+
+    Args:
+        input: x, (..., in).
+        weight: W, (out, in).
+        bias: b, (out), or None.
+
+    >>> from neurenix import Tensor
+    >>> linear(Tensor([[1.0, 2.0]]), Tensor([[3.0, 4.0]]), Tensor([0.5]))
+    tensor([[11.5000]])
+    """
+    return _phynexus.linear(input, weight, bias)
+
+
+def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0) -> Tensor:
+    """The values between two bounds, and the nearer bound for all others.
+
+    >>> from neurenix import Tensor
+    >>> hardtanh(Tensor([-3.0, 0.5]))
+    tensor([-1.0000, 0.5000])
+    """
+    return input.clamp(min_val, max_val)
+
+
+def logsigmoid(input: Tensor) -> Tensor:
+    """`log(sigmoid(x))`.
+
+    >>> from neurenix import Tensor
+    >>> logsigmoid(Tensor([0.0, -100.0]))
+    tensor([  -0.6931, -100.0000])
+    """
+    return -(-input).softplus()
+
+
+def dropout(
+    input: Tensor, p: float = 0.5, training: bool = True, generator: Generator | None = None
+) -> Tensor:
+    """Sets each element to 0 with probability p and divides the others by 1 - p; outside training does nothing.
+
+    Args:
+        input: any shape.
+        p: in [0, 1].
+        training: whether anything happens at all.
+        generator: of the random numbers; by default the one that `manual_seed` sets.
+
+    >>> from neurenix import ones
+    >>> dropout(ones(2), p=0.9, training=False)
+    tensor([1.0000, 1.0000])
+
+    References: Srivastava and others, "Dropout: A Simple Way to Prevent Neural Networks from Overfitting", 2014.
+    """
+    return _phynexus.dropout(input, p, training, generator)
+
+
+def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float = 0.0) -> Tensor:
+    """Adds elements of one value around a tensor; negative numbers take elements away.
+
+    Args:
+        input: any shape.
+        pad: how many before and after the last dimension, then before and after the one before it, and so on.
+        mode: "constant" is the only one.
+        value: of the new elements.
+
+    >>> from neurenix import ones
+    >>> pad(ones(2), (1, 2))
+    tensor([0.0000, 1.0000, 1.0000, 0.0000, 0.0000])
+    """
+    if mode != "constant":
+        raise ValueError(f'pad: mode must be "constant", got {mode!r}')
+    return input.pad(pad, value)
