@@ -1,0 +1,35 @@
+"""Optimizers: update rules that are formulas, compiled for the device that the parameters live on.
+
+>>> import neurenix as nx
+>>> from neurenix.optim.schedule import warmup_cosine
+>>> model = nx.nn.Linear(4, 1)
+>>> optimizer = nx.optim.AdamW(model.named_parameters(), lr=warmup_cosine(1e-3, warmup=100, total=1000))
+"""
+
+from neurenix.optim import formula, schedule
+from neurenix.optim.adam import Adam
+from neurenix.optim.adamw import AdamW
+from neurenix.optim.limits import Choice, Each, Flag, Limit, Number
+from neurenix.optim.optimizer import Hook, Optimizer, Options
+from neurenix.optim.schedule import Schedule, Scheduler
+from neurenix.optim.sgd import SGD
+from neurenix.optim.tracing import trace
+
+__all__ = [
+    "SGD",
+    "Adam",
+    "AdamW",
+    "Choice",
+    "Each",
+    "Flag",
+    "Hook",
+    "Limit",
+    "Number",
+    "Optimizer",
+    "Options",
+    "Schedule",
+    "Scheduler",
+    "formula",
+    "schedule",
+    "trace",
+]

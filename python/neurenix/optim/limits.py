@@ -1,0 +1,148 @@
+"""What hyperparameters may be: checked when they are given and again when they change."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import Any, Final, Protocol
+
+import numpy as np
+
+
+class Limit(Protocol):
+    """Says whether a value is allowed."""
+
+    def check(self, name: str, value: Any) -> Any:
+        """The value in its normal form; TypeError or ValueError with name, value and range otherwise."""
+
+
+@dataclass(frozen=True)
+class Number:
+    """A finite number of an interval, or a schedule (a callable of the step) that gives such numbers."""
+
+    low: float = -math.inf
+    high: float = math.inf
+    high_included: bool = False
+
+    def __str__(self) -> str:
+        opening = "(" if self.low == -math.inf else "["
+        return f"a number in {opening}{self.low:g}, {self.high:g}{']' if self.high_included else ')'}"
+
+    def check(self, name: str, value: Any) -> Any:
+        """The value; numbers of NumPy become Python's."""
+        if callable(value):
+            return value
+        if isinstance(value, (bool, np.bool_)) or not isinstance(value, Real):
+            raise TypeError(
+                f"{name} must be {self} or a schedule of the step, got {value!r} ({_kind(value)})"
+            )
+        try:
+            number = float(value)
+        except OverflowError:
+            number = math.inf
+        if not (math.isfinite(number) and self.low <= number <= self.high) or (
+            number == self.high and not self.high_included
+        ):
+            raise ValueError(f"{name} must be {self}, got {value!r}")
+        return int(value) if isinstance(value, Integral) else number
+
+
+@dataclass(frozen=True)
+class Each:
+    """A tuple of a fixed length with one limit for its items."""
+
+    limit: Number
+    length: int
+
+    def check(self, name: str, value: Any) -> Any:
+        """The value as a tuple."""
+        if not isinstance(value, (tuple, list)):
+            raise TypeError(
+                f"{name} must be a tuple of {self.length} numbers, got {value!r} ({_kind(value)})"
+            )
+        if len(value) != self.length:
+            raise ValueError(
+                f"{name} must have {self.length} values, each {self.limit}, got {len(value)}: {value!r}"
+            )
+        return tuple(self.limit.check(f"{name}[{i}]", item) for i, item in enumerate(value))
+
+
+@dataclass(frozen=True)
+class Flag:
+    """True or False."""
+
+    def check(self, name: str, value: Any) -> Any:
+        """The value as bool."""
+        if not isinstance(value, (bool, np.bool_)):
+            raise TypeError(f"{name} must be True or False, got {value!r} ({_kind(value)})")
+        return bool(value)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of several values."""
+
+    options: tuple[Any, ...]
+
+    def check(self, name: str, value: Any) -> Any:
+        """The value."""
+        if not any(
+            value is option or (type(value) is type(option) and value == option) for option in self.options
+        ):
+            raise ValueError(f"{name} must be one of {', '.join(map(repr, self.options))}, got {value!r}")
+        return value
+
+
+class Anything:
+    """What a rule can be traced with: numbers, truth values, strings, None, schedules and tuples of them."""
+
+    def check(self, name: str, value: Any) -> Any:
+        """The value; lists become tuples."""
+        if isinstance(value, (bool, str)) or value is None:
+            return value
+        if isinstance(value, (tuple, list)):
+            return tuple(self.check(f"{name}[{i}]", item) for i, item in enumerate(value))
+        return ANY_NUMBER.check(name, value)
+
+
+ANY_NUMBER: Final = Number()
+NOT_NEGATIVE: Final = Number(0)
+FRACTION: Final = Number(0, 1)
+ANYTHING: Final = Anything()
+
+# Names that mean the same in every optimizer, users' own included. A class adds its own or replaces some.
+COMMON: Final[Mapping[str, Limit]] = {
+    "lr": NOT_NEGATIVE,
+    "weight_decay": NOT_NEGATIVE,
+    "eps": NOT_NEGATIVE,
+    "momentum": NOT_NEGATIVE,
+    "betas": Each(FRACTION, 2),
+    "maximize": Flag(),
+}
+
+
+def has_schedule(value: Any) -> bool:
+    """Whether a hyperparameter's value is, or holds, a schedule."""
+    return any(map(has_schedule, value)) if isinstance(value, tuple) else callable(value)
+
+
+def resolve(limit: Limit, name: str, value: Any, step: int) -> Any:
+    """The value of a hyperparameter at a step (from 0), its schedules evaluated and checked."""
+    return limit.check(name, _evaluated(value, step)) if has_schedule(value) else value
+
+
+def _evaluated(value: Any, step: int) -> Any:
+    if isinstance(value, tuple):
+        return tuple(_evaluated(item, step) for item in value)
+    if not callable(value):
+        return value
+    result = value(step)
+    if callable(result):
+        raise TypeError(f"{value!r} returned {result!r} for step {step}, expected a number")
+    return result
+
+
+def _kind(value: object) -> str:
+    return type(value).__name__

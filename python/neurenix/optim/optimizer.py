@@ -1,0 +1,383 @@
+"""The base class of all optimizers: groups, steps, hooks, policies and saved state."""
+
+from __future__ import annotations
+
+import functools
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, Final, Literal, TypedDict
+
+from neurenix._phynexus import Tensor, set_grad
+
+from . import persistence
+from .groups import Group, Params, check_unique, complete, describe, split
+from .limits import ANYTHING, COMMON, Choice, Limit, resolve
+from .plan import Plan
+
+
+class Options(TypedDict, total=False):
+    """Keyword arguments that every optimizer takes.
+
+    maximize: ascend instead of descend. nonfinite: what a step does about gradients with NaN or infinity:
+        "propagate"
+    uses them as they are, "skip" leaves parameters, state and step counts of all groups untouched, "raise"
+    raises FloatingPointError with the parameters' names.
+    """
+
+    maximize: bool
+    nonfinite: Literal["propagate", "skip", "raise"]
+
+
+_POLICY: Final = Choice(("propagate", "skip", "raise"))
+
+
+class _Skipped(Exception):
+    """Leaves a step whose gradients are not finite."""
+
+    def __init__(self, loss: Any) -> None:
+        self.loss = loss
+
+
+class Hook:
+    """A registered hook; `remove()` ends it."""
+
+    def __init__(self, hooks: dict[Hook, Callable[..., Any]], function: Callable[..., Any]) -> None:
+        self._hooks = hooks
+        hooks[self] = function
+
+    def remove(self) -> None:
+        """Removes the hook; a second time is harmless."""
+        self._hooks.pop(self, None)
+
+
+class Optimizer:
+    """Base of all optimizers, and of your own.
+
+    There are two ways to write one. Give a *formula*, which is compiled for every device and runs at the
+    speed of the built-in ones:
+
+    >>> import neurenix as nx
+    >>> from neurenix.optim import Optimizer
+    >>> from neurenix.optim.formula import sign
+    >>> class Signum(Optimizer):
+    ...     states = ("m",)
+    ...
+    ...     def __init__(self, params, lr=0.01, momentum=0.9):
+    ...         super().__init__(params, {"lr": lr, "momentum": momentum})
+    ...
+    ...     @staticmethod
+    ...     def formula(p, g, m, *, lr, momentum):
+    ...         m = momentum * m + (1 - momentum) * g
+    ...         return p - lr * sign(m), m
+    >>> w = nx.Tensor([1.0, -1.0], requires_grad=True)
+    >>> (w * w).sum().backward()
+    >>> Signum([w], lr=0.25).step()
+    >>> w.tolist()
+    [0.75, -0.75]
+
+    Or override `step()` in plain Python over `_parameter_groups` and `param.grad`; it runs without recording
+    gradients, and `self.state[param]` is a dict for whatever it wants to remember.
+
+    Args:
+        params: tensors; (name, tensor) pairs such as `model.named_parameters()`; a module; or dicts that
+            define groups: `{"params": tensors, "lr": 0.01}`. Names make saved state independent of the order
+            of parameters.
+        defaults: hyperparameters for groups that leave them out. Wherever a number may stand, so may a
+            schedule: a callable of the group's step (from 0), see `neurenix.optim.schedule`.
+        maximize: ascend instead of descend.
+        nonfinite: "propagate", "skip" or "raise", see `Options`.
+
+    Raises:
+        TypeError, ValueError: for parameters that cannot be optimized and values out of range; names both.
+    """
+
+    states: ClassVar[Sequence[str]] = ()
+    """Names of the states of a parameter: what the formula takes after p and g, and returns after p. They
+    begin as
+    zeros, in float32 (float64 for float64 parameters)."""
+    formula: ClassVar[Callable[..., Any] | None] = None
+    """`formula(p, g, *states, t, **hyperparameters) -> (p, *states)`; t counts the parameter's steps from
+    1."""
+    limits: ClassVar[Mapping[str, Limit]] = COMMON
+    """What hyperparameters may be; a subclass gives those that differ from its base."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.limits = {
+            name: limit
+            for base in reversed(cls.__mro__)
+            for name, limit in vars(base).get("limits", {}).items()
+        }
+        if "step" in cls.__dict__:
+            cls.step = _governed(cls.__dict__["step"])  # type: ignore[method-assign]
+
+    def __init__(
+        self,
+        params: Params,
+        defaults: Mapping[str, Any],
+        *,
+        maximize: bool = False,
+        nonfinite: Literal["propagate", "skip", "raise"] = "propagate",
+    ) -> None:
+        self._parameter_groups: list[Group] = []
+        self._plans: list[Plan] = []
+        self._state: dict[Tensor, dict[str, Any]] = defaultdict(dict)
+        self._pre_hooks: dict[Hook, Callable[..., Any]] = {}
+        self._post_hooks: dict[Hook, Callable[..., Any]] = {}
+        self._stepping = False
+        self._skipped = False
+        self.nonfinite = nonfinite
+        self.defaults: dict[str, Any] = {**defaults, "maximize": maximize}
+        self.normalize(type(self).__name__, self.defaults)
+        for group in split(params):
+            self.add_param_group(group)
+
+    # What there is
+    @property
+    def param_groups(self) -> list[Group]:
+        """The groups: dicts of "params" and every hyperparameter; what is written there holds at once."""
+        return self._parameter_groups
+
+    @property
+    def state(self) -> dict[Tensor, dict[str, Any]]:
+        """For each parameter a dict of its state: "step" and the tensors of the formula."""
+        for plan in self._plans:
+            plan.sync(self._state)
+        return self._state
+
+    @property
+    def nonfinite(self) -> Literal["propagate", "skip", "raise"]:
+        """What a step does about gradients that hold a NaN or an infinity."""
+        return self._nonfinite
+
+    @nonfinite.setter
+    def nonfinite(self, policy: Literal["propagate", "skip", "raise"]) -> None:
+        _POLICY.check(f"{type(self).__name__}: nonfinite", policy)
+        self._nonfinite: Literal["propagate", "skip", "raise"] = policy
+
+    @property
+    def last_step_skipped(self) -> bool:
+        """Whether the last step did nothing because of `nonfinite="skip"`."""
+        return self._skipped
+
+    def state_names(self, group: Group) -> Sequence[str]:
+        """Names of the states that a group needs; override where hyperparameters decide it."""
+        return self.states
+
+    def limit(self, name: str) -> Limit:
+        """What a hyperparameter may be."""
+        return self.limits.get(name, ANYTHING)
+
+    def normalize(self, label: str, group: Group) -> None:
+        """Checks the hyperparameters of a group; rules that join several override this and call it first."""
+        for name in self.defaults:
+            if name not in group:
+                raise ValueError(f"{label}: {name} is missing from the group; give it a value again")
+            value = self.limit(name).check(f"{label}: {name}", group[name])
+            if value is not group[name]:
+                group[name] = value
+
+    def add_param_group(self, group: Mapping[str, Any]) -> None:
+        """Adds a group, all or nothing: a dict of "params" and what differs from the defaults."""
+        if not isinstance(group, Mapping):
+            raise TypeError(f"a group must be a dict with params, got {group!r}")
+        label = self._label(len(self._parameter_groups))
+        whole = complete(label, group, self.defaults)
+        self.normalize(label, whole)
+        groups = [*self._parameter_groups, whole]
+        check_unique(groups, lambda g, i: f"{self._label(_place(groups, g))}: {describe(g, i)}")
+        self._parameter_groups.append(whole)
+
+    def hyperparameters(self, group: Group) -> dict[str, Any]:
+        """The hyperparameters of a group for the coming step as numbers: checked, schedules evaluated."""
+        self._replan()
+        place = _place(self._parameter_groups, group)
+        self.normalize(self._label(place), group)
+        step = self._plans[place].step
+        return {
+            name: resolve(self.limit(name), f"{self._label(place)}: {name}", group[name], step)
+            for name in self.defaults
+        }
+
+    # Stepping
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forgets the gradients of all parameters, or with `set_to_none=False` fills them with zeros."""
+        for group in self._parameter_groups:
+            for param in group["params"]:
+                if set_to_none:
+                    param.grad = None
+                elif param.grad is not None:
+                    param.grad.zero_()
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Updates all parameters that have a gradient.
+
+        Args:
+            closure: computes the loss and its gradients; called first.
+
+        Returns:
+            What the closure returned, or None.
+        """
+        if closure is not None or self._pre_hooks or self._post_hooks or self._nonfinite != "propagate":
+            return self._govern(self._advance, (closure,), {})
+        return self._advance()
+
+    def init_state(self) -> None:
+        """Creates the state of all parameters now instead of at the first step; keeps what exists."""
+        if self.formula is not None:
+            self._prepare()
+
+    def register_step_pre_hook(self, hook: Callable[..., Any]) -> Hook:
+        """Calls `hook(optimizer, args, kwargs)` before each step; it may return other (args, kwargs)."""
+        return Hook(self._pre_hooks, hook)
+
+    def register_step_post_hook(self, hook: Callable[..., Any]) -> Hook:
+        """Calls `hook(optimizer, args, kwargs)` after each step."""
+        return Hook(self._post_hooks, hook)
+
+    def _advance(self, closure: Callable[[], Any] | None = None) -> Any:
+        loss = None if closure is None else closure()
+        self._prepare()
+        for plan in self._plans:
+            plan.run()
+        return loss
+
+    def _prepare(self) -> None:
+        groups = self._parameter_groups
+        if len(self._plans) != len(groups):
+            self._replan()
+        for place, plan in enumerate(self._plans):
+            plan.prepare(self, groups[place], self._state)
+
+    def _replan(self) -> None:
+        del self._plans[len(self._parameter_groups) :]
+        for place in range(len(self._plans), len(self._parameter_groups)):
+            self._plans.append(Plan(self._label(place)))
+
+    def _govern(self, act: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """One step between its hooks and under the policy for gradients that are not finite."""
+        if self._stepping:  # an overridden step() that calls its base
+            return act(*args, **kwargs)
+        self._stepping, recording = True, set_grad(False)
+        try:
+            for hook in list(self._pre_hooks.values()):
+                args, kwargs = hook(self, args, kwargs) or (args, kwargs)
+            closure = args[0] if args else kwargs.get("closure")
+            try:
+                if closure is None:
+                    self._check_gradients(None)
+                    loss = act(*args, **kwargs)
+                elif args:
+                    loss = act(self._watched(closure), *args[1:], **kwargs)
+                else:
+                    loss = act(**{**kwargs, "closure": self._watched(closure)})
+                self._skipped = False
+            except _Skipped as skipped:
+                loss, self._skipped = skipped.loss, True
+            for hook in list(self._post_hooks.values()):
+                hook(self, args, kwargs)
+            return loss
+        finally:
+            self._stepping = False
+            set_grad(recording)
+
+    def _watched(self, closure: Callable[[], Any]) -> Callable[[], Any]:
+        """The closure with gradients recorded while it runs and examined afterwards."""
+
+        def watched() -> Any:
+            before = set_grad(True)
+            try:
+                loss = closure()
+            finally:
+                set_grad(before)
+            self._check_gradients(loss)
+            return loss
+
+        return watched
+
+    def _check_gradients(self, loss: Any) -> None:
+        if self._nonfinite == "propagate":
+            return
+        bad = {id(param) for param in self._nonfinite_parameters()}
+        if bad and self._nonfinite == "skip":
+            raise _Skipped(loss)
+        if bad:
+            names = [
+                f"{self._label(place)}: {describe(group, i)}"
+                for place, group in enumerate(self._parameter_groups)
+                for i, param in enumerate(group["params"])
+                if id(param) in bad
+            ]
+            raise FloatingPointError(
+                f"gradients with NaN or infinity in {'; '.join(names)}; nothing was changed. "
+                'Lower lr, scale the loss, or pass nonfinite="skip" to leave such steps out'
+            )
+
+    def _nonfinite_parameters(self) -> list[Tensor]:
+        if self.formula is not None:
+            self._prepare()
+            return [param for plan in self._plans for param in plan.nonfinite()]
+        params = [param for group in self._parameter_groups for param in group["params"]]
+        return [param for param in params if param.grad is not None and not bool(param.grad.isfinite().all())]
+
+    # Saving and copying
+    def state_dict(self) -> dict[str, Any]:
+        """The state by parameter name (by position where there is no name) and the groups' hyperparameters.
+
+        Tensors in it are the optimizer's own and change with it; `neurenix.save` or a copy keeps them.
+        """
+        return persistence.save(self)
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Takes over a saved state, found by name, with the dtypes it was saved in.
+
+        Raises:
+            ValueError: lists everything that does not fit; the optimizer is then unchanged.
+        """
+        persistence.load(self, state_dict)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Everything but hooks and compiled steps; parameters stay those of the same pickle or copy."""
+        return {
+            **self.__dict__,
+            "_state": [(param, dict(entry)) for param, entry in self.state.items()],
+            "_plans": [plan.step for plan in self._plans],
+            "_pre_hooks": {},
+            "_post_hooks": {},
+        }
+
+    def __setstate__(self, saved: dict[str, Any]) -> None:
+        self.__dict__.update(saved)
+        self._state = defaultdict(dict, saved["_state"])
+        self._plans = [Plan(self._label(place), step) for place, step in enumerate(saved["_plans"])]
+
+    def __repr__(self) -> str:
+        lines = [type(self).__name__ + "("]
+        for place, group in enumerate(self._parameter_groups):
+            count = sum(param.numel() for param in group["params"])
+            values = ", ".join(f"{name}={group[name]!r}" for name in self.defaults)
+            lines.append(f"  group {place}: {len(group['params'])} tensors, {count:,} parameters, {values}")
+        return "\n".join([*lines, ")"])
+
+    def _label(self, place: int) -> str:
+        return f"{type(self).__name__}, group {place}"
+
+
+def _place(groups: list[Group], group: Group) -> int:
+    return next(i for i, other in enumerate(groups) if other is group)
+
+
+def _governed(step: Callable[..., Any]) -> Callable[..., Any]:
+    """An overridden step() with the hooks, policies and step counts that every optimizer has."""
+
+    @functools.wraps(step)
+    def governed(self: Optimizer, *args: Any, **kwargs: Any) -> Any:
+        outermost = not self._stepping
+        result = self._govern(functools.partial(step, self), args, kwargs)
+        if outermost and self.formula is None and not self._skipped:
+            self._replan()
+            for plan in self._plans:
+                plan.step += 1
+        return result
+
+    return governed

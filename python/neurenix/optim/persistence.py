@@ -1,0 +1,203 @@
+"""Saved state of optimizers: by parameter name, checked as a whole before anything changes."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Set
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from neurenix._phynexus import Tensor
+
+from .groups import Group
+from .plan import Plan, compute_type
+from .schedule import Schedule, from_dict
+
+if TYPE_CHECKING:
+    from .optimizer import Optimizer
+
+Key: TypeAlias = str | int
+
+
+def save(optimizer: Optimizer) -> dict[str, Any]:
+    """`{"state": {key: {"step": int, name: tensor}}, "param_groups": [{..., "step": int, "params": [key]}]}`.
+
+    Schedules are saved as dicts; a hyperparameter with another callable is left out, and kept when loading.
+    """
+    state = optimizer.state
+    keys = _keys(optimizer._parameter_groups)
+    optimizer._replan()
+    groups = []
+    for group, own, plan in zip(optimizer._parameter_groups, keys, optimizer._plans, strict=True):
+        saved = {name: _pack(group[name]) for name in optimizer.defaults if _is_data(group[name])}
+        groups.append({**saved, "step": plan.step, "params": own})
+    params = [param for group in optimizer._parameter_groups for param in group["params"]]
+    flat = [key for own in keys for key in own]
+    entries = {key: dict(state[param]) for key, param in zip(flat, params, strict=True) if param in state}
+    return {"state": {key: entry for key, entry in entries.items() if entry}, "param_groups": groups}
+
+
+def load(optimizer: Optimizer, saved: Mapping[str, Any]) -> None:
+    """Takes over what `save` returned; ValueError with every mismatch, before anything has changed."""
+    problems: list[str] = []
+    matched = _match(optimizer, saved, problems)
+    groups, entries = [], {}
+    for place, (group, own, theirs) in enumerate(matched):
+        loaded = _hyperparameters(optimizer, place, group, theirs, problems)
+        groups.append((group, loaded, theirs.get("step", 0)))
+        for key, param in zip(own, group["params"], strict=True):
+            entry = saved["state"].get(key, {})
+            if saved["state"]:
+                names = optimizer.state_names(loaded) if optimizer.formula is not None else None
+                _check_entry(key, param, entry, names, problems)
+            entries[param] = entry
+    if problems:
+        lines = "".join(f"\n  - {problem}" for problem in problems)
+        raise ValueError(f"{type(optimizer).__name__} cannot take over this state, and is unchanged:{lines}")
+
+    optimizer._state = defaultdict(dict)
+    for param, entry in entries.items():
+        if entry:
+            optimizer._state[param] = {name: _copy(value, param) for name, value in entry.items()}
+    optimizer._plans = []
+    for place, (group, loaded, step) in enumerate(groups):
+        group.update(loaded)
+        optimizer._plans.append(Plan(optimizer._label(place), step))
+
+
+def _keys(groups: list[Group]) -> list[list[Key]]:
+    """For each group the keys of its parameters: names, or positions counted through all groups."""
+    keys: list[list[Key]] = []
+    start = 0
+    for group in groups:
+        count = len(group["params"])
+        keys.append(list(group.get("param_names", range(start, start + count))))
+        start += count
+    return keys
+
+
+def _match(
+    optimizer: Optimizer, saved: Mapping[str, Any], problems: list[str]
+) -> list[tuple[Group, list[Key], Mapping[str, Any]]]:
+    """Each group with its keys and the saved group of the same parameters, in whatever order."""
+    theirs = saved.get("param_groups") if isinstance(saved, Mapping) else None
+    state = saved.get("state") if isinstance(saved, Mapping) else None
+    if not isinstance(theirs, (list, tuple)) or not isinstance(state, Mapping):
+        raise ValueError(
+            f'{type(optimizer).__name__}: a saved state is a dict of "state" and "param_groups", got '
+            f"{sorted(saved) if isinstance(saved, Mapping) else type(saved).__name__}"
+        )
+    if not all(
+        isinstance(group, Mapping) and isinstance(group.get("params"), (list, tuple)) for group in theirs
+    ):
+        raise ValueError(f'{type(optimizer).__name__}: each saved group must be a dict with a list "params"')
+    keys = _keys(optimizer._parameter_groups)
+    here = {key for own in keys for key in own}
+    there = {key for group in theirs for key in group["params"]}
+    _list(problems, "the saved state has no parameter", here - there)
+    _list(problems, "this optimizer has no parameter", there - here)
+    _list(problems, "the saved groups do not name", set(state) - there)
+    if here - there and any(isinstance(k, int) for k in there) != any(isinstance(k, int) for k in here):
+        problems.append(
+            "one of the two names its parameters and the other counts them: "
+            "pass model.named_parameters() to both or to neither"
+        )
+    if problems:
+        return []
+    by_keys = {frozenset(group["params"]): group for group in theirs}
+    matched = [
+        (group, own, by_keys.get(frozenset(own)))
+        for group, own in zip(optimizer._parameter_groups, keys, strict=True)
+    ]
+    if len(theirs) != len(matched) or any(group is None for _, _, group in matched):
+        problems.append(
+            "the groups divide the parameters differently: "
+            f"{[list(group['params']) for group in theirs]} saved, {keys} here"
+        )
+        return []
+    return [(group, own, their) for group, own, their in matched if their is not None]
+
+
+def _list(problems: list[str], what: str, keys: Set[Any]) -> None:
+    problems.extend(f"{what} {key!r}" for key in sorted(keys, key=lambda key: (isinstance(key, str), key)))
+
+
+def _hyperparameters(
+    optimizer: Optimizer, place: int, group: Group, saved: Mapping[str, Any], problems: list[str]
+) -> Group:
+    """The saved group's hyperparameters in their normal form."""
+    loaded: Group = {}
+    label = f"group {place}"
+    for name in optimizer.defaults:
+        if name in saved:
+            loaded[name] = saved[name]
+        elif _is_data(group[name]):
+            problems.append(f"{label}: {name} is missing")
+        loaded.setdefault(name, group[name])
+    _list(
+        problems,
+        f"{label}: unknown hyperparameter",
+        set(saved) - set(optimizer.defaults) - {"params", "step"},
+    )
+    if not _is_count(saved.get("step", 0)):
+        problems.append(f"{label}: step must be an integer ≥ 0, got {saved['step']!r}")
+    try:
+        loaded = {name: _unpack(value) for name, value in loaded.items()}
+        optimizer.normalize(label, loaded)
+    except (TypeError, ValueError) as error:
+        problems.append(str(error))
+    return loaded
+
+
+def _check_entry(key: Key, param: Tensor, entry: Any, names: Any, problems: list[str]) -> None:
+    """That the state of one parameter fits it. `names` is None for optimizers that keep what they like."""
+    if not isinstance(entry, Mapping):
+        problems.append(f"{key!r}: the state must be a dict, got {type(entry).__name__}")
+        return
+    if names is None:
+        return
+    _list(problems, f"{key!r}: this optimizer has no state", set(entry) - set(names) - {"step"})
+    if not _is_count(entry.get("step")):
+        problems.append(f"{key!r}: step must be an integer ≥ 0, got {entry.get('step')!r}")
+    wide = compute_type(param.dtype.name) == "float64"
+    for name in names:
+        value = entry.get(name)
+        if not isinstance(value, Tensor):
+            problems.append(
+                f"{key!r}: {name} is missing" if value is None else f"{key!r}: {name} is no tensor"
+            )
+        elif value.shape != param.shape:
+            problems.append(
+                f"{key!r}: {name} has shape {tuple(value.shape)}, the parameter {tuple(param.shape)}"
+            )
+        elif not value.is_floating_point() or (value.dtype.name == "float64") != wide:
+            problems.append(
+                f"{key!r}: {name} has dtype {value.dtype.name}, which does not fit "
+                f"a {param.dtype.name} parameter"
+            )
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _copy(value: Any, param: Tensor) -> Any:
+    return value.detach().clone().to(param.device) if isinstance(value, Tensor) else value
+
+
+def _is_data(value: Any) -> bool:
+    """Whether a hyperparameter can be saved: no callables but schedules made of such data."""
+    if isinstance(value, tuple):
+        return all(map(_is_data, value))
+    return value.is_data() if isinstance(value, Schedule) else not callable(value)
+
+
+def _pack(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return tuple(map(_pack, value))
+    return value.to_dict() if isinstance(value, Schedule) else value
+
+
+def _unpack(value: Any) -> Any:
+    if isinstance(value, (tuple, list)):
+        return tuple(map(_unpack, value))
+    return from_dict(value) if isinstance(value, dict) else value

@@ -1,0 +1,42 @@
+"""AdamW by hand."""
+
+from __future__ import annotations
+
+import inspect
+
+import pytest
+from neurenix.optim import Adam, AdamW
+
+
+def test_decay_is_apart_from_the_gradient(make) -> None:
+    param = make([2.0], 0.0)
+    AdamW([param], lr=0.5, weight_decay=0.5).step()
+    assert param.item() == 1.5  # 2 * (1 - 0.25): a zero gradient adds nothing
+
+
+def test_without_decay_it_is_adam(make) -> None:
+    one, two = make([2.0], 3.0), make([2.0], 3.0)
+    AdamW([one], weight_decay=0).step()
+    Adam([two]).step()
+    assert one.item() == two.item()
+
+
+def test_decay_follows_the_schedule_of_lr(make) -> None:
+    param = make([2.0], 0.0)
+    optimizer = AdamW([param], lr=lambda t: 0.5 if t == 0 else 0.0, weight_decay=0.5)
+    optimizer.step()
+    optimizer.step()
+    assert param.item() == 1.5
+
+
+def test_defaults() -> None:
+    signature = inspect.signature(AdamW)
+    assert signature.parameters["weight_decay"].default == 0.01
+    assert list(signature.parameters) == list(inspect.signature(Adam).parameters)
+
+
+def test_state_is_two_floats_a_parameter(make) -> None:
+    optimizer = AdamW([param := make([[1.0, 2.0]], 1.0)])
+    optimizer.step()
+    tensors = [value for value in optimizer.state[param].values() if not isinstance(value, int)]
+    assert sum(tensor.numel() * tensor.element_size() for tensor in tensors) == pytest.approx(2 * 2 * 4)

@@ -1,0 +1,34 @@
+"""Against trajectories of torch, see scripts/golden_torch.py."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import neurenix as nx
+import numpy as np
+import pytest
+from neurenix.serialize import read_metadata
+
+GOLDEN = sorted((Path(__file__).parent.parent / "golden" / "optim").glob("*.safetensors"))
+TOLERANCE = {"float32": 1e-6, "float64": 1e-12}
+
+
+def test_there_are_goldens() -> None:
+    assert len(GOLDEN) >= 12
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)
+def test_same_as_torch(path: Path, dtype: str) -> None:
+    golden, metadata = nx.load(path), read_metadata(path)
+    assert json.loads(metadata["versions"])["torch"].startswith("2.15")
+    param = golden["start"].to(dtype).clone().requires_grad_()
+    optimizer = getattr(nx.optim, metadata["optimizer"])([param], **json.loads(metadata["arguments"]))
+    expected = golden[dtype].numpy()
+    scale = np.abs(expected).max(axis=0)  # of each element's path: it may cross zero
+    for gradient, there in zip(golden["gradients"], expected, strict=True):
+        param.grad = gradient.to(dtype)
+        optimizer.step()
+        assert (np.abs(param.detach().numpy() - there) <= TOLERANCE[dtype] * scale).all()
+    assert np.abs(expected[-1] - golden["start"].numpy()).max() > 1e4 * TOLERANCE[dtype]
