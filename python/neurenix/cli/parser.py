@@ -60,7 +60,8 @@ def _train(commands: Any) -> None:
     add("--hidden", metavar="N,N", type=_widths, help="widths of the hidden layers; 0 for none (128,64)")
     add("--optimizer", choices=("adamw", "adam", "sgd"), help="sgd has momentum 0.9 (adamw)")
     add("--lr", metavar="X", type=_above_zero, help="highest learning rate (0.003; 0.05 for sgd)")
-    add("--weight-decay", metavar="X", type=_not_negative, help="for weights, not for biases (0.01)")
+    add("--weight-decay", metavar="X", type=_not_negative, help="for weights, not for biases (0.1)")
+    add("--label-smoothing", metavar="SHARE", type=_share, help="of the target, over all classes (0.1)")
     add(
         "--schedule",
         choices=("cosine", "linear", "step", "exponential", "constant"),
@@ -71,7 +72,7 @@ def _train(commands: Any) -> None:
     add("--batch-size", metavar="N", type=_count, help="rows for each step (64)")
     add("--val-fraction", metavar="SHARE", type=_inner_share, help="share of the rows that is held out (0.2)")
     add("--device", metavar="NAME", help="see `neurenix info` (cpu)")
-    add("--seed", metavar="N", type=_seed, help="of weights, order and held-out rows (0)")
+    add("--seed", metavar="N", type=_seed, help="of weights and order (0)")
     add("--output", metavar="FOLDER", help="where results go (runs/ and the name of the data)")
     add("--resume", action="store_true", help="go on from the output folder's checkpoint, with its options")
 

@@ -87,7 +87,7 @@ def _csv(path: Path, target: str | None) -> Table:
 
 def _npz(path: Path) -> Table:
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             found = {name: arrays[name] for name in ("x", "y") if name in arrays}
             names = ", ".join(arrays.files) or "none"
     except (ValueError, OSError, EOFError, KeyError) as error:

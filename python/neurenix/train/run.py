@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from neurenix import Device, Generator, Tensor, manual_seed, nn, save
+from neurenix import Device, Generator, Tensor, get_available_devices, manual_seed, nn, save
 from neurenix.data import DataError, Prepared, Table
 from neurenix.train.options import Options
 from neurenix.train.predictor import FORMAT
@@ -35,11 +35,15 @@ class Run:
         self.data = data
         self.options = options or Options()
         self.device = Device(self.options.device)
+        if self.device not in get_available_devices():
+            raise ValueError(f"device {self.options.device} is not there; `neurenix info` lists those that are")
         self.random = manual_seed(self.options.seed)
         self.shuffle = Generator(self.options.seed + 1)
         classes = data.target.classes
         self.model = self.options.make_model(data.x.shape[1], len(classes) or 1)
-        self.loss: nn.Module = nn.CrossEntropyLoss() if classes else nn.MSELoss()
+        self.loss: nn.Module = (
+            nn.CrossEntropyLoss(label_smoothing=self.options.label_smoothing) if classes else nn.MSELoss()
+        )
         for param in self.model.parameters():
             param.to(self.device, inplace=True)
         self.optimizer = self.options.make_optimizer(self.model, self.total_steps)

@@ -1,0 +1,364 @@
+"""The command line as a user meets it: in processes of its own where that matters, in this one where it does not."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from neurenix import load, save
+from neurenix.cli import main
+
+RUN = [sys.executable, "-m", "neurenix"]
+
+
+@pytest.fixture
+def cli(capsys):
+    """Runs a command in this process; gives the exit code, its output and its errors."""
+
+    def call(*arguments):
+        capsys.readouterr()
+        try:
+            code = main([str(argument) for argument in arguments])
+        except SystemExit as end:
+            code = end.code
+        return code, *capsys.readouterr()
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def iris(tmp_path_factory):
+    """The folder of a model that knows iris."""
+    folder = tmp_path_factory.mktemp("iris")
+    assert main(["train", "iris", "--output", str(folder), "--epochs", "80", "--lr", "0.01"]) == 0
+    return folder
+
+
+def history(folder):
+    lines = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
+    return [{key: value for key, value in line.items() if key != "seconds"} for line in lines]
+
+
+def assert_same(a, b):
+    """Nested values are equal, tensors bit for bit."""
+    assert type(a) is type(b)
+    if isinstance(a, dict):
+        assert list(a) == list(b)
+        for key in a:
+            assert_same(a[key], b[key])
+    elif isinstance(a, (list, tuple)):
+        assert len(a) == len(b)
+        for x, y in zip(a, b, strict=True):
+            assert_same(x, y)
+    elif hasattr(a, "tobytes"):
+        assert a.tobytes() == b.tobytes()
+    else:
+        assert a == b
+
+
+def write_csv(path, rows, names):
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([names, *rows])
+    return path
+
+
+class TestTrain:
+    def test_digits(self, tmp_path):
+        done = subprocess.run(
+            [*RUN, "train", "digits"], cwd=tmp_path, capture_output=True, text=True, check=True
+        )
+        folder = tmp_path / "runs" / "digits"
+        lines = history(folder)
+        assert len(lines) == 40
+        assert lines[-1]["val_score"] >= 0.97
+        assert lines[0]["lr"] < max(line["lr"] for line in lines) > 100 * lines[-1]["lr"]
+        assert (folder / "curves.png").read_bytes().startswith(b"\x89PNG")
+        assert "MLP 64-128-64-10" in done.stdout
+        assert "epoch 4/40" in done.stdout
+        assert "samples per second" in done.stdout
+        assert done.stderr == ""
+
+    def test_a_table_of_rows_and_texts(self, tmp_path, cli):
+        random = np.random.default_rng(0)
+        rows = [(random.choice(["red", "blue"]), random.integers(0, 9)) for _ in range(200)]
+        data = write_csv(
+            tmp_path / "d.csv", [(c, n, "yes" if c == "red" and n > 4 else "no") for c, n in rows], "cny"
+        )
+        code, out, _ = cli(
+            "train", data, "--target", "y", "--output", tmp_path / "o", "--hidden", "16", "--epochs", 60
+        )
+        assert code == 0
+        assert "classification of 'y', 160 rows for training, 40 held out" in out
+        assert history(tmp_path / "o")[-1]["val_score"] == 1
+
+    def test_numbers(self, tmp_path, cli):
+        x = np.random.default_rng(0).normal(size=(300, 2)) * [1, 100] + [5, -3]
+        data = write_csv(
+            tmp_path / "d.csv", [(*row, row[0] * 3 - row[1] / 50 + 1000) for row in x], ["a", "b", "y"]
+        )
+        arguments = (
+            "--target",
+            "y",
+            "--output",
+            tmp_path / "o",
+            "--hidden",
+            "0",
+            "--epochs",
+            150,
+            "--lr",
+            0.03,
+        )
+        assert cli("train", data, *arguments, "--weight-decay", 0)[0] == 0
+        assert history(tmp_path / "o")[-1]["val_score"] > 0.9999
+        new = write_csv(tmp_path / "n.csv", [(5, -3)], ["a", "b"])
+        _, out, _ = cli("predict", tmp_path / "o", new)
+        assert float(out.splitlines()[1]) == pytest.approx(5 * 3 + 3 / 50 + 1000, abs=0.05)
+
+    def test_task_can_be_said(self, tmp_path, cli):
+        data = write_csv(tmp_path / "d.csv", [(i, i % 5) for i in range(50)], "xy")
+        arguments = ("train", data, "--target", "y", "--epochs", 1, "--output", tmp_path / "o")
+        assert "classification" in cli(*arguments)[1]
+        assert "regression" in cli(*arguments, "--task", "regression")[1]
+
+    def test_npz_and_notes(self, tmp_path, cli):
+        x = np.random.default_rng(0).normal(size=(60, 3))
+        y = (x[:, 0] > 0).astype(int)
+        x[3, 1] = np.nan
+        np.savez(tmp_path / "d.npz", x=x, y=y)
+        code, out, _ = cli("train", tmp_path / "d.npz", "--output", tmp_path / "o", "--epochs", 3)
+        assert code == 0
+        assert "note: column 'x1': 1 missing values take the mean" in out
+
+    @pytest.mark.parametrize("optimizer", ["adamw", "adam", "sgd"])
+    @pytest.mark.parametrize("schedule", ["cosine", "linear", "step", "exponential", "constant"])
+    def test_every_optimizer_learns_with_every_schedule(self, tmp_path, cli, optimizer, schedule):
+        options = ("--optimizer", optimizer, "--schedule", schedule, "--epochs", 20, "--batch-size", 16)
+        assert cli("train", "iris", "--output", tmp_path, *options)[0] == 0
+        assert history(tmp_path)[-1]["val_score"] > 0.85
+        rates = [line["lr"] for line in history(tmp_path)[3:]]
+        assert (len(set(rates)) == 1) == (schedule == "constant")
+
+    def test_seeds_matter_and_repeat(self, tmp_path, cli):
+        for name, seed in ("a", 5), ("b", 5), ("c", 6):
+            cli("train", "wine", "--epochs", 2, "--seed", seed, "--output", tmp_path / name)
+        assert history(tmp_path / "a") == history(tmp_path / "b") != history(tmp_path / "c")
+
+
+class TestResume:
+    OPTIONS = ("train", "digits", "--hidden", "256,256", "--epochs", "12", "--batch-size", "32")
+
+    def test_after_kill_is_bit_for_bit_the_same(self, tmp_path, cli):
+        whole, cut = tmp_path / "whole", tmp_path / "cut"
+        assert cli(*self.OPTIONS, "--output", whole)[0] == 0
+        process = subprocess.Popen([*RUN, *self.OPTIONS, "--output", str(cut)], stdout=subprocess.DEVNULL)
+        wait_for(cut / "checkpoint.safetensors", process)
+        process.kill()
+        assert process.wait() == -signal.SIGKILL
+        assert load(cut / "checkpoint.safetensors")["place"]["epoch"] < 12
+        assert cli("train", "digits", "--output", cut, "--resume")[0] == 0
+        assert_same(load(cut / "checkpoint.safetensors"), load(whole / "checkpoint.safetensors"))
+        assert history(cut) == history(whole)
+
+    def test_after_ctrl_c_within_an_epoch_too(self, tmp_path, cli):
+        whole, cut = tmp_path / "whole", tmp_path / "cut"
+        assert cli(*self.OPTIONS, "--output", whole)[0] == 0
+        process = subprocess.Popen(
+            [*RUN, *self.OPTIONS, "--output", str(cut)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        wait_for(cut / "checkpoint.safetensors", process)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+        assert process.returncode == 130
+        assert f"go on with: neurenix train digits --output {cut} --resume" in errors
+        assert cli("train", "digits", "--output", cut, "--resume")[0] == 0
+        assert_same(load(cut / "checkpoint.safetensors"), load(whole / "checkpoint.safetensors"))
+        assert history(cut) == history(whole)
+
+    def test_every_step_can_be_the_last(self, tmp_path):
+        from neurenix import data, train
+
+        iris = data.read("iris")
+        options = train.Options(hidden=(8,), epochs=2, batch_size=32)
+        reference = train.Run(options.prepare(iris), options)
+        records = train.fit(reference)
+        for last in range(1, reference.total_steps):
+            run = train.Run(options.prepare(iris), options)
+            first = train.fit(run, stop=lambda run=run, last=last: run.step == last)
+            run.save(tmp_path / "c")
+            state = load(tmp_path / "c")
+            run = train.Run.resume(state, iris)
+            assert run.step == last
+            rest = train.fit(run)
+            assert [r.val_loss for r in first + rest] == [r.val_loss for r in records]
+            assert [r.train_loss for r in first + rest] == [r.train_loss for r in records]
+            assert_same(run.model.state_dict(), reference.model.state_dict())
+
+    def test_more_epochs(self, iris, tmp_path, cli):
+        checkpoint = tmp_path / "checkpoint.safetensors"
+        checkpoint.write_bytes((iris / "checkpoint.safetensors").read_bytes())
+        assert "is complete: 80 epochs" in cli("train", "iris", "--output", tmp_path, "--resume")[1]
+        assert cli("train", "iris", "--output", tmp_path, "--resume", "--epochs", 82)[0] == 0
+        assert [line["epoch"] for line in history(tmp_path)] == [81, 82]
+
+    def test_what_does_not_fit_is_an_error(self, iris, cli):
+        for arguments, message in (
+            (("iris", "--lr", 0.5), "started with lr 0.01, not 0.5"),
+            (("iris", "--target", "x"), "started with the target 'class', not 'x'"),
+            (("wine",), "wine has changed"),
+        ):
+            code, _, errors = cli("train", *arguments, "--output", iris, "--resume")
+            assert code == 2
+            assert message in errors
+
+
+class TestPredict:
+    def test_a_set(self, iris, cli):
+        code, out, _ = cli("predict", iris, "iris")
+        rows = list(csv.reader(out.splitlines()))
+        assert code == 0
+        assert rows[0] == ["class", "p(setosa)", "p(versicolor)", "p(virginica)"]
+        truth = ["setosa"] * 50 + ["versicolor"] * 50 + ["virginica"] * 50
+        assert np.mean([row[0] == name for row, name in zip(rows[1:], truth, strict=True)]) > 0.93
+        assert all(sum(map(float, row[1:])) == pytest.approx(1, abs=1e-5) for row in rows[1:])
+        assert all(row[0] in rows[0][1 + np.argmax([float(p) for p in row[1:]])] for row in rows[1:])
+
+    def test_a_file_with_columns_in_another_order(self, iris, tmp_path, cli):
+        names = ["petal width (cm)", "comment", "petal length (cm)", "sepal width (cm)", "sepal length (cm)"]
+        new = write_csv(tmp_path / "n.csv", [(0.2, "x", 1.4, 3.5, 5.1), (2.1, "y", 6, 3, 7)], names)
+        code, out, _ = cli("predict", iris / "checkpoint.safetensors", new, "--output", tmp_path / "p.csv")
+        assert code == 0
+        assert "2 predictions" in out
+        lines = (tmp_path / "p.csv").read_text().splitlines()
+        assert [line.split(",")[0] for line in lines] == ["class", "setosa", "virginica"]
+
+    def test_a_reader_that_goes_away(self, iris):
+        command = f"{sys.executable} -m neurenix predict {iris} digits-missing; true"
+        assert subprocess.run(command, shell=True, capture_output=True, check=True).stderr.count(b"\n") == 1
+        pipe = f"{sys.executable} -m neurenix predict {iris} iris | head -n 1"
+        assert subprocess.run(pipe, shell=True, capture_output=True, check=True).stderr == b""
+
+
+def test_info(cli):
+    code, out, _ = cli("info")
+    assert code == 0
+    names = [line.split()[0] for line in out.splitlines()]
+    assert names == ["neurenix", "python", "devices", "processor", "features", "threads", "optional"]
+    assert "cpu:0" in out
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["predict", "--help"], ["--version"]])
+def test_help(cli, arguments):
+    code, out, _ = cli(*arguments)
+    assert code == 0
+    assert "neurenix" in out
+
+
+def test_help_is_quick_and_imports_nothing_heavy():
+    code = "import sys; from neurenix.cli.parser import make_parser; make_parser(); print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert not {"rich", "matplotlib", "sklearn", "scipy"} & set(loaded)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "required"),
+        (("fly",), "invalid choice"),
+        (("train",), "DATA"),
+        (("train", "iris", "--epochs", "0"), "--epochs: expected a whole number of at least 1, got '0'"),
+        (("train", "iris", "--epochs", "2.5"), "whole number"),
+        (("train", "iris", "--lr", "nan"), "--lr: expected a number above 0, got 'nan'"),
+        (("train", "iris", "--lr", "-1"), "above 0"),
+        (("train", "iris", "--hidden", "8,x"), "widths such as 128,64"),
+        (("train", "iris", "--hidden", "-3"), "--hidden"),
+        (("train", "iris", "--optimizer", "adem"), "invalid choice: 'adem'"),
+        (("train", "iris", "--val-fraction", "1"), "between 0 and 1"),
+        (("train", "iris", "--device", "quantum"), "quantum"),
+        (("train", "iris", "--device", "cuda:7"), "cuda"),
+        (("train", "iris", "--task", "regression"), "holds texts"),
+        (("train", "iris", "--resume"), "there is no checkpoint"),
+        (("train", "nowhere.csv"), "nowhere.csv is no file"),
+        (("train", "."), "is a folder"),
+        (("train", "small.csv"), "--target; it has: a, b"),
+        (("train", "small.csv", "--target", "c"), "no column 'c'"),
+        (("train", "small.csv", "--target", "b", "--output", "small.csv"), "small.csv"),
+        (("train", "small.csv", "--target", "b", "--optimizer", "sgd", "--lr", "1e30"), "learning rate"),
+        (("predict", "nothing", "iris"), "there is no checkpoint"),
+        (("predict", "broken.safetensors", "iris"), "broken.safetensors"),
+        (("predict", "other.safetensors", "iris"), "is not a checkpoint of `neurenix train`"),
+        (("predict", "small.csv", "iris"), "small.csv"),
+    ],
+)
+def test_errors_are_one_line_and_exit_code_2(cli, tmp_path, monkeypatch, iris, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    write_csv(tmp_path / "small.csv", [(i, i * 0.7) for i in range(20)], "ab")
+    whole = (iris / "checkpoint.safetensors").read_bytes()
+    (tmp_path / "broken.safetensors").write_bytes(whole[: len(whole) // 2])
+    save({"x": 1}, tmp_path / "other.safetensors")
+    code, _, errors = cli(*arguments)
+    assert code == 2
+    assert errors.startswith("neurenix: error: ")
+    assert message in errors
+    assert errors.count("\n") == 1
+
+
+@pytest.mark.parametrize("place", [0.1, 0.5, 0.9])
+def test_a_flipped_bit_is_noticed(cli, tmp_path, iris, place):
+    data = bytearray((iris / "checkpoint.safetensors").read_bytes())
+    data[int(place * len(data))] ^= 4
+    (tmp_path / "c.safetensors").write_bytes(data)
+    code, _, errors = cli("predict", tmp_path / "c.safetensors", "iris")
+    assert code == 2
+    assert errors.count("\n") == 1
+
+
+def test_new_rows_that_lack_a_column(cli, tmp_path, iris):
+    new = write_csv(tmp_path / "n.csv", [(1, 2)], "ab")
+    code, _, errors = cli("predict", iris, new)
+    assert code == 2
+    assert "lacks columns of the training data: 'sepal length (cm)'" in errors
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs a pseudo-terminal")
+def test_a_terminal_gets_a_bar_and_a_table(tmp_path):
+    main_end, other_end = os.openpty()
+    command = [*RUN, "train", "iris", "--epochs", "3", "--output", str(tmp_path)]
+    process = subprocess.Popen(
+        command, stdout=other_end, stderr=other_end, env={**os.environ, "TERM": "xterm"}
+    )
+    os.close(other_end)
+    shown = b""
+    while True:
+        try:
+            part = os.read(main_end, 4096)
+        except OSError:
+            break
+        if not part:
+            break
+        shown += part
+    os.close(main_end)
+    assert process.wait() == 0
+    text = shown.decode()
+    assert "━" in text
+    assert "6/6" in text
+    assert "epoch 1/3" not in text
+    assert "┃" in text
+
+
+def wait_for(path, process):
+    end = time.monotonic() + 60
+    while not path.exists():
+        assert process.poll() is None, "the training ended too early"
+        assert time.monotonic() < end
+        time.sleep(0.005)
