@@ -10,7 +10,6 @@ import time
 
 import numpy as np
 import pytest
-
 from neurenix import load, save
 from neurenix.cli import main
 
