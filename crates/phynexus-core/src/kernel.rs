@@ -145,6 +145,7 @@ impl Kernel {
     }
 
     /// What `device` makes of it, made at the first call.
+    #[inline]
     pub fn compiled(&self, device: &dyn Device) -> Result<&Compiled> {
         let slot = &self.compiled[device.id().kind as usize];
         if let Some(compiled) = slot.get() {

@@ -31,11 +31,13 @@ impl Layout {
     }
 
     /// The shape.
+    #[inline]
     pub fn shape(&self) -> &Shape {
         &self.shape
     }
 
     /// The strides, in elements.
+    #[inline]
     pub fn strides(&self) -> &[isize] {
         &self.strides[..self.shape.len()]
     }
@@ -46,11 +48,13 @@ impl Layout {
     }
 
     /// The number of elements.
+    #[inline]
     pub fn elements(&self) -> usize {
         self.shape.elements()
     }
 
     /// Whether the elements follow each other in row-major order without gaps (wherever they begin).
+    #[inline]
     pub fn is_contiguous(&self) -> bool {
         let mut step = 1isize;
         for i in (0..self.shape.len()).rev() {

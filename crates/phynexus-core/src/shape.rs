@@ -44,6 +44,7 @@ impl Shape {
     }
 
     /// The number of elements.
+    #[inline]
     pub fn elements(&self) -> usize {
         self.iter().product()
     }
@@ -105,6 +106,7 @@ impl Shape {
 
 impl std::ops::Deref for Shape {
     type Target = [usize];
+    #[inline]
     fn deref(&self) -> &[usize] {
         &self.dims[..self.len as usize]
     }

@@ -49,25 +49,39 @@ pub(crate) use vectorised;
 #[cfg(target_arch = "x86_64")]
 #[derive(Clone, Copy)]
 pub(crate) enum Level {
-    Any,
+    Any = 1,
     Avx2,
     Avx512,
 }
 
-/// The widest instructions that this processor has; about a nanosecond.
+/// The widest instructions that this processor has, asked once.
 #[cfg(target_arch = "x86_64")]
 #[inline]
 pub(crate) fn level() -> Level {
-    let avx2 = is_x86_feature_detected!("avx2")
-        && is_x86_feature_detected!("fma")
-        && is_x86_feature_detected!("f16c");
-    let avx512 = is_x86_feature_detected!("avx512f")
-        && is_x86_feature_detected!("avx512bw")
-        && is_x86_feature_detected!("avx512dq")
-        && is_x86_feature_detected!("avx512vl");
-    match (avx2, avx512) {
-        (true, true) => Level::Avx512,
-        (true, false) => Level::Avx2,
+    use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+    static LEVEL: AtomicU8 = AtomicU8::new(0);
+    match LEVEL.load(Relaxed) {
+        0 => {
+            let level = detect();
+            LEVEL.store(level as u8, Relaxed);
+            level
+        }
+        1 => Level::Any,
+        2 => Level::Avx2,
+        _ => Level::Avx512,
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[cold]
+fn detect() -> Level {
+    macro_rules! all {
+        ($($feature:tt)*) => { $(is_x86_feature_detected!($feature))&&* };
+    }
+    let avx2 = all!("avx2" "fma" "f16c");
+    match all!("avx512f" "avx512bw" "avx512dq" "avx512vl") {
+        true if avx2 => Level::Avx512,
+        _ if avx2 => Level::Avx2,
         _ => Level::Any,
     }
 }

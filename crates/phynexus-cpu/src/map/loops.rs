@@ -68,7 +68,7 @@ fn function<F>() -> F {
     unsafe { MaybeUninit::uninit().assume_init() }
 }
 
-const STEP: usize = 256;
+const STEP: usize = 64;
 
 /// Writes `f(i)` for each `i` below `n`.
 ///
@@ -76,20 +76,32 @@ const STEP: usize = 256;
 /// `out` must hold `n` values; what `f` reads may overlap it only element by element.
 #[inline(always)]
 unsafe fn fill<R: Value>(out: *mut u8, n: usize, f: impl Fn(usize) -> R) {
-    let mut done = 0;
-    while done < n {
-        let count = STEP.min(n - done);
-        let mut buffer = [const { MaybeUninit::<R>::uninit() }; STEP];
-        for (i, value) in buffer[..count].iter_mut().enumerate() {
+    // SAFETY: the caller's contract.
+    unsafe {
+        let done = steps::<R, STEP>(out, 0, n, &f);
+        let done = steps::<R, 8>(out, done, n, &f);
+        steps::<R, 1>(out, done, n, &f);
+    }
+}
+
+/// As [`fill`], from `done` on, as long as there are `W` values left; returns how far it came.
+#[inline(always)]
+unsafe fn steps<R: Value, const W: usize>(
+    out: *mut u8,
+    mut done: usize,
+    n: usize,
+    f: &impl Fn(usize) -> R,
+) -> usize {
+    while done + W <= n {
+        let mut buffer = [const { MaybeUninit::<R>::uninit() }; W];
+        for (i, value) in buffer.iter_mut().enumerate() {
             value.write(f(done + i));
         }
-        // SAFETY: `count` values were written, and `out` has room for them.
-        unsafe {
-            let to = out.cast::<R>().add(done).cast::<u8>();
-            std::ptr::copy_nonoverlapping(buffer.as_ptr().cast(), to, count * size_of::<R>());
-        }
-        done += count;
+        // SAFETY: `out` has room for these values.
+        unsafe { out.cast::<R>().add(done).cast::<[MaybeUninit<R>; W]>().write_unaligned(buffer) };
+        done += W;
     }
+    done
 }
 
 // Contract of all loops: that of `Run`.

@@ -28,11 +28,16 @@ const WHOLE_ROW: usize = 4096;
 /// Rows of at least this length are worth several threads each.
 const SHARED_ROW: usize = 16 * PIECE;
 
+/// Picoseconds of work that are worth handing to another thread.
+const GRAIN: usize = 8_000_000;
+
 /// A formula, ready to run.
 pub(crate) struct Map {
     kind: Kind,
     /// Picoseconds for an element.
     cost: usize,
+    /// Elements that make a unit of work for a thread.
+    piece: usize,
 }
 
 enum Kind {
@@ -50,7 +55,9 @@ pub(crate) fn compile(formula: &Formula, inputs: &[DType], outputs: &[DType]) ->
     } else {
         Kind::Elements(program(Rows::Part)?, Tuned::new(formula, inputs, outputs))
     };
-    Ok(Map { kind, cost: program::cost(formula) })
+    let cost = program::cost(formula);
+    let piece = (GRAIN / cost.max(1)).clamp(PIECE / 16, PIECE);
+    Ok(Map { kind, cost, piece })
 }
 
 /// A formula of one input and one output as a function that applies it to neighbouring values of its type, in place.
@@ -91,7 +98,7 @@ pub(crate) fn launch(map: &Map, tasks: &[Task<'_>]) -> Result<()> {
                 Some(code) if tuned::is_dense(task) => code.run(task, range),
                 _ => run::elements(program, task, range),
             };
-            share(tasks, work, |task| (elements(task), 1), &piece);
+            share(tasks, work, map.piece, |task| (elements(task), 1), &piece);
         }
         Kind::Rows { many, one, part } => {
             let length = |task: &Task<'_>| run::shape(task).last().copied().unwrap_or(1);
@@ -111,7 +118,7 @@ pub(crate) fn launch(map: &Map, tasks: &[Task<'_>]) -> Result<()> {
                     range.for_each(|row| run::long_row(part, task, len, row, &each));
                 }
             };
-            share(&rest, work, |task| (rows(task), length(task)), &piece);
+            share(&rest, work, map.piece, |task| (rows(task), length(task)), &piece);
         }
     }
     Ok(())
@@ -127,10 +134,11 @@ fn split<'t, 'a>(
 }
 
 /// Runs `piece` over all units of all tasks, where `size` gives the number of units and the elements of a unit. Work
-/// worth several threads is cut into groups of about [`PIECE`] elements, of one task or many.
+/// worth several threads is cut into groups of about `grain` elements, of one task or many.
 fn share<'a>(
     tasks: &[Task<'a>],
     work: usize,
+    grain: usize,
     size: impl Fn(&Task<'a>) -> (usize, usize),
     piece: &(dyn Fn(&Task<'a>, Range<usize>) + Sync),
 ) {
@@ -142,12 +150,12 @@ fn share<'a>(
     let mut filled = 0;
     for (index, task) in tasks.iter().enumerate() {
         let (units, weight) = size(task);
-        let step = (PIECE / weight.max(1)).max(1);
+        let step = (grain / weight.max(1)).max(1);
         for start in (0..units).step_by(step) {
             let end = (start + step).min(units);
             parts.push((index, start..end));
             filled += (end - start) * weight;
-            if filled >= PIECE {
+            if filled >= grain {
                 groups.push(parts.len());
                 filled = 0;
             }

@@ -2,88 +2,44 @@
 //! and out of the registers, which hold dense arrays of the compute type.
 
 use half::{bf16, f16, slice::HalfFloatSliceExt};
-use phynexus_core::{DType, MAX_DIMS, View};
+use phynexus_core::{DType, Layout, MAX_DIMS, View};
 
-/// A view, prepared: dimensions of size 1 dropped, neighbours merged where their strides allow it.
-#[derive(Clone, Copy)]
+/// A view, prepared.
 pub(super) struct Operand {
     base: *mut u8,
     dtype: DType,
+    elements: usize,
+    /// Where elements stand; None where they follow each other without gaps. Boxed, since most are: what a thread keeps
+    /// of its operands stays small.
+    walk: Option<Box<Walk>>,
+}
+
+/// Dimensions without those of size 1, neighbours merged where their strides allow it. At least one.
+struct Walk {
     dims: usize,
     sizes: [usize; MAX_DIMS],
     strides: [isize; MAX_DIMS],
 }
 
-impl Operand {
-    pub fn new(view: &View<'_>) -> Operand {
-        let layout = view.layout;
-        let base = (view.buffer.handle() as *mut u8).wrapping_add(layout.offset() * view.dtype.size());
-        let mut operand =
-            Operand { base, dtype: view.dtype, dims: 0, sizes: [1; MAX_DIMS], strides: [0; MAX_DIMS] };
-        if layout.elements() == 0 {
-            return operand; // never followed
-        }
-        for (&size, &stride) in layout.shape().iter().zip(layout.strides()) {
-            let last = operand.dims.wrapping_sub(1);
-            if size == 1 {
-            } else if operand.dims > 0 && operand.strides[last] == stride * size as isize {
-                operand.sizes[last] *= size;
-                operand.strides[last] = stride;
+impl Walk {
+    fn new(layout: &Layout) -> Walk {
+        let mut walk = Walk { dims: 0, sizes: [1; MAX_DIMS], strides: [0; MAX_DIMS] };
+        for (&size, &stride) in layout.shape().iter().zip(layout.strides()).filter(|(size, _)| **size != 1) {
+            let last = walk.dims.wrapping_sub(1);
+            if walk.dims > 0 && walk.strides[last] == stride * size as isize {
+                walk.sizes[last] *= size;
+                walk.strides[last] = stride;
             } else {
-                operand.sizes[operand.dims] = size;
-                operand.strides[operand.dims] = stride;
-                operand.dims += 1;
+                walk.sizes[walk.dims] = size;
+                walk.strides[walk.dims] = stride;
+                walk.dims += 1;
             }
         }
-        operand
+        walk
     }
 
-    /// `n` values without gaps.
-    pub fn dense(base: *mut u8, dtype: DType, n: usize) -> Operand {
-        let mut operand = Operand { base, dtype, dims: 1, sizes: [1; MAX_DIMS], strides: [0; MAX_DIMS] };
-        (operand.sizes[0], operand.strides[0]) = (n, 1);
-        operand
-    }
-
-    /// Whether the elements follow each other without gaps.
-    pub fn is_dense(&self) -> bool {
-        self.dims == 0 || (self.dims == 1 && self.strides[0] == 1)
-    }
-
-    /// Whether both views have memory in common, or might.
-    pub fn meets(&self, other: &Operand) -> bool {
-        let (low, high) = self.span();
-        let (other_low, other_high) = other.span();
-        low < other_high && other_low < high
-    }
-
-    /// The addresses between which all elements lie.
-    fn span(&self) -> (isize, isize) {
-        let (mut low, mut high) = (self.base as isize, self.base as isize + self.dtype.size() as isize);
-        for d in 0..self.dims {
-            let reach = self.strides[d] * (self.sizes[d] as isize - 1) * self.dtype.size() as isize;
-            if reach < 0 { low += reach } else { high += reach }
-        }
-        (low, high)
-    }
-
-    /// Whether a register of the compute type is stored just so.
-    fn is_plain(&self) -> bool {
-        !matches!(self.dtype, DType::U8 | DType::F16 | DType::BF16)
-    }
-
-    /// The address of elements `first` to `first + n`, where they lie there as a register would hold them.
-    pub fn direct(&self, first: usize, n: usize) -> Option<*mut u8> {
-        if !self.is_plain() {
-            return None;
-        }
-        if self.is_dense() {
-            return Some(self.base.wrapping_add(first * self.dtype.size()));
-        }
-        let inner = self.dims - 1;
-        let at = first % self.sizes[inner];
-        (self.strides[inner] == 1 && at + n <= self.sizes[inner])
-            .then(|| self.base.wrapping_offset(self.offset(first) * self.dtype.size() as isize))
+    fn inner(&self) -> (usize, isize) {
+        (self.sizes[self.dims - 1], self.strides[self.dims - 1])
     }
 
     /// The distance of element `index` from the first, in elements.
@@ -96,12 +52,9 @@ impl Operand {
         offset
     }
 
-    /// Calls `f(address, stride, done, count)` for runs along the last dimension that make up the `n` elements from `first`.
-    fn runs(&self, first: usize, n: usize, mut f: impl FnMut(*mut u8, isize, usize, usize)) {
-        let inner = self.dims.wrapping_sub(1);
-        if self.dims == 0 {
-            return f(self.base, 1, 0, n);
-        }
+    /// Calls `f(offset, stride, done, count)` for runs along the last dimension that make up `n > 0` elements from `first`.
+    fn runs(&self, first: usize, n: usize, mut f: impl FnMut(isize, isize, usize, usize)) {
+        let inner = self.dims - 1;
         let mut at = [0; MAX_DIMS];
         let (mut rest, mut offset) = (first, 0);
         for d in (0..self.dims).rev() {
@@ -112,12 +65,7 @@ impl Operand {
         let mut done = 0;
         while done < n {
             let count = (self.sizes[inner] - at[inner]).min(n - done);
-            f(
-                self.base.wrapping_offset(offset * self.dtype.size() as isize),
-                self.strides[inner],
-                done,
-                count,
-            );
+            f(offset, self.strides[inner], done, count);
             done += count;
             at[inner] += count;
             offset += count as isize * self.strides[inner];
@@ -127,6 +75,81 @@ impl Operand {
                 at[d] = 0;
                 d -= 1;
                 at[d] += 1;
+            }
+        }
+    }
+}
+
+impl Operand {
+    #[inline]
+    pub fn new(view: &View<'_>) -> Operand {
+        let base = (view.buffer.handle() as *mut u8).wrapping_add(view.layout.offset() * view.dtype.size());
+        let walk = if view.layout.is_contiguous() { None } else { Some(Box::new(Walk::new(view.layout))) };
+        Operand { base, dtype: view.dtype, elements: view.layout.elements(), walk }
+    }
+
+    /// Values without gaps.
+    pub fn dense(base: *mut u8, dtype: DType, elements: usize) -> Operand {
+        Operand { base, dtype, elements, walk: None }
+    }
+
+    /// Whether the elements follow each other without gaps.
+    pub fn is_dense(&self) -> bool {
+        self.walk.is_none()
+    }
+
+    /// Whether both views have memory in common, or might.
+    pub fn meets(&self, other: &Operand) -> bool {
+        let ((low, high), (other_low, other_high)) = (self.span(), other.span());
+        low < other_high && other_low < high
+    }
+
+    /// The addresses between which all elements lie.
+    fn span(&self) -> (isize, isize) {
+        let size = self.dtype.size() as isize;
+        let (mut low, mut high) = (self.base as isize, self.base as isize + size);
+        match &self.walk {
+            None => high = low + self.elements as isize * size,
+            Some(walk) => {
+                for d in 0..walk.dims {
+                    let reach = walk.strides[d] * (walk.sizes[d] as isize - 1) * size;
+                    if reach < 0 { low += reach } else { high += reach }
+                }
+            }
+        }
+        (low, high)
+    }
+
+    /// The address of elements `first` to `first + n`, where they lie there as a register would hold them.
+    #[inline]
+    pub fn direct(&self, first: usize, n: usize) -> Option<*mut u8> {
+        if matches!(self.dtype, DType::U8 | DType::F16 | DType::BF16) {
+            return None;
+        }
+        let offset = match &self.walk {
+            None => first as isize,
+            Some(walk) => {
+                let (size, stride) = walk.inner();
+                if stride != 1 || first % size + n > size {
+                    return None;
+                }
+                walk.offset(first)
+            }
+        };
+        Some(self.at(offset))
+    }
+
+    #[inline]
+    fn at(&self, offset: isize) -> *mut u8 {
+        self.base.wrapping_offset(offset * self.dtype.size() as isize)
+    }
+
+    /// Calls `f(address, stride, done, count)` for runs that make up the `n` elements from `first`.
+    fn runs(&self, first: usize, n: usize, mut f: impl FnMut(*mut u8, isize, usize, usize)) {
+        match &self.walk {
+            None => f(self.at(first as isize), 1, 0, n),
+            Some(walk) => {
+                walk.runs(first, n, |offset, stride, done, count| f(self.at(offset), stride, done, count))
             }
         }
     }
@@ -176,8 +199,11 @@ impl Operand {
     ) {
         let to = to.cast::<R>();
         // What repeats as a whole (a bias over rows) is converted once and then copied, twice as much each time.
-        let period = self.sizes[1];
-        let repeats = self.dims == 2 && self.strides[0] == 0 && period < n;
+        let period = match self.walk.as_deref() {
+            Some(walk) if walk.dims == 2 && walk.strides[0] == 0 => walk.sizes[1],
+            _ => n,
+        };
+        let repeats = period < n;
         self.runs(first, if repeats { period } else { n }, |from, stride, done, count| {
             let (from, to) = (from.cast::<S>().cast_const(), to.wrapping_add(done));
             // SAFETY: the runs stay inside the view, and `done + count <= n`.

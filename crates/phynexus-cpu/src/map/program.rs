@@ -82,6 +82,7 @@ pub(super) struct Output {
 }
 
 pub(super) struct Program {
+    pub rows: Rows,
     pub homes: Vec<Home>,
     pub launch: Vec<Instruction>,
     pub passes: Vec<Pass>,
@@ -129,6 +130,7 @@ pub(super) fn compile(f: &Formula, rows: Rows) -> Result<Program, String> {
     }
     let output = |id: &Id| Output { ty: f.ty(*id), row: None, conflicts: vec![], buffer: 0 };
     let program = Program {
+        rows,
         homes: vec![],
         launch: vec![],
         passes: vec![],
@@ -272,6 +274,9 @@ impl Compiler<'_> {
                 self.reduction(Id(i as u32), Fold::new(op, f.ty(a)), a, &mut list, &mut compiled.reductions);
             }
         }
+        // Reductions of parts read at the end of the block.
+        self.clock += 1;
+        compiled.reductions.iter().for_each(|reduction| self.touch(reduction.from));
         let read = |list: &[Instruction], folds: &[Reduction], slot: u16| {
             list.iter().any(|x| x.from.contains(&slot)) || folds.iter().any(|x| x.from == slot)
         };
@@ -295,7 +300,6 @@ impl Compiler<'_> {
             _ => self.array(a, Space::Element, list),
         };
         if self.rows == Rows::Part {
-            self.touch(from);
             let Home::Row(to) = self.program.homes[out as usize - self.operands()] else { unreachable!() };
             reductions.push(Reduction { fold, from, to });
         } else {

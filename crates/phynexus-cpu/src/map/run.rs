@@ -2,7 +2,7 @@
 
 use super::loops::Args;
 use super::operand::Operand;
-use super::program::{Home, Instruction, Pass, Program, Space, cell};
+use super::program::{Home, Instruction, Pass, Program, Rows, Space, cell};
 use phynexus_core::{DType, Task, Value};
 use std::cell::RefCell;
 use std::ops::Range;
@@ -64,13 +64,14 @@ pub(super) fn elements(program: &Program, task: &Task<'_>, range: Range<usize>) 
 /// `at` must hold the values, and nobody else use them.
 pub(super) unsafe fn in_place(program: &Program, dtype: DType, at: *mut u8, n: usize) {
     let extent = Extent { rows: 1, elements: n.min(program.block), len: 0 };
-    let operands = |to: &mut Vec<Operand>| to.extend([Operand::dense(at, dtype, n); 2]);
+    let operands = |to: &mut Vec<Operand>| to.extend([(); 2].map(|()| Operand::dense(at, dtype, n)));
     Frame::with(program, operands, &[], extent, None, |frame| frame.elements(0..n, usize::MAX));
 }
 
-/// Runs a program over whole rows of `len` elements, as many at a time as fit into a block.
+/// Runs a program over whole rows of `len` elements: as many at a time as fit into a block, or one.
 pub(super) fn rows(program: &Program, task: &Task<'_>, len: usize, range: Range<usize>) {
-    let step = (program.block / len.max(1)).clamp(1, range.len().max(1));
+    let fit = if program.rows == Rows::Many { program.block / len.max(1) } else { 1 };
+    let step = fit.clamp(1, range.len().max(1));
     let extent = Extent { rows: step, elements: step * len, len };
     Frame::of_task(program, task, extent, None, |frame| {
         let mut row = range.start;
@@ -227,6 +228,7 @@ impl Frame<'_> {
         }
     }
 
+    #[inline]
     fn execute(&mut self, list: &[Instruction], rows: usize, len: usize, first: usize) {
         let slots = &self.slots[..];
         for instruction in list {
@@ -242,6 +244,7 @@ impl Frame<'_> {
         }
     }
 
+    #[inline]
     fn enter(&mut self, pass: &Pass, at: usize, n: usize) {
         self.enter_inputs(pass, at, n);
         if pass.writes {
@@ -250,6 +253,7 @@ impl Frame<'_> {
     }
 
     /// Makes the slots of the pass's inputs hold elements `at` to `at + n`.
+    #[inline]
     fn enter_inputs(&mut self, pass: &Pass, at: usize, n: usize) {
         for &slot in &pass.inputs {
             let k = slot as usize;
@@ -263,6 +267,7 @@ impl Frame<'_> {
     }
 
     /// Makes the slots of the outputs take elements `at` to `at + n`: in place where nobody reads there later.
+    #[inline]
     fn enter_outputs(&mut self, at: usize, n: usize) {
         for (k, output) in self.program.outputs.iter().enumerate().filter(|(_, output)| output.row.is_none())
         {
@@ -275,6 +280,7 @@ impl Frame<'_> {
     }
 
     /// Stores outputs that were not written in place.
+    #[inline]
     fn leave(&mut self, at: usize, n: usize) {
         for (k, output) in self.program.outputs.iter().enumerate().filter(|(_, output)| output.row.is_none())
         {
