@@ -7,7 +7,6 @@ import errno
 import os
 import platform
 import re
-import secrets
 import shutil
 import zlib
 from collections.abc import Iterator
@@ -34,7 +33,7 @@ def writing(path: str | os.PathLike[str], needed: int) -> Iterator[BinaryIO]:
     """
     target = Path(os.path.realpath(path))
     _reap(target)
-    temporary = target.with_name(f"{_prefix(target)}{os.getpid()}.{secrets.token_hex(4)}.tmp")
+    temporary = target.with_name(f"{_prefix(target)}{os.getpid()}.{os.urandom(4).hex()}.tmp")
     try:
         flags = (
             os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)

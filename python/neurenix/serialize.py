@@ -91,7 +91,7 @@ def save(tensors: Any, path: str | os.PathLike[str]) -> None:
     with _atomic.writing(path, 8 + length + end) as file:
         file.seek(8 + length)
         for name in order:
-            data = found[name].detach().cpu().contiguous().tobytes()
+            data = found[name].detach().cpu().tobytes()
             checksums[name] = _crc(data)
             file.write(data)
         file.seek(0)

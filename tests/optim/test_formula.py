@@ -96,6 +96,8 @@ def test_scalars_are_computed_in_float64() -> None:
     """1 - 0.9999999 has seven digits less in float32."""
     got = run(lambda p, g, *, lr: p * (1 - lr), [1.0], [0.0], "float32", lr=0.9999999)
     assert got[0] == np.float32(1 - 0.9999999)
+    got = run(lambda p, g, *, t, lr: p * (1 - (t == 1) * lr), [1.0], [0.0], "float32", lr=0.9999999)
+    assert got[0] == np.float32(1 - 0.9999999)
 
 
 def test_debias_does_not_cancel() -> None:

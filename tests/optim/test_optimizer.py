@@ -114,6 +114,14 @@ def test_any_hyperparameter_may_be_a_schedule(make) -> None:
         assert param.item() == pytest.approx(expected, rel=1e-14)
 
 
+def test_schedules_in_a_step_of_ones_own(plain, make) -> None:
+    param = make([1.0], 1.0)
+    optimizer = plain([param], lr=schedule.multi_step(0.5, milestones=[1], gamma=0.5), momentum=0)
+    optimizer.step()
+    optimizer.step()
+    assert param.item() == 0.25
+
+
 def test_a_schedule_inside_a_tuple(make) -> None:
     one, two = make([1.0], 1.0), make([1.0], 1.0)
     scheduled = Adam([one], betas=(schedule.constant(0.5), 0.9))
