@@ -92,12 +92,12 @@ impl Layout {
 
     /// Dimensions in another order; `order` is a permutation.
     pub fn permute(&self, order: &[usize]) -> Layout {
-        let dims: Vec<usize> = order.iter().map(|&a| self.shape[a]).collect();
-        let mut strides = [0; MAX_DIMS];
+        let (mut dims, mut strides) = ([1; MAX_DIMS], [0; MAX_DIMS]);
         for (i, &a) in order.iter().enumerate() {
+            dims[i] = self.shape[a];
             strides[i] = self.strides[a];
         }
-        Layout { shape: Shape::of(&dims), strides, offset: self.offset }
+        Layout { shape: Shape::of(&dims[..order.len()]), strides, offset: self.offset }
     }
 
     /// `size` elements of dimension `axis` from `start`, every `step`-th (which may be negative).
@@ -109,9 +109,7 @@ impl Layout {
         if size > 1 {
             layout.strides[axis] *= step; // with fewer elements the step may be anything
         }
-        let mut dims = self.shape.to_vec();
-        dims[axis] = size;
-        layout.shape = Shape::of(&dims);
+        layout.shape = self.shape.narrowed(axis, size);
         layout
     }
 
@@ -122,13 +120,15 @@ impl Layout {
         one.permute(&order)
     }
 
-    /// With a new dimension of size 1 before `axis`. The shape must have fewer than eight dimensions.
+    /// With a new dimension of size 1 before `axis`.
     pub fn unsqueeze(&self, axis: usize) -> Result<Layout> {
-        let mut dims = self.shape.to_vec();
-        dims.insert(axis, 1);
-        let mut strides = self.strides().to_vec();
-        strides.insert(axis, 1);
-        Ok(Layout::strided(Shape::new(&dims)?, &strides, self.offset))
+        if self.shape.len() == MAX_DIMS {
+            return Err(Error::Value(format!("shape {} has no room for another dimension", self.shape)));
+        }
+        let mut strides = self.strides;
+        strides.copy_within(axis..MAX_DIMS - 1, axis + 1);
+        strides[axis] = 1;
+        Ok(Layout { shape: self.shape.inserted(axis, 1), strides, offset: self.offset })
     }
 
     /// The same elements in the same order under another shape, where that needs no copy.

@@ -87,13 +87,29 @@ impl Shape {
 
     /// This shape without dimension `axis`, or with it kept at size 1.
     pub fn without(&self, axis: usize, keep: bool) -> Shape {
-        let mut dims = self.to_vec();
-        if keep {
-            dims[axis] = 1;
-        } else {
-            dims.remove(axis);
+        let mut shape = *self;
+        if !keep {
+            shape.dims.copy_within(axis + 1.., axis);
+            shape.len -= 1;
         }
-        Shape::of(&dims)
+        shape.dims[if keep { axis } else { MAX_DIMS - 1 }] = 1;
+        shape
+    }
+
+    /// This shape with a new dimension before `axis`; there must be room for it.
+    pub(crate) fn inserted(&self, axis: usize, size: usize) -> Shape {
+        let mut shape = *self;
+        shape.dims.copy_within(axis..MAX_DIMS - 1, axis + 1);
+        shape.dims[axis] = size;
+        shape.len += 1;
+        shape
+    }
+
+    /// This shape with dimension `axis` of a size that is not larger.
+    pub(crate) fn narrowed(&self, axis: usize, size: usize) -> Shape {
+        let mut shape = *self;
+        shape.dims[axis] = size;
+        shape
     }
 
     /// This shape with dimension `axis` of another size.

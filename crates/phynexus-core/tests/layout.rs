@@ -231,6 +231,7 @@ fn permute_slice_select_unsqueeze() {
 fn a_huge_step() {
     let cut = Layout::contiguous(shape(&[5, 7])).slice(0, 2, 1, isize::MAX);
     assert_eq!((places(&cut), cut.span()), ((14..21).collect(), (14, 21)));
+    assert_eq!(cut.strides(), [7, 1]);
     assert!(cut.is_contiguous());
 }
 

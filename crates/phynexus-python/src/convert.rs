@@ -70,6 +70,18 @@ fn size(value: &Bound<'_, PyAny>) -> PyResult<isize> {
     })
 }
 
+/// How many: an integer that is not negative.
+pub struct Count(pub usize);
+
+impl<'py> FromPyObject<'_, 'py> for Count {
+    type Error = PyErr;
+    fn extract(value: Borrowed<'_, 'py, PyAny>) -> PyResult<Count> {
+        let n = size(&value)?;
+        let negative = |_| PyValueError::new_err(format!("a size must not be negative, got {n}"));
+        usize::try_from(n).map(Count).map_err(negative)
+    }
+}
+
 /// Integers given one by one, or as one sequence.
 pub fn integers(values: &Bound<'_, PyTuple>) -> PyResult<Vec<isize>> {
     if values.len() == 1 {
@@ -185,7 +197,8 @@ pub fn tensor(data: &Bound<'_, PyAny>, dtype: Option<DType>, device: &'static dy
     let made = if let Ok(t) = data.cast::<PyTensor>() {
         let array = t.get().0.array();
         array.copy().map_err(err)?
-    } else if data.is_instance_of::<PyFloat>() || data.is_instance_of::<PyInt>() {
+    } else if data.is_exact_instance_of::<PyFloat>() || data.is_instance_of::<PyInt>() {
+        // A NumPy scalar may be a Python float as well, but keeps its dtype below.
         let (value, kind) = number(data)?;
         let own = match kind {
             Category::Float => DType::F32,

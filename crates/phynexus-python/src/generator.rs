@@ -13,7 +13,7 @@ use pyo3::prelude::*;
 ///     >>> g = neurenix.Generator(7)
 ///     >>> a = neurenix.rand(3, generator=g)
 ///     >>> b = neurenix.rand(3, generator=neurenix.Generator(7))
-///     >>> bool((a == b).all())
+///     >>> (a == b).all().item()
 ///     True
 ///
 /// References:

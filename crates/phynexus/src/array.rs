@@ -4,9 +4,12 @@ use crate::kernels;
 use phynexus_core::{Buffer, DType, Device, Error, Layout, Result, Shape, Task, Value, View};
 use std::sync::Arc;
 
-/// Elements of one dtype on one device. Cloning shares the memory.
+/// Elements of one dtype on one device. Cloning shares the memory. One pointer: arrays are handed around a lot.
 #[derive(Clone, Debug)]
-pub struct Array {
+pub struct Array(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
     buffer: Arc<Buffer>,
     dtype: DType,
     layout: Layout,
@@ -17,7 +20,7 @@ impl Array {
     pub fn empty(shape: Shape, dtype: DType, device: &'static dyn Device) -> Result<Array> {
         let bytes = shape.elements() * dtype.size(); // Shape::new has checked this product
         let buffer = Arc::new(Buffer::new(device, bytes)?);
-        Ok(Array { buffer, dtype, layout: Layout::contiguous(shape) })
+        Ok(Array::from_parts(buffer, dtype, Layout::contiguous(shape)))
     }
 
     /// A contiguous array of one value.
@@ -29,7 +32,7 @@ impl Array {
 
     /// An array over memory that is already there.
     pub fn from_parts(buffer: Arc<Buffer>, dtype: DType, layout: Layout) -> Array {
-        Array { buffer, dtype, layout }
+        Array(Arc::new(Inner { buffer, dtype, layout }))
     }
 
     /// A contiguous array of these bytes.
@@ -42,53 +45,58 @@ impl Array {
             )));
         }
         let array = Array::empty(shape, dtype, device)?;
-        device.write(&array.buffer, 0, data)?;
+        device.write(array.buffer(), 0, data)?;
         Ok(array)
+    }
+
+    /// Whether nobody else can see this array's memory.
+    pub fn is_alone(&self) -> bool {
+        Arc::strong_count(&self.0) == 1 && Arc::strong_count(&self.0.buffer) == 1 && !self.0.buffer.is_foreign()
     }
 
     /// The memory.
     pub fn buffer(&self) -> &Arc<Buffer> {
-        &self.buffer
+        &self.0.buffer
     }
     /// How elements are stored.
     pub fn dtype(&self) -> DType {
-        self.dtype
+        self.0.dtype
     }
     /// Which elements.
     pub fn layout(&self) -> &Layout {
-        &self.layout
+        &self.0.layout
     }
     /// The shape.
     pub fn shape(&self) -> &Shape {
-        self.layout.shape()
+        self.0.layout.shape()
     }
     /// The number of elements.
     pub fn elements(&self) -> usize {
-        self.layout.elements()
+        self.0.layout.elements()
     }
     /// Where the elements are.
     pub fn device(&self) -> &'static dyn Device {
-        self.buffer.device()
+        self.0.buffer.device()
     }
 
     /// As an operand of a launch.
     pub fn view(&self) -> View<'_> {
-        View { buffer: &self.buffer, dtype: self.dtype, layout: &self.layout }
+        View { buffer: &self.0.buffer, dtype: self.0.dtype, layout: &self.0.layout }
     }
 
     /// The same memory under another layout.
     pub fn with_layout(&self, layout: Layout) -> Array {
-        Array { buffer: self.buffer.clone(), dtype: self.dtype, layout }
+        Array::from_parts(self.buffer().clone(), self.dtype(), layout)
     }
 
     /// Itself where the elements follow each other, else a copy where they do.
     pub fn contiguous(&self) -> Result<Array> {
-        if self.layout.is_contiguous() { Ok(self.clone()) } else { self.copy() }
+        if self.layout().is_contiguous() { Ok(self.clone()) } else { self.copy() }
     }
 
     /// A contiguous copy.
     pub fn copy(&self) -> Result<Array> {
-        self.cast(self.dtype)
+        self.cast(self.dtype())
     }
 
     /// A contiguous copy in another dtype.
@@ -100,20 +108,20 @@ impl Array {
 
     /// Writes the elements of `source` (same shape and device, any dtype) over this array's.
     pub fn write_from(&self, source: &Array) -> Result<()> {
-        let kernel = kernels::copy(source.dtype, self.dtype);
+        let kernel = kernels::copy(source.dtype(), self.dtype());
         self.device().launch(kernel, &[Task { inputs: &[source.view()], outputs: &[self.view()], scalars: &[] }])
     }
 
     /// Writes one value everywhere.
     pub fn fill(&self, value: Value) -> Result<()> {
-        let kernel = kernels::fill(self.dtype);
-        let value = if self.dtype.is_float() { Value::F(value.as_f64()) } else { Value::I(value.as_i64()) };
+        let kernel = kernels::fill(self.dtype());
+        let value = if self.dtype().is_float() { Value::F(value.as_f64()) } else { Value::I(value.as_i64()) };
         self.device().launch(kernel, &[Task { inputs: &[], outputs: &[self.view()], scalars: &[value] }])
     }
 
     /// Under another shape of as many elements: a view where that is possible, else a copy.
     pub fn reshape(&self, shape: Shape) -> Result<Array> {
-        match self.layout.reshape(&shape) {
+        match self.layout().reshape(&shape) {
             Some(layout) => Ok(self.with_layout(layout)),
             None => Ok(self.copy()?.with_layout(Layout::contiguous(shape))),
         }
@@ -124,23 +132,23 @@ impl Array {
         if self.device().id() == device.id() {
             return Ok(self.clone());
         }
-        Array::from_bytes(&self.to_bytes()?, *self.shape(), self.dtype, device)
+        Array::from_bytes(&self.to_bytes()?, *self.shape(), self.dtype(), device)
     }
 
     /// All elements, row-major, on the host.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         let source = self.contiguous()?;
-        let mut bytes = vec![0; source.elements() * source.dtype.size()];
-        source.device().read(&source.buffer, source.layout.offset() * source.dtype.size(), &mut bytes)?;
+        let mut bytes = vec![0; source.elements() * source.dtype().size()];
+        source.device().read(source.buffer(), source.layout().offset() * source.dtype().size(), &mut bytes)?;
         Ok(bytes)
     }
 
     /// The value of the first element; the array must have one.
     pub fn first(&self) -> Result<Value> {
-        let size = self.dtype.size();
+        let size = self.dtype().size();
         let mut b = [0u8; 8];
-        self.device().read(&self.buffer, self.layout.offset() * size, &mut b[..size])?;
-        Ok(match self.dtype {
+        self.device().read(self.buffer(), self.layout().offset() * size, &mut b[..size])?;
+        Ok(match self.dtype() {
             DType::Bool | DType::U8 => Value::I(b[0] as i64),
             DType::I32 => Value::I(i32::from_le_bytes([b[0], b[1], b[2], b[3]]) as i64),
             DType::I64 => Value::I(i64::from_le_bytes(b)),

@@ -198,9 +198,8 @@ fn record(
     edges: SmallVec<[Edge; 3]>,
     outputs: Few<Array>,
 ) -> Few<Tensor> {
-    let inputs = arrays.iter().map(Spec::from).collect();
-    let specs: Few<Spec> = outputs.iter().map(Spec::from).collect();
-    let floats: u32 = specs.iter().enumerate().map(|(i, s)| (s.dtype.is_float() as u32) << i).sum();
+    let specs: Box<[Spec]> = arrays.iter().chain(&outputs).map(Spec::from).collect();
+    let floats: u32 = outputs.iter().enumerate().map(|(i, a)| (a.dtype().is_float() as u32) << i).sum();
     let mut saved = SmallVec::new();
     for (i, (array, edge)) in arrays.into_iter().zip(&edges).enumerate() {
         if needs.inputs >> i & 1 == 1 {
@@ -212,7 +211,7 @@ fn record(
             saved.push(Saved::output(i, array.clone()));
         }
     }
-    let node = Node::new(op, wanted, inputs, specs, edges, saved);
+    let node = Node::new(op, wanted, specs, edges, saved);
     outputs
         .into_iter()
         .enumerate()

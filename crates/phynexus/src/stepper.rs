@@ -2,7 +2,7 @@
 
 use crate::array::Array;
 use crate::tensor::Tensor;
-use phynexus_core::{DType, Error, Kernel, Layout, ReduceOp, Result, Shape, Spec, Task, Value, View};
+use phynexus_core::{DType, DeviceId, Error, Kernel, ReduceOp, Result, Shape, Spec, Task, Value, View};
 use phynexus_formula::ops::Op as Row;
 use phynexus_formula::{Formula, Hoisted, evaluate_scalars, hoist};
 use smallvec::SmallVec;
@@ -12,6 +12,8 @@ use smallvec::SmallVec;
 pub struct Stepper {
     kernel: Kernel,
     host: Formula,
+    /// Whether the formula reduces over the tensor.
+    rows: bool,
     entries: Vec<Entry>,
     dtype: DType,
 }
@@ -21,13 +23,6 @@ struct Entry {
     shape: Shape,
     states: SmallVec<[Tensor; 2]>,
     step: i64,
-}
-
-/// What one task needs to stay alive while it runs.
-struct Operands {
-    arrays: SmallVec<[Array; 5]>,
-    layouts: SmallVec<[Layout; 5]>,
-    scalars: Vec<Value>,
 }
 
 impl Stepper {
@@ -71,7 +66,7 @@ impl Stepper {
         let outputs = [dtype].into_iter().chain(stored).collect();
         let Hoisted { kernel, host } = hoist(formula);
         let kernel = Kernel::new(Spec::Map { formula: kernel, inputs, outputs });
-        Ok(Stepper { kernel, host, entries, dtype })
+        Ok(Stepper { kernel, host, rows: formula.reduces(), entries, dtype })
     }
 
     /// The step counts.
@@ -121,71 +116,81 @@ impl Stepper {
         let mut scalars: SmallVec<[Value; 12]> = SmallVec::new();
         scalars.push(Value::F(0.0));
         scalars.extend_from_slice(hyper);
-        let mut ready: Vec<(usize, Operands)> = Vec::with_capacity(self.entries.len());
-        let mut control: Option<(i64, Vec<Value>)> = None;
-        for (i, entry) in self.entries.iter().enumerate() {
+        // Tensors that have made as many steps share the control table.
+        let mut controls: SmallVec<[(i64, Vec<Value>); 1]> = SmallVec::new();
+        let mut ready: SmallVec<[Ready; 8]> = SmallVec::new();
+        for (index, entry) in self.entries.iter().enumerate() {
             let Some(grad) = entry.param.grad() else { continue };
             let t = entry.step + 1;
-            // Tensors that have made as many steps share the scalars.
-            let values = match &control {
-                Some((known, values)) if *known == t => values.clone(),
-                _ => {
-                    scalars[0] = Value::F(t as f64);
-                    let values = evaluate_scalars(&self.host, &scalars);
-                    control = Some((t, values.clone()));
-                    values
-                }
-            };
-            ready.push((i, operands(entry, &grad, values)?));
+            let control = controls.iter().position(|(known, _)| *known == t).unwrap_or_else(|| {
+                scalars[0] = Value::F(t as f64);
+                controls.push((t, evaluate_scalars(&self.host, &scalars)));
+                controls.len() - 1
+            });
+            ready.push(Ready { index, control, arrays: self.arrays(entry, &grad)? });
         }
-        for device in self.devices(&ready) {
-            self.launch(&ready, device)?;
+        let mut devices: SmallVec<[DeviceId; 1]> = SmallVec::new();
+        for r in &ready {
+            let id = r.arrays[0].device().id();
+            if !devices.contains(&id) {
+                devices.push(id);
+                self.launch(&ready, &controls, id)?;
+            }
         }
-        for (i, _) in &ready {
-            let entry = &mut self.entries[*i];
+        for r in &ready {
+            let entry = &mut self.entries[r.index];
             entry.step += 1;
-            entry.param.array().buffer().bump();
-            entry.param.renew();
-            entry.states.iter().for_each(|s| s.array().buffer().bump());
+            entry.param.renew_after_change();
+            entry.states.iter().for_each(Tensor::renew_after_change);
         }
         Ok(ready.len())
     }
 
-    /// The devices that the parameters are on: nearly always one.
-    fn devices(&self, ready: &[(usize, Operands)]) -> SmallVec<[phynexus_core::DeviceId; 1]> {
-        let mut devices = SmallVec::new();
-        for (_, operands) in ready {
-            let id = operands.arrays[0].device().id();
-            if !devices.contains(&id) {
-                devices.push(id);
+    /// (p, g, states...) of one tensor, all on its device and without gaps; as one row where the formula reduces.
+    fn arrays(&self, entry: &Entry, grad: &Tensor) -> Result<SmallVec<[Array; 5]>> {
+        let param = entry.param.array();
+        let device = param.device();
+        if !param.layout().is_contiguous() {
+            return Err(Error::Runtime(format!(
+                "a parameter of shape {} is not contiguous in memory; make it so with .data = p.contiguous()",
+                param.shape()
+            )));
+        }
+        let mut arrays: SmallVec<[Array; 5]> = SmallVec::new();
+        arrays.push(param);
+        arrays.push(grad.array().contiguous()?);
+        for state in &entry.states {
+            let mut array = state.array();
+            if array.device().id() != device.id() {
+                array = array.to_device(device)?;
+                state.set_array(array.clone());
+            }
+            arrays.push(array);
+        }
+        if self.rows {
+            let row = Shape::new(&[1, entry.shape.elements()])?;
+            for array in &mut arrays {
+                *array = array.reshape(row)?;
             }
         }
-        devices
+        Ok(arrays)
     }
 
-    fn launch(&self, ready: &[(usize, Operands)], device: phynexus_core::DeviceId) -> Result<()> {
+    fn launch(&self, ready: &[Ready], controls: &[(i64, Vec<Value>)], device: DeviceId) -> Result<()> {
         type Views<'a> = SmallVec<[View<'a>; 5]>;
-        let here = || ready.iter().map(|(_, o)| o).filter(|o| o.arrays[0].device().id() == device);
-        fn view<'a>(array: &'a Array, layout: &'a Layout) -> View<'a> {
-            View { buffer: array.buffer(), dtype: array.dtype(), layout }
-        }
-        let operands: Vec<(Views<'_>, Views<'_>)> = here()
-            .map(|o| {
-                let mut inputs: Views<'_> = SmallVec::new();
-                let mut outputs: Views<'_> = SmallVec::new();
-                for (k, (array, layout)) in o.arrays.iter().zip(&o.layouts).enumerate() {
-                    inputs.push(view(array, layout));
-                    if k != 1 {
-                        outputs.push(view(array, layout)); // all but the gradient are written in place
-                    }
-                }
+        let here = || ready.iter().filter(|r| r.arrays[0].device().id() == device);
+        // The outputs are the operands without the gradient: (p, states...).
+        let views: SmallVec<[(Views<'_>, Views<'_>); 8]> = here()
+            .map(|r| {
+                let inputs: Views<'_> = r.arrays.iter().map(Array::view).collect();
+                let outputs = inputs.iter().enumerate().filter(|(k, _)| *k != 1).map(|(_, v)| *v).collect();
                 (inputs, outputs)
             })
             .collect();
-        let tasks: Vec<Task<'_>> = operands
+        let tasks: SmallVec<[Task<'_>; 8]> = views
             .iter()
             .zip(here())
-            .map(|((inputs, outputs), o)| Task { inputs, outputs, scalars: &o.scalars })
+            .map(|((inputs, outputs), r)| Task { inputs, outputs, scalars: &controls[r.control].1 })
             .collect();
         match tasks.first() {
             Some(task) => task.outputs[0].buffer.device().launch(&self.kernel, &tasks),
@@ -194,29 +199,12 @@ impl Stepper {
     }
 }
 
-/// The arrays (p, g, states...) of one tensor, seen as one row each.
-fn operands(entry: &Entry, grad: &Tensor, scalars: Vec<Value>) -> Result<Operands> {
-    let param = entry.param.array();
-    let device = param.device();
-    if !param.layout().is_contiguous() {
-        return Err(Error::Runtime(format!(
-            "a parameter of shape {} is not contiguous in memory; make it so with .data = p.contiguous()",
-            param.shape()
-        )));
-    }
-    let mut arrays: SmallVec<[Array; 5]> = SmallVec::new();
-    arrays.push(param);
-    arrays.push(grad.array().contiguous()?);
-    for state in &entry.states {
-        if state.device().id() != device.id() {
-            state.set_array(state.array().to_device(device)?);
-        }
-        arrays.push(state.array());
-    }
-    let row = Shape::new(&[1, entry.shape.elements()])?;
-    let as_row = |a: &Array| a.layout().reshape(&row).unwrap_or(Layout::contiguous(row));
-    let layouts = arrays.iter().map(as_row).collect();
-    Ok(Operands { arrays, layouts, scalars })
+/// A tensor that takes part in a step.
+struct Ready {
+    index: usize,
+    /// Which control table it uses.
+    control: usize,
+    arrays: SmallVec<[Array; 5]>,
 }
 
 /// Whether no element is NaN or infinite.

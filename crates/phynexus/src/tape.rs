@@ -81,8 +81,9 @@ pub(crate) struct Node {
     number: u64,
     op: Op,
     wanted: u32,
-    inputs: SmallVec<[Spec; 3]>,
-    outputs: Few<Spec>,
+    /// Of the operands, then of the results.
+    specs: Box<[Spec]>,
+    results: usize,
     edges: SmallVec<[Edge; 3]>,
     /// `None` once a backward pass has used it up.
     saved: Mutex<Option<SmallVec<[Saved; 2]>>>,
@@ -93,8 +94,7 @@ impl Node {
     pub fn new(
         op: Op,
         wanted: u32,
-        inputs: SmallVec<[Spec; 3]>,
-        outputs: Few<Spec>,
+        specs: Box<[Spec]>,
         edges: SmallVec<[Edge; 3]>,
         saved: SmallVec<[Saved; 2]>,
     ) -> Arc<Node> {
@@ -103,12 +103,22 @@ impl Node {
             number: NUMBER.fetch_add(1, Ordering::Relaxed),
             op,
             wanted,
-            inputs,
-            outputs,
+            results: specs.len() - edges.len(),
+            specs,
             edges,
             saved: Mutex::new(Some(saved)),
             hooks: Mutex::new(Vec::new()),
         })
+    }
+
+    /// Shapes, dtypes and devices of the operands.
+    fn inputs(&self) -> &[Spec] {
+        &self.specs[..self.specs.len() - self.results]
+    }
+
+    /// The same of the results.
+    fn outputs(&self) -> &[Spec] {
+        &self.specs[self.specs.len() - self.results..]
     }
 
     pub fn add_hook(&self, index: u32, hook: Hook) -> HookId {
@@ -197,7 +207,7 @@ impl Context {
     }
     /// How many operands there are.
     pub fn operands(&self) -> usize {
-        self.node.inputs.len()
+        self.node.inputs().len()
     }
     /// Which operands need gradients, a bit each.
     pub fn wanted(&self) -> u32 {
@@ -217,18 +227,18 @@ impl Context {
     }
     /// Shape, dtype and device of operand `i`.
     pub fn input_spec(&self, i: usize) -> Spec {
-        self.node.inputs[i]
+        self.node.inputs()[i]
     }
     /// Shape, dtype and device of result `i`.
     pub fn output_spec(&self, i: usize) -> Spec {
-        self.node.outputs[i]
+        self.node.outputs()[i]
     }
     /// The gradient of result `i`, zeros if nothing depended on it.
     pub fn grad(&self, i: usize) -> Result<Tensor> {
         match &self.grads[i] {
             Some(grad) => Ok(grad.clone()),
             None => {
-                let Spec { shape, dtype, device } = self.node.outputs[i];
+                let Spec { shape, dtype, device } = self.output_spec(i);
                 api::full(shape, phynexus_core::Value::F(0.0), dtype, device)
             }
         }
@@ -290,7 +300,7 @@ impl Walk {
                 }
                 let entry = self.pending.entry(node.number);
                 let (_, grads) =
-                    entry.or_insert_with(|| (node.clone(), SmallVec::from_elem(None, node.outputs.len())));
+                    entry.or_insert_with(|| (node.clone(), SmallVec::from_elem(None, node.outputs().len())));
                 let slot = &mut grads[*index as usize];
                 *slot = Some(match slot.take() {
                     None => grad,
@@ -323,7 +333,7 @@ impl Walk {
             drop(context);
             for (i, grad) in sent.into_iter().enumerate() {
                 if let (Some(grad), true) = (grad, node.wanted >> i & 1 == 1) {
-                    debug_assert_eq!(grad.shape(), node.inputs[i].shape, "gradient of {}", node.op.name());
+                    debug_assert_eq!(grad.shape(), node.inputs()[i].shape, "gradient of {}", node.op.name());
                     self.send(&node.edges[i], grad)?;
                 }
             }

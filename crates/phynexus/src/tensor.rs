@@ -94,11 +94,7 @@ impl Tensor {
     /// The values and where they came from.
     pub(crate) fn array_and_edge(&self) -> (Array, Edge) {
         let state = self.state();
-        let edge = match (&state.edge, state.requires_grad) {
-            (Edge::None, true) => Edge::Leaf(self.clone()),
-            (edge, _) => edge.clone(),
-        };
-        (state.array.clone(), edge)
+        (state.array.clone(), self.edge_of(&state))
     }
 
     /// The same as an operand of an operation: an error if the values no longer are those that the edge made.
@@ -111,8 +107,21 @@ impl Tensor {
                 state.array.shape()
             )));
         }
-        drop(state);
-        Ok(self.array_and_edge())
+        Ok((state.array.clone(), self.edge_of(&state)))
+    }
+
+    fn edge_of(&self, state: &State) -> Edge {
+        match (&state.edge, state.requires_grad) {
+            (Edge::None, true) => Edge::Leaf(self.clone()),
+            (edge, _) => edge.clone(),
+        }
+    }
+
+    /// Says that the values were changed in place, as they should be.
+    pub(crate) fn renew_after_change(&self) {
+        let mut state = self.state();
+        state.array.buffer().bump();
+        state.version = state.array.buffer().version();
     }
 
     /// Accepts the values that are there now as the tensor's own.
@@ -308,13 +317,9 @@ fn owned(grad: Tensor) -> Result<Array> {
         Ok(state) => state.into_inner().array,
         Err(shared) => shared.lock().array.clone(),
     };
-    let whole = array.layout().is_contiguous()
-        && array.elements() * array.dtype().size() == array.buffer().bytes()
-        && !array.buffer().is_foreign();
-    // The array at hand is one reference; a second one is somebody else's.
-    if whole && Arc::strong_count(array.buffer()) == 1 { Ok(array) } else { array.copy() }
+    let whole = array.layout().is_contiguous() && array.elements() * array.dtype().size() == array.buffer().bytes();
+    if whole && array.is_alone() { Ok(array) } else { array.copy() }
 }
-
 
 impl std::fmt::Debug for Tensor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

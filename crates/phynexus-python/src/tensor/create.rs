@@ -1,7 +1,7 @@
 //! Static methods that make tensors.
 
 use super::{Made, PyTensor, made};
-use crate::convert;
+use crate::convert::{self, Count};
 use crate::device::PyDevice;
 use crate::dtype::PyDType;
 use crate::error::{run, to_python};
@@ -122,7 +122,7 @@ impl PyTensor {
     /// Example:
     ///     >>> import neurenix
     ///     >>> x = neurenix.Tensor.rand((1000,))
-    ///     >>> bool(((x >= 0) & (x < 1)).all())
+    ///     >>> ((x >= 0) & (x < 1)).all().item()
     ///     True
     #[staticmethod]
     #[pyo3(signature = (*shape, dtype=None, device=None, requires_grad=false, generator=None))]
@@ -196,10 +196,10 @@ impl PyTensor {
     ///     [0, 1, 2, 3]
     #[staticmethod]
     #[pyo3(signature = (n, *, dtype=None, device=None, generator=None))]
-    fn randperm(n: usize, dtype: Opt<'_, '_>, device: Opt<'_, '_>, generator: Option<&Bound<'_, PyGenerator>>) -> Made {
+    fn randperm(n: Count, dtype: Opt<'_, '_>, device: Opt<'_, '_>, generator: Option<&Bound<'_, PyGenerator>>) -> Made {
         let options = Options::new(dtype, device, false)?;
         let dtype = options.dtype.unwrap_or(DType::I64);
-        made(phynexus::permutation(n, dtype, options.device, PyGenerator::pick(generator)))
+        made(phynexus::permutation(n.0, dtype, options.device, PyGenerator::pick(generator)))
     }
 
     /// Evenly spaced numbers: from 0 to `start`, or from `start` to `end`, without the last.
@@ -265,10 +265,10 @@ impl PyTensor {
     ///     [[1.0, 0.0], [0.0, 1.0]]
     #[staticmethod]
     #[pyo3(signature = (n, m=None, *, dtype=None, device=None, requires_grad=false))]
-    fn eye(n: usize, m: Option<usize>, dtype: Opt<'_, '_>, device: Opt<'_, '_>, requires_grad: bool) -> Made {
+    fn eye(n: Count, m: Option<Count>, dtype: Opt<'_, '_>, device: Opt<'_, '_>, requires_grad: bool) -> Made {
         let options = Options::new(dtype, device, requires_grad)?;
         let dtype = options.dtype.unwrap_or(DType::F32);
-        options.finish(phynexus::eye(n, m.unwrap_or(n), dtype, options.device).map_err(to_python))
+        options.finish(phynexus::eye(n.0, m.map_or(n.0, |m| m.0), dtype, options.device).map_err(to_python))
     }
 
     /// As `empty`, with shape, dtype and device of another tensor.

@@ -1,7 +1,7 @@
 //! Reading and writing by index.
 
 use super::{Made, PyTensor, made};
-use crate::convert::{self, Arg};
+use crate::convert::{self, Arg, Count};
 use crate::error::{run, to_python};
 use phynexus::formula::ops::Op as Row;
 use phynexus::{Category, DType, Index, Operand, ReduceOp, ScatterOp, Shape, Tensor, Value};
@@ -144,7 +144,8 @@ impl PyTensor {
 
     /// The k largest (or smallest) values along `dim`, in order, and where they stand.
     #[pyo3(signature = (k, dim=-1, largest=true))]
-    fn topk(&self, py: Python<'_>, k: usize, dim: isize, largest: bool) -> PyResult<(PyTensor, PyTensor)> {
+    fn topk(&self, py: Python<'_>, k: Count, dim: isize, largest: bool) -> PyResult<(PyTensor, PyTensor)> {
+        let k = k.0;
         let shape = self.0.shape();
         let axis = shape.axis(dim).map_err(to_python)?;
         let size = shape.get(axis).copied().unwrap_or(1);

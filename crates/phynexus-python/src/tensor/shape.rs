@@ -1,7 +1,7 @@
 //! Shapes and views.
 
 use super::{Made, PyTensor, made};
-use crate::convert::{self, Arg};
+use crate::convert::{self, Arg, Count};
 use crate::error::{run, to_python};
 use phynexus::{Range, Shape, Tensor};
 use pyo3::exceptions::{PyTypeError, PyValueError};
@@ -192,7 +192,8 @@ impl PyTensor {
     }
     /// At most `chunks` parts of equal size along a dimension (the last may be smaller).
     #[pyo3(signature = (chunks, dim=0))]
-    fn chunk<'py>(&self, py: Python<'py>, chunks: usize, dim: isize) -> PyResult<Bound<'py, PyTuple>> {
+    fn chunk<'py>(&self, py: Python<'py>, chunks: Count, dim: isize) -> PyResult<Bound<'py, PyTuple>> {
+        let chunks = chunks.0;
         let axis = self.axis(dim)?;
         let total = *self.0.shape().get(axis).ok_or_else(|| PyValueError::new_err("chunk: a scalar has no parts"))?;
         if chunks == 0 {
@@ -208,7 +209,8 @@ impl PyTensor {
         self.unbind(py, dim)
     }
     /// `length` slices of a dimension from `start`, as a view.
-    fn narrow(&self, dim: isize, start: usize, length: usize) -> Made {
+    fn narrow(&self, dim: isize, start: Count, length: Count) -> Made {
+        let (start, length) = (start.0, length.0);
         let axis = self.axis(dim)?;
         let size = self.0.shape().get(axis).copied().unwrap_or(0);
         if start.checked_add(length).is_none_or(|end| end > size) {

@@ -74,6 +74,7 @@ impl PyTensor {
     }
 
     /// The values as a NumPy array, whatever the tape thinks. Assigning writes values back, outside the tape.
+    /// NumPy has no bfloat16: such values are read as a float32 copy.
     ///
     /// Example:
     ///     >>> import neurenix
@@ -83,7 +84,11 @@ impl PyTensor {
     ///     [0.5, 0.5]
     #[getter]
     fn _numpy_data<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        memory::to_numpy(py, &self.0.array())
+        let array = self.0.array();
+        match array.dtype() {
+            DType::BF16 => memory::to_numpy(py, &array.cast(DType::F32).map_err(to_python)?),
+            _ => memory::to_numpy(py, &array),
+        }
     }
     #[setter]
     fn set__numpy_data(&self, value: &Bound<'_, PyAny>) -> PyResult<()> {

@@ -1,6 +1,6 @@
 //! Matrix products for operands of any number of dimensions.
 
-use crate::op::{Op, Operation, Spec, apply1};
+use crate::op::{Op, apply1};
 use crate::ops::matmul::{Linear, MatMul};
 use crate::tensor::Tensor;
 use phynexus_core::{Error, Result, Shape};
@@ -43,8 +43,7 @@ pub fn matmul(a: &Tensor, b: &Tensor) -> Result<Tensor> {
 }
 
 fn product(a: &Tensor, b: &Tensor) -> Result<Tensor> {
-    MatMul.infer(&[Spec::from(&a.array()), Spec::from(&b.array())])?;
-    apply1(Op::MatMul(MatMul), &[a, b])
+    apply1(Op::MatMul(MatMul::default()), &[a, b])
 }
 
 /// `activation(x Wᵀ + b)` over the last dimension of x.

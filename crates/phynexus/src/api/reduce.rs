@@ -147,7 +147,7 @@ impl Tensor {
     /// A row-wise function (softmax, logsumexp ...) along dimensions.
     pub fn along(&self, row: Row, dims: &[isize], keepdim: bool) -> Result<Tensor> {
         let axes = self.axes(Some(dims))?;
-        if axes.is_empty() || self.shape().elements() == 0 && axes.iter().any(|&a| self.shape()[a] == 0) {
+        if axes.is_empty() || self.shape().elements() == 0 && !row_reduces(row) {
             let one = super::reshape(self, Shape::new(&[self.shape().elements()])?)?;
             if one.shape()[0] == 1 {
                 let result = super::elementwise(row, &[(&one).into()], &[])?;

@@ -33,14 +33,6 @@ pub fn permute(x: &Tensor, order: &[usize]) -> Result<Tensor> {
     apply1(Op::Permute(Permute { order: order.into() }), &[x])
 }
 
-/// The last two dimensions exchanged.
-pub fn transpose_last(x: &Tensor) -> Result<Tensor> {
-    let n = x.shape().len();
-    let mut order: SmallVec<[usize; 8]> = (0..n).collect();
-    order.swap(n - 2, n - 1);
-    permute(x, &order)
-}
-
 /// Repeated to a larger shape, without a copy.
 pub fn expand(x: &Tensor, shape: Shape) -> Result<Tensor> {
     if x.shape() == shape { Ok(x.clone()) } else { apply1(Op::Expand(Expand { shape }), &[x]) }

@@ -169,6 +169,29 @@ pub struct Map {
 }
 
 impl Map {
+    /// Runs over the whole tensor as one row.
+    fn run_whole(&self, inputs: &[&Array], outputs: Few<Array>, full: Shape) -> Result<Few<Array>> {
+        let frame = Shape::new(&[1, full.elements()])?;
+        let mut copies: SmallVec<[Array; 4]> = SmallVec::new();
+        for input in inputs {
+            let flat = if input.elements() == 1 {
+                input.with_layout(input.reshape(Shape::SCALAR)?.layout().broadcast(&frame)?)
+            } else {
+                input.with_layout(input.layout().broadcast(&full)?).reshape(frame)?
+            };
+            copies.push(flat);
+        }
+        let mut results: SmallVec<[Array; 2]> = SmallVec::new();
+        for output in &outputs {
+            let one = output.shape().is_empty() && self.function.row_results != 0;
+            results.push(output.reshape(if one { Shape::new(&[1, 1])? } else { frame })?);
+        }
+        let operands: SmallVec<[View<'_>; 4]> = copies.iter().map(Array::view).collect();
+        let views: SmallVec<[View<'_>; 4]> = results.iter().map(Array::view).collect();
+        self.function.launch(&operands, &views, &self.scalars)?;
+        Ok(outputs)
+    }
+
     fn result_shape(&self, i: usize, full: Shape) -> Shape {
         match (self.function.row_results >> i & 1 == 1, self.whole) {
             (false, _) => full,
@@ -177,10 +200,13 @@ impl Map {
         }
     }
 
-    fn full_shape(&self, shapes: impl Iterator<Item = Shape>) -> Result<Shape> {
-        let mut full = Shape::SCALAR;
+    /// The shape that all operands broadcast to.
+    fn full_shape<'a>(&self, mut shapes: impl Iterator<Item = &'a Shape>) -> Result<Shape> {
+        let mut full = shapes.next().copied().unwrap_or(Shape::SCALAR);
         for shape in shapes {
-            full = full.broadcast(&shape).map_err(|e| Error::Value(format!("{}: {e}", self.name())))?;
+            if *shape != full {
+                full = full.broadcast(shape).map_err(|e| Error::Value(format!("{}: {e}", self.name())))?;
+            }
         }
         Ok(full)
     }
@@ -192,13 +218,13 @@ impl Operation for Map {
     }
 
     fn infer(&self, inputs: &[Spec]) -> Result<Few<Spec>> {
-        let full = self.full_shape(inputs.iter().map(|s| s.shape))?;
+        let full = self.full_shape(inputs.iter().map(|s| &s.shape))?;
         let spec = |(i, &dtype)| Spec { shape: self.result_shape(i, full), dtype, device: inputs[0].device };
         Ok(self.outputs.iter().enumerate().map(spec).collect())
     }
 
     fn run(&self, inputs: &[&Array]) -> Result<Few<Array>> {
-        let full = self.full_shape(inputs.iter().map(|a| *a.shape()))?;
+        let full = self.full_shape(inputs.iter().map(|a| a.shape()))?;
         let device = inputs[0].device();
         let mut outputs: Few<Array> = Few::new();
         for (i, &dtype) in self.outputs.iter().enumerate() {
@@ -207,31 +233,26 @@ impl Operation for Map {
         if full.elements() == 0 && self.function.row_results == 0 {
             return Ok(outputs);
         }
-        let frame = if self.whole { Shape::new(&[1, full.elements()])? } else { full };
-        let mut copies: SmallVec<[Array; 4]> = SmallVec::new();
         if self.whole {
-            for input in inputs {
-                copies.push(if input.elements() == 1 {
-                    input.reshape(Shape::SCALAR)?
-                } else {
-                    input.with_layout(input.layout().broadcast(&full)?).reshape(frame)?
-                });
+            return self.run_whole(inputs, outputs, full);
+        }
+        // Most operands have the full shape already, and their layouts serve as they are.
+        let mut broadcast: SmallVec<[Layout; 2]> = SmallVec::new();
+        for input in inputs {
+            if *input.shape() != full {
+                broadcast.push(input.layout().broadcast(&full)?);
             }
         }
-        let operand = |i: usize| if self.whole { &copies[i] } else { inputs[i] };
-        let mut layouts: SmallVec<[Layout; 8]> = SmallVec::new();
-        for i in 0..inputs.len() {
-            layouts.push(operand(i).layout().broadcast(&frame)?);
+        let mut next = broadcast.iter();
+        let mut operands: SmallVec<[View<'_>; 4]> = SmallVec::new();
+        for input in inputs {
+            let other = if *input.shape() == full { None } else { next.next() };
+            let layout = other.unwrap_or(input.layout());
+            operands.push(View { buffer: input.buffer(), dtype: input.dtype(), layout });
         }
-        for output in &outputs {
-            layouts.push(match (self.whole, output.shape().is_empty()) {
-                (true, true) => Layout::contiguous(Shape::new(&[1, 1])?),
-                (true, false) => Layout::contiguous(frame),
-                (false, _) => *output.layout(),
-            });
-        }
-        let (ins, outs) = layouts.split_at(inputs.len());
-        self.function.launch(inputs, ins, &outputs, outs, &self.scalars)?;
+        let results: SmallVec<[View<'_>; 4]> = outputs.iter().map(Array::view).collect();
+        self.function.launch(&operands, &results, &self.scalars)?;
+        drop(results);
         Ok(outputs)
     }
 
@@ -269,7 +290,7 @@ impl Operation for Map {
         }
         let outputs: Few<DType> = wanted.iter().map(|&i| context.input_spec(i).dtype).collect();
         let spans = |t: &Tensor| t.shape() == full;
-        let grads = if operands.iter().any(spans) || self.full_shape(operands.iter().map(Tensor::shape))? == full {
+        let grads = if operands.iter().any(spans) || !operands.is_empty() && self.spans_together(&operands, full)? {
             let refs: SmallVec<[&Tensor; 4]> = operands.iter().collect();
             let map = Map { function: gradient.function.clone(), scalars: self.scalars.clone(), outputs, whole: self.whole };
             apply(Op::Map(map), &refs)?
@@ -281,6 +302,14 @@ impl Operation for Map {
             all[i] = Some(sum_to(grad, &context.input_spec(i).shape)?);
         }
         Ok(all)
+    }
+}
+
+impl Map {
+    /// Whether operands broadcast to `full` though none of them has that shape.
+    fn spans_together(&self, operands: &[Tensor], full: Shape) -> Result<bool> {
+        let shapes: SmallVec<[Shape; 4]> = operands.iter().map(Tensor::shape).collect();
+        Ok(self.full_shape(shapes.iter())? == full)
     }
 }
 
@@ -307,27 +336,13 @@ fn expanded_gradient(
 }
 
 impl MapFn {
-    fn launch(
-        &self,
-        inputs: &[&Array],
-        input_layouts: &[Layout],
-        outputs: &[Array],
-        output_layouts: &[Layout],
-        scalars: &[Value],
-    ) -> Result<()> {
-        let view = |(a, layout): (&Array, _)| (a.dtype(), layout);
-        let in_types: DTypes = inputs.iter().map(|a| a.dtype()).collect();
-        let out_types: DTypes = outputs.iter().zip(output_layouts).map(view).map(|(d, _)| d).collect();
-        let kernel = self.kernel(&in_types, &out_types);
-        fn views<'a>(arrays: impl Iterator<Item = &'a Array>, layouts: &'a [Layout]) -> SmallVec<[View<'a>; 4]> {
-            let view = |(a, layout): (&'a Array, &'a Layout)| View { buffer: a.buffer(), dtype: a.dtype(), layout };
-            arrays.zip(layouts).map(view).collect()
-        }
-        let ins = views(inputs.iter().copied(), input_layouts);
-        let outs = views(outputs.iter(), output_layouts);
+    fn launch(&self, inputs: &[View<'_>], outputs: &[View<'_>], scalars: &[Value]) -> Result<()> {
+        let ins: DTypes = inputs.iter().map(|v| v.dtype).collect();
+        let outs: DTypes = outputs.iter().map(|v| v.dtype).collect();
+        let kernel = self.kernel(&ins, &outs);
         let hoisted = self.host.as_ref().map(|host| evaluate_scalars(host, scalars));
         let scalars = hoisted.as_deref().unwrap_or(scalars);
-        outs[0].buffer.device().launch(&kernel, &[Task { inputs: &ins, outputs: &outs, scalars }])
+        outputs[0].buffer.device().launch(&kernel, &[Task { inputs, outputs, scalars }])
     }
 }
 
@@ -339,14 +354,16 @@ pub fn add_in_place(a: &Array, b: &Array) -> Result<()> {
 /// Writes `function(target, others...)` over `target`, where the others broadcast to its shape.
 pub fn in_place(function: &Arc<MapFn>, target: &Array, others: &[&Array], scalars: &[Value]) -> Result<()> {
     if target.elements() > 0 {
-        let mut inputs: SmallVec<[&Array; 4]> = SmallVec::new();
-        inputs.push(target);
-        inputs.extend(others.iter().copied());
-        let mut layouts: SmallVec<[Layout; 4]> = SmallVec::new();
-        for input in &inputs {
-            layouts.push(input.layout().broadcast(target.shape())?);
+        let mut layouts: SmallVec<[Layout; 2]> = SmallVec::new();
+        for other in others {
+            layouts.push(other.layout().broadcast(target.shape())?);
         }
-        function.launch(&inputs, &layouts, std::slice::from_ref(target), &[*target.layout()], scalars)?;
+        let mut operands: SmallVec<[View<'_>; 4]> = SmallVec::new();
+        operands.push(target.view());
+        for (other, layout) in others.iter().zip(&layouts) {
+            operands.push(View { buffer: other.buffer(), dtype: other.dtype(), layout });
+        }
+        function.launch(&operands, &[target.view()], scalars)?;
     }
     target.buffer().bump();
     Ok(())

@@ -28,18 +28,38 @@ fn kernel(bias: bool, activation: Option<Row>, ty: Type) -> Arc<Kernel> {
     kernel
 }
 
-/// `(..., m, k) @ (..., k, n)`, where the leading dimensions broadcast.
-#[derive(Clone, Debug)]
-pub struct MatMul;
+/// `(..., m, k) @ (..., k, n)`, where the leading dimensions broadcast; each operand may be transposed first.
+#[derive(Clone, Debug, Default)]
+pub struct MatMul {
+    /// Whether the last two dimensions of the left operand are exchanged first.
+    pub left_transposed: bool,
+    /// Whether those of the right are.
+    pub right_transposed: bool,
+}
 
-/// The operand as (batch, rows, columns), its leading dimensions repeated to `batch`.
-fn as_batches(a: &Array, batch: &Shape) -> Result<Array> {
+/// The product of `a` and `b`, each transposed or not.
+fn product(a: &Tensor, ta: bool, b: &Tensor, tb: bool) -> Result<Tensor> {
+    apply1(Op::MatMul(MatMul { left_transposed: ta, right_transposed: tb }), &[a, b])
+}
+
+/// Rows and columns of a matrix, or of its transpose.
+fn sides(shape: &Shape, transposed: bool) -> (usize, usize) {
+    let (rows, columns) = (shape[shape.len() - 2], shape[shape.len() - 1]);
+    if transposed { (columns, rows) } else { (rows, columns) }
+}
+
+/// The layout of the matrices as (batch, rows, columns), where that needs no copy.
+fn batched(a: &Array, batch: &Shape, transposed: bool) -> Result<Array> {
     let n = a.shape().len();
-    let mut dims = batch.to_vec();
-    dims.extend_from_slice(&a.shape()[n - 2..]);
-    let layout = a.layout().broadcast(&Shape::new(&dims)?)?;
-    let flat = Shape::new(&[batch.elements(), a.shape()[n - 2], a.shape()[n - 1]])?;
-    a.with_layout(layout).reshape(flat)
+    let flat = if n == 2 && batch.is_empty() {
+        a.with_layout(a.layout().unsqueeze(0)?)
+    } else {
+        let mut dims: SmallVec<[usize; 8]> = batch[..].into();
+        dims.extend_from_slice(&a.shape()[n - 2..]);
+        let layout = a.layout().broadcast(&Shape::new(&dims)?)?;
+        a.with_layout(layout).reshape(Shape::new(&[batch.elements(), a.shape()[n - 2], a.shape()[n - 1]])?)?
+    };
+    Ok(if transposed { flat.with_layout(flat.layout().permute(&[0, 2, 1])) } else { flat })
 }
 
 impl Operation for MatMul {
@@ -49,13 +69,10 @@ impl Operation for MatMul {
 
     fn infer(&self, inputs: &[Spec]) -> Result<Few<Spec>> {
         let (a, b) = (&inputs[0].shape, &inputs[1].shape);
-        let (la, lb) = (a.len(), b.len());
-        if a[la - 1] != b[lb - 2] {
-            return Err(Error::Value(format!(
-                "matmul: inner sizes differ, {a} @ {b}; expected {} == {}",
-                a[la - 1],
-                b[lb - 2]
-            )));
+        let (m, k) = sides(a, self.left_transposed);
+        let (other, n) = sides(b, self.right_transposed);
+        if k != other {
+            return Err(Error::Value(format!("matmul: inner sizes differ, {a} @ {b}; expected {k} == {other}")));
         }
         if inputs[0].dtype != inputs[1].dtype {
             return Err(Error::Type(format!(
@@ -66,9 +83,12 @@ impl Operation for MatMul {
         if inputs[0].dtype == DType::Bool {
             return Err(Error::Type("matmul: bool tensors have no product; convert them with .float()".into()));
         }
-        let batch = Shape::new(&a[..la - 2])?.broadcast(&Shape::new(&b[..lb - 2])?)?;
-        let mut dims = batch.to_vec();
-        dims.extend([a[la - 2], b[lb - 1]]);
+        if a.len() == 2 && b.len() == 2 {
+            return Ok(one(Spec { shape: Shape::new(&[m, n])?, ..inputs[0] }));
+        }
+        let batch = Shape::new(&a[..a.len() - 2])?.broadcast(&Shape::new(&b[..b.len() - 2])?)?;
+        let mut dims: SmallVec<[usize; 8]> = batch[..].into();
+        dims.extend([m, n]);
         Ok(one(Spec { shape: Shape::new(&dims)?, ..inputs[0] }))
     }
 
@@ -78,10 +98,10 @@ impl Operation for MatMul {
         if out.elements() == 0 {
             return Ok(one(out));
         }
-        let n = spec.shape.len();
-        let batch = Shape::new(&spec.shape[..n - 2])?;
-        let (a, b) = (as_batches(inputs[0], &batch)?, as_batches(inputs[1], &batch)?);
-        let flat = out.reshape(Shape::new(&[batch.elements(), spec.shape[n - 2], spec.shape[n - 1]])?)?;
+        let batch = Shape::new(&spec.shape[..spec.shape.len() - 2])?;
+        let a = batched(inputs[0], &batch, self.left_transposed)?;
+        let b = batched(inputs[1], &batch, self.right_transposed)?;
+        let flat = batched(&out, &batch, false)?;
         let kernel = kernel(false, None, spec.dtype.compute());
         let task = Task { inputs: &[a.view(), b.view()], outputs: &[flat.view()], scalars: &[] };
         spec.device.launch(&kernel, &[task])?;
@@ -94,19 +114,20 @@ impl Operation for MatMul {
     }
 
     fn grad(&self, context: &Context) -> Result<Few<Option<Tensor>>> {
+        let (ta, tb) = (self.left_transposed, self.right_transposed);
         let grad = context.grad(0)?;
-        let product = |a: &Tensor, b: &Tensor, i: usize| -> Result<Tensor> {
-            sum_to(apply1(Op::MatMul(MatMul), &[a, b])?, &context.input_spec(i).shape)
-        };
-        let a = match context.wants(0) {
-            true => Some(product(&grad, &api::transpose_last(context.input(1))?, 0)?),
-            false => None,
-        };
-        let b = match context.wants(1) {
-            true => Some(product(&api::transpose_last(context.input(0))?, &grad, 1)?),
-            false => None,
-        };
-        Ok([a, b].into_iter().collect())
+        let mut grads: Few<Option<Tensor>> = SmallVec::from_elem(None, 2);
+        if context.wants(0) {
+            let b = context.input(1);
+            let a = if ta { product(b, tb, &grad, true)? } else { product(&grad, false, b, !tb)? };
+            grads[0] = Some(sum_to(a, &context.input_spec(0).shape)?);
+        }
+        if context.wants(1) {
+            let a = context.input(0);
+            let b = if tb { product(&grad, true, a, ta)? } else { product(a, !ta, &grad, false)? };
+            grads[1] = Some(sum_to(b, &context.input_spec(1).shape)?);
+        }
+        Ok(grads)
     }
 }
 
@@ -193,11 +214,10 @@ impl Operation for Linear {
         }
         let mut grads: Few<Option<Tensor>> = SmallVec::from_elem(None, context.operands());
         if context.wants(0) {
-            grads[0] = Some(apply1(Op::MatMul(MatMul), &[&grad, context.input(1)])?); // (n, out) @ (out, in)
+            grads[0] = Some(product(&grad, false, context.input(1), false)?); // (n, out) @ (out, in)
         }
         if context.wants(1) {
-            let transposed = api::transpose_last(&grad)?;
-            grads[1] = Some(apply1(Op::MatMul(MatMul), &[&transposed, context.input(0)])?); // (out, n) @ (n, in)
+            grads[1] = Some(product(&grad, true, context.input(0), false)?); // (out, n) @ (n, in)
         }
         if context.operands() == 3 && context.wants(2) {
             grads[2] = Some(api::reduce(&grad, ReduceOp::Sum, &[0], false)?);

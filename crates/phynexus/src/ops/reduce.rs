@@ -22,10 +22,10 @@ pub struct Reduce {
 }
 
 impl Reduce {
-    fn shape(&self, from: &Shape) -> Shape {
+    fn shape(&self, from: &Shape, keepdim: bool) -> Shape {
         let mut shape = *from;
         for &axis in self.axes.iter().rev() {
-            shape = shape.without(axis, self.keepdim);
+            shape = shape.without(axis, keepdim);
         }
         shape
     }
@@ -41,7 +41,7 @@ impl Reduce {
 
     /// A tensor of the reduced shape, repeated to the operand's.
     fn spread(&self, t: &Tensor, shape: Shape) -> Result<Tensor> {
-        let kept = Reduce { keepdim: true, ..self.clone() }.shape(&shape);
+        let kept = self.shape(&shape, true);
         api::expand(&api::reshape(t, kept)?, shape)
     }
 }
@@ -70,7 +70,7 @@ impl Operation for Reduce {
         if order && self.axes.iter().any(|&a| shape[a] == 0) {
             return Err(Error::Value(format!("{} over no elements, in shape {shape}, has no value", self.name())));
         }
-        Ok(one(Spec { shape: self.shape(&shape), dtype: self.dtype(dtype), device }))
+        Ok(one(Spec { shape: self.shape(&shape, self.keepdim), dtype: self.dtype(dtype), device }))
     }
 
     fn run(&self, inputs: &[&Array]) -> Result<Few<Array>> {
@@ -80,10 +80,13 @@ impl Operation for Reduce {
         let kept = (0..input.shape().len()).filter(|a| !self.axes.contains(a));
         let order: SmallVec<[usize; 8]> = kept.chain(self.axes.iter().copied()).collect();
         let view = input.with_layout(input.layout().permute(&order));
-        let kept_shape = Reduce { keepdim: false, ..self.clone() }.shape(input.shape());
-        let flat = out.reshape(kept_shape)?;
         if out.elements() > 0 {
-            launch(KernelSpec::Reduce { op: self.op, axes: self.axes.len() }, &[view.view()], &flat)?;
+            let spec = KernelSpec::Reduce { op: self.op, axes: self.axes.len() };
+            if self.keepdim {
+                launch(spec, &[view.view()], &out.reshape(self.shape(input.shape(), false))?)?;
+            } else {
+                launch(spec, &[view.view()], &out)?;
+            }
         }
         Ok(one(out))
     }
