@@ -69,8 +69,9 @@ def main() -> None:
         for dtype in (torch.float32, torch.float64):
             tensors[str(dtype).removeprefix("torch.")] = record(kind, arguments, dtype, start, gradients)
         versions = {"torch": torch.__version__, "numpy": np.__version__, "python": platform.python_version()}
-        metadata = {"optimizer": kind, "arguments": json.dumps(arguments), "versions": json.dumps(versions)}
-        save_file(tensors, GOLDEN / f"{name}.safetensors", metadata)
+        case = {"optimizer": kind, "arguments": arguments, "versions": versions}
+        # One key: the order of several is random.
+        save_file(tensors, GOLDEN / f"{name}.safetensors", {"case": json.dumps(case)})
     print(f"wrote {len(CASES)} files to {GOLDEN}")
 
 

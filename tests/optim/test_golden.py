@@ -21,10 +21,10 @@ def test_there_are_goldens() -> None:
 @pytest.mark.parametrize("dtype", TOLERANCE)
 @pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)
 def test_same_as_torch(path: Path, dtype: str) -> None:
-    golden, metadata = nx.load(path), read_metadata(path)
-    assert json.loads(metadata["versions"])["torch"].startswith("2.15")
+    golden, case = nx.load(path), json.loads(read_metadata(path)["case"])
+    assert case["versions"]["torch"].startswith("2.15")
     param = golden["start"].to(dtype).clone().requires_grad_()
-    optimizer = getattr(nx.optim, metadata["optimizer"])([param], **json.loads(metadata["arguments"]))
+    optimizer = getattr(nx.optim, case["optimizer"])([param], **case["arguments"])
     expected = golden[dtype].numpy()
     scale = np.abs(expected).max(axis=0)  # of each element's path: it may cross zero
     for gradient, there in zip(golden["gradients"], expected, strict=True):
