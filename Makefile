@@ -5,10 +5,9 @@ BUILT := $(VENV)/.built
 TOOLS := $(VENV)/.tools
 RUST := $(shell find crates -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
 export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
-export MPLBACKEND := agg
 
 .DEFAULT_GOAL := help
-.PHONY: help develop demo test lint rust-test fmt bench bench-peers clean
+.PHONY: help develop demo test lint rust-test fmt docs bench bench-peers clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
@@ -36,6 +35,9 @@ fmt: $(BUILT) ## format Rust and Python
 	cargo fmt
 	$(BIN)/ruff check --fix --quiet
 	$(BIN)/ruff format --quiet
+
+docs: $(BUILT) ## rewrite docs/api from the docstrings
+	$(BIN)/python scripts/api_pages.py
 
 bench: $(BUILT) ## time Neurenix beside the peers that are installed; writes benches/results
 	$(BIN)/python benches/run.py
