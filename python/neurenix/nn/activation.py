@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 from neurenix._phynexus import Tensor
+from neurenix.nn import functional
 from neurenix.nn._checks import choice
 from neurenix.nn.module import Module
 
@@ -255,7 +256,7 @@ class LogSigmoid(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """Any shape."""
-        return -(-input).softplus()
+        return functional.logsigmoid(input)
 
 
 class Hardtanh(Module):

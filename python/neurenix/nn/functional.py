@@ -105,7 +105,7 @@ def logsigmoid(input: Tensor) -> Tensor:
     >>> logsigmoid(Tensor([0.0, -100.0]))
     tensor([  -0.6931, -100.0000])
     """
-    return -(-input).softplus()
+    return -(-input).softplus(1.0, 40.0)  # above 40 softplus is linear to the last bit of float64
 
 
 def dropout(
@@ -129,7 +129,7 @@ def dropout(
 
 
 def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float = 0.0) -> Tensor:
-    """Adds elements of one value around a tensor; negative numbers take elements away.
+    """Adds elements of one value around a tensor.
 
     Args:
         input: any shape.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from itertools import chain
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -48,10 +47,15 @@ class Module:
     #: Names of the buffers, and whether each belongs to the state.
     _buffers: Mapping[str, bool] = MappingProxyType({})
     _hooks: Hooks | None = None
-    #: Counts every change of what a module does when it is called, so that plans made of calls can be thrown away.
+    #: Counts changes of what calling a module does, so that plans made of calls can be thrown away.
     _changes: ClassVar[list[int]] = [0]
 
-    forward: Callable[..., Any]
+    def _no_forward(self, *args: Any, **kwargs: Any) -> Any:
+        raise NotImplementedError(
+            f"{type(self).__name__} has no forward(): write one, or call its submodules"
+        )
+
+    forward: Callable[..., Any] = _no_forward
 
     def __setattr__(self, name: str, value: Any) -> None:
         if isinstance(value, Module) or name in ("forward", "_hooks"):
@@ -75,8 +79,6 @@ class Module:
         except Exception as error:
             locate(error, self)
             raise
-
-    # Walking over the parts
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
         """The direct submodules with their names; one that is shared is given once."""
@@ -194,8 +196,6 @@ class Module:
             raise AttributeError(f"no parameter {name!r} in {module._signature()}; there is: {known}")
         return parameter
 
-    # Registering parts by name
-
     def register_parameter(self, name: str, parameter: Parameter | None) -> None:
         """Assigns a parameter, or None where an optional one is left out, under a name that is not an identifier."""
         self._register(name, parameter, Parameter)
@@ -235,8 +235,6 @@ class Module:
         if not isinstance(value, kind):
             raise TypeError(f"{own}: {name!r} must be a {kind.__name__}, got {type(value).__name__}")
 
-    # State
-
     def state_dict(self, *, prefix: str = "") -> dict[str, Tensor]:
         """All parameters and persistent buffers by their dotted names, detached but sharing memory.
 
@@ -268,8 +266,6 @@ class Module:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
-
-    # Modes, devices, gradients
 
     def train(self, mode: bool = True) -> Self:
         """Sets this module and all below it to training, or with `mode=False` to evaluation."""
@@ -352,8 +348,6 @@ class Module:
         function(self)
         return self
 
-    # Hooks
-
     def register_forward_pre_hook(
         self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False
     ) -> Hook:
@@ -372,10 +366,7 @@ class Module:
     ) -> Hook:
         """Calls `hook(module, args, output)` after `forward`; what it returns, if anything, is the new output.
 
-        Args:
-            hook: with `with_kwargs` it is called as `hook(module, args, kwargs, output)`.
-            prepend: whether it comes before all others instead of after them.
-            with_kwargs: whether it gets the keyword arguments.
+        With `with_kwargs` it is `hook(module, args, kwargs, output)`.
 
         >>> from neurenix import nn, ones
         >>> layer = nn.Identity()
@@ -386,8 +377,6 @@ class Module:
         """
         self._hooks = self._hooks or Hooks()
         return self._hooks.register("after", hook, prepend, with_kwargs)
-
-    # Printing
 
     def extra_repr(self) -> str:
         """What the parentheses after the name hold; subclasses say it."""
@@ -400,9 +389,9 @@ class Module:
         children = [(name, value) for name, value in vars(self).items() if isinstance(value, Module)]
         if not children:
             return self._signature()
-        own = [self.extra_repr()] if self.extra_repr() else []
-        nested = (f"({name}): {child!r}".replace("\n", "\n  ") for name, child in children)
-        return "\n  ".join(chain([f"{type(self).__name__}("], own, nested)) + "\n)"
+        lines = [f"{type(self).__name__}("] + ([self.extra_repr()] if self.extra_repr() else [])
+        lines += [f"({name}): {child!r}".replace("\n", "\n  ") for name, child in children]
+        return "\n  ".join(lines) + "\n)"
 
 
 def _join(prefix: str, name: str) -> str:

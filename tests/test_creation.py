@@ -1,0 +1,124 @@
+"""New tensors: of data and of shapes."""
+
+import neurenix
+import numpy as np
+import pytest
+from neurenix import Tensor
+from neurenix.testing import assert_close
+
+DTYPES = ["float32", "float64", "float16", "bfloat16", "int64", "int32", "uint8", "bool"]
+
+
+@pytest.mark.parametrize(
+    ("data", "dtype", "shape"),
+    [
+        (1.5, "float32", ()),
+        (3, "int64", ()),
+        (True, "bool", ()),
+        ([1.0, 2.0], "float32", (2,)),
+        ([[1, 2], [3, 4]], "int64", (2, 2)),
+        ([1, 2.5], "float32", (2,)),
+        ([True, False], "bool", (2,)),
+        ((1, 2, 3), "int64", (3,)),
+        ([], "float32", (0,)),
+        ([[], []], "float32", (2, 0)),
+        (np.float64(2.0), "float64", ()),
+        (np.arange(3, dtype=np.int32), "int32", (3,)),
+        (np.zeros((2, 2), np.float16), "float16", (2, 2)),
+        (np.zeros(2), "float64", (2,)),
+        (range(4), "int64", (4,)),
+        (memoryview(b"abc"), "uint8", (3,)),
+    ],
+    ids=str,
+)
+def test_of_data(data, dtype, shape):
+    x = Tensor(data)
+    assert x.dtype == dtype
+    assert x.shape == shape
+    assert_close(x, np.asarray(data).astype(dtype))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_dtypes(dtype):
+    x = Tensor([0, 1, 1], dtype=dtype)
+    assert x.dtype == neurenix.DType(dtype) == dtype == getattr(neurenix, dtype)
+    assert x.tolist() == [0, 1, 1]
+    assert neurenix.zeros(2, dtype=dtype).tolist() == [0, 0]
+    assert neurenix.ones(2, dtype=dtype).tolist() == [1, 1]
+    assert neurenix.full((2,), 1, dtype=dtype).tolist() == [1, 1]
+
+
+def test_dtype_of_numpy_is_accepted():
+    assert neurenix.zeros(1, dtype=np.float64).dtype == neurenix.float64
+    assert neurenix.zeros(1, dtype=np.dtype("int32")).dtype == "int32"
+    assert neurenix.zeros(1, dtype=bool).dtype == neurenix.bool
+
+
+def test_data_are_copied():
+    array = np.zeros(3, np.float32)
+    x = Tensor(array)
+    array[0] = 1
+    assert x.tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize("make", [neurenix.zeros, Tensor.zeros])
+def test_shapes(make):
+    assert make((2, 3)).shape == make(2, 3).shape == make([2, 3]).shape == (2, 3)
+    assert make(()).shape == ()
+    assert make((0, 3)).shape == (0, 3)
+    assert make(4).shape == (4,)
+
+
+@pytest.mark.parametrize("name", ["empty", "zeros", "ones", "rand", "randn"])
+def test_keywords(name):
+    x = getattr(Tensor, name)((2, 3), dtype="float64", device="cpu", requires_grad=True)
+    assert (x.shape, x.dtype, x.requires_grad, x.is_leaf) == ((2, 3), "float64", True, True)
+    like = getattr(Tensor, f"{name}_like")(x)
+    assert (like.shape, like.dtype, like.requires_grad) == ((2, 3), "float64", False)
+    assert getattr(neurenix, f"{name}_like")(x, dtype="float16", requires_grad=True).dtype == "float16"
+
+
+def test_full():
+    assert neurenix.full((2,), 7).dtype == "int64"
+    assert neurenix.full((2,), 7.0).dtype == "float32"
+    assert neurenix.full((2,), True).dtype == "bool"
+    assert neurenix.full_like(neurenix.zeros(2), 7).tolist() == [7.0, 7.0]
+
+
+@pytest.mark.parametrize(
+    "arguments", [(5,), (2, 5), (0, 10, 3), (5, 0, -2), (0.0, 1.0, 0.25), (1, 2, 0.5), (3, 3)]
+)
+def test_arange(arguments):
+    x, expected = neurenix.arange(*arguments), np.arange(*arguments)
+    assert x.dtype == ("int64" if expected.dtype.kind == "i" else "float32")
+    assert_close(x, expected, check_dtype=False)
+
+
+def test_linspace_and_eye():
+    for arguments in [(0, 1, 5), (-2.0, 3.0, 11), (1, 1, 3), (0, 1, 1), (0, 1, 0)]:
+        assert_close(neurenix.linspace(*arguments), np.linspace(*arguments).astype(np.float32))
+    for arguments in [(3,), (2, 4), (4, 2), (0,)]:
+        assert_close(neurenix.eye(*arguments), np.eye(*arguments, dtype=np.float32))
+
+
+def test_bytes_round_trip():
+    x = neurenix.randn(3, 4, dtype="bfloat16")
+    assert_close(Tensor.from_bytes(x.tobytes(), (3, 4), "bfloat16"), x, rtol=0, atol=0)
+
+
+def test_casts():
+    x = Tensor([-1.5, 0.0, 2.7])
+    assert x.int().tolist() == [-1, 0, 2]
+    assert x.long().dtype == "int64"
+    assert x.bool().tolist() == [True, False, True]
+    assert (x.double().dtype, x.half().dtype, x.bfloat16().dtype) == ("float64", "float16", "bfloat16")
+    assert x.to("float32").dtype == "float32"
+    assert x.to(neurenix.zeros(1, dtype="int32")).dtype == "int32"
+    assert x.type_as(neurenix.zeros(1, dtype="float64")).dtype == "float64"
+
+
+def test_to_in_place():
+    x = neurenix.zeros(2)
+    assert x.to("float64", inplace=True) is x
+    assert x.dtype == "float64"
+    assert x.to("cpu") is x or x.to("cpu").data_ptr() == x.data_ptr()
