@@ -2,7 +2,7 @@
 
 >>> from neurenix import data, train
 >>> iris = data.prepare(data.read("iris"))
->>> run = train.Run(iris, train.Options(hidden=(16,), epochs=30))
+>>> run = train.Run(iris, train.Options(hidden=(16,), lr=0.03, epochs=60))
 >>> records = train.fit(run)
 >>> records[-1].val_score > 0.9
 True

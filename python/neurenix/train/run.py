@@ -36,7 +36,9 @@ class Run:
         self.options = options or Options()
         self.device = Device(self.options.device)
         if self.device not in get_available_devices():
-            raise ValueError(f"device {self.options.device} is not there; `neurenix info` lists those that are")
+            raise ValueError(
+                f"device {self.options.device} is not there; `neurenix info` lists those that are"
+            )
         self.random = manual_seed(self.options.seed)
         self.shuffle = Generator(self.options.seed + 1)
         classes = data.target.classes
