@@ -208,11 +208,8 @@ fn exhausted(bytes: usize) -> Error {
 }
 
 fn readable(bytes: usize) -> String {
-    match bytes {
-        0..0x40_0000 => format!("{bytes} bytes"),
-        0..0x1_0000_0000 => format!("{bytes} bytes ({:.1} MiB)", bytes as f64 / (1u64 << 20) as f64),
-        _ => format!("{bytes} bytes ({:.1} GiB)", bytes as f64 / (1u64 << 30) as f64),
-    }
+    let (unit, name) = if bytes < 4 << 30 { (1u64 << 20, "MiB") } else { (1 << 30, "GiB") };
+    format!("{bytes} bytes ({:.1} {name})", bytes as f64 / unit as f64)
 }
 
 /// The memory that this process may use at most: the machine's or, if less, its container's.

@@ -181,7 +181,7 @@ impl Pool {
         while self.done.0.load(Acquire) < chunks {
             waited += 1;
             // A worker that lost its core in the middle of a chunk gets ours.
-            if waited % 1024 == 0 { std::thread::yield_now() } else { spin_loop() }
+            if waited.is_multiple_of(1024) { std::thread::yield_now() } else { spin_loop() }
         }
         let panic = lock(&self.panic).take();
         drop(spawned);

@@ -9,7 +9,7 @@ use phynexus_formula::{Type, ops::Op};
 
 /// `exp` of two million elements: work for several threads.
 fn compute(x: &Tensor) -> Vec<u8> {
-    let y = Tensor::empty(DType::F32, &x.layout.shape().to_vec());
+    let y = Tensor::empty(DType::F32, x.layout.shape());
     let spec = Spec::Map {
         formula: Op::Exp.formula(Type::F32),
         inputs: vec![DType::F32],

@@ -198,7 +198,7 @@ fn long_rows() {
     for &op in Op::ALL.iter().filter(|op| op.row().row_wise) {
         for sizes in [&[3, 5000][..], &[2, 40_000], &[1, 300_001]] {
             check_op(op, Type::F32, sizes, &mut random, false);
-            check_op(op, Type::F64, &sizes[..], &mut random, false);
+            check_op(op, Type::F64, sizes, &mut random, false);
         }
     }
 }

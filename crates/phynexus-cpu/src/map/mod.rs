@@ -4,6 +4,7 @@
 //! level-1 cache. Elementwise formulas of several instructions that have seen enough elements are compiled to
 //! machine code, which is used where it is faster. Both give the same bits.
 
+mod compile;
 mod fold;
 mod loops;
 mod math;
@@ -47,7 +48,7 @@ enum Kind {
 
 /// Prepares a formula for operands stored as said.
 pub(crate) fn compile(formula: &Formula, inputs: &[DType], outputs: &[DType]) -> Result<Map> {
-    let program = |rows| program::compile(formula, rows).map_err(Error::Type);
+    let program = |rows| compile::compile(formula, rows).map_err(Error::Type);
     let by_rows =
         formula.reduces() || formula.nodes().iter().any(|node| matches!(node, Node::Index | Node::Length));
     let kind = if by_rows {
@@ -70,7 +71,7 @@ pub(crate) fn in_place(formula: &Formula) -> Result<Box<dyn Fn(*mut u8, usize) +
             return Err(Error::Value(message));
         }
     };
-    let program = program::compile(formula, Rows::Part).map_err(Error::Type)?;
+    let program = compile::compile(formula, Rows::Part).map_err(Error::Type)?;
     // SAFETY: whoever calls the function hands it as many values of its own as it says.
     Ok(Box::new(move |at, n| unsafe { run::in_place(&program, dtype, at, n) }))
 }

@@ -93,14 +93,11 @@ pub(super) fn rows(program: &Program, task: &Task<'_>, len: usize, range: Range<
     });
 }
 
+/// Calls a function for each number below the first argument, perhaps on several threads.
+pub(super) type Each<'a> = &'a dyn Fn(usize, &(dyn Fn(usize) + Sync));
+
 /// Runs a program over one row that is many blocks: each pass over its pieces, by `each(pieces, work on a piece)`.
-pub(super) fn long_row(
-    program: &Program,
-    task: &Task<'_>,
-    len: usize,
-    row: usize,
-    each: &dyn Fn(usize, &(dyn Fn(usize) + Sync)),
-) {
+pub(super) fn long_row(program: &Program, task: &Task<'_>, len: usize, row: usize, each: Each<'_>) {
     let mut values = vec![0u64; program.row_values];
     let shared = Shared(values.as_mut_ptr());
     let pieces = len.div_ceil(PIECE);
