@@ -47,7 +47,7 @@ impl Random {
         let mut sizes = Vec::new();
         let mut rest = elements;
         while rest > 1 && sizes.len() < 5 {
-            let divisors: Vec<usize> = (1..=rest).filter(|d| rest % d == 0).collect();
+            let divisors: Vec<usize> = (1..=rest).filter(|d| rest.is_multiple_of(*d)).collect();
             let size = divisors[self.below(divisors.len())];
             sizes.push(size);
             rest /= size;

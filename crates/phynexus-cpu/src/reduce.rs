@@ -12,6 +12,7 @@ use crate::simd::vectorised;
 use crate::strided::{Ptr, Walk, split};
 use ops::{All, Any, Arg, Fold, LANES, Max, Min, Prod, Reducer, Sum};
 use phynexus_core::{DType, ReduceOp, Result, Task};
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 /// How many outputs the column kernel keeps at once.
@@ -108,17 +109,33 @@ fn run<R: Reducer>(plan: &Plan) {
             unsafe { *shared.at((p * outputs + at) as isize) = acc }
         });
     });
-    let mut rows = parts;
-    while rows > 1 {
-        let half = rows.div_ceil(2);
-        let (left, right) = partial.split_at_mut(half * outputs);
-        for (a, b) in left.iter_mut().zip(&right[..(rows - half) * outputs]) {
-            *a = R::merge(*a, *b);
-        }
-        rows = half;
+    let mut rest = &mut partial[..];
+    while rest.len() > outputs {
+        let (left, right) = rest.split_at_mut((rest.len() / outputs).div_ceil(2) * outputs);
+        merge::<R>(left, right);
+        rest = left;
     }
-    for (at, &acc) in partial[..outputs].iter().enumerate() {
+    for (at, &acc) in rest.iter().enumerate() {
         plan.write::<R>(at, acc);
+    }
+}
+
+/// Room for what neighbouring outputs have come to.
+struct Space<A>([MaybeUninit<A>; WIDTH]);
+
+impl<A: Copy> Space<A> {
+    fn new() -> Self {
+        Space([const { MaybeUninit::uninit() }; WIDTH])
+    }
+
+    /// The first `count` places, each holding `value`.
+    fn fill(&mut self, count: usize, value: A) -> &mut [A] {
+        let places = &mut self.0[..count];
+        for place in &mut *places {
+            place.write(value);
+        }
+        // SAFETY: all of them have just been written.
+        unsafe { &mut *(std::ptr::from_mut(places) as *mut [A]) }
     }
 }
 
@@ -129,44 +146,64 @@ fn tile<R: Reducer>(
     inner: Range<usize>,
     sink: &mut dyn FnMut(usize, R::Acc),
 ) {
-    let input = plan.input.cast::<R::In>();
-    if !plan.columns {
-        for run in plan.outer.runs(outputs) {
-            let ([start], [step]) = (run.offset, plan.outer.last().1);
-            for i in 0..run.count {
-                sink(run.at + i, row::<R>(input.at(start + i as isize * step), &plan.inner, inner.clone()));
-            }
-        }
-        return;
-    }
-    let [beside] = plan.outer.last().1;
+    let (input, [beside]) = (plan.input.cast::<R::In>(), plan.outer.last().1);
+    let mut space = Space::new();
     for run in plan.outer.runs(outputs) {
         for first in (0..run.count).step_by(WIDTH) {
-            let count = WIDTH.min(run.count - first);
-            let mut acc = [R::identity(); WIDTH];
+            let acc = space.fill(WIDTH.min(run.count - first), R::identity());
             let base = input.at(run.offset[0] + first as isize * beside);
-            grouped::<R>(plan, base, Lanes { count, stride: beside }, inner.clone(), &mut acc);
-            for (i, &acc) in acc[..count].iter().enumerate() {
+            if !plan.columns {
+                rows::<R>(base, beside, &plan.inner, inner.clone(), acc);
+            } else if plan.group > 1 && !R::POSITIONS {
+                grouped::<R>(base, plan.group, &plan.inner, inner.clone(), acc);
+            } else {
+                columns::<R>(base, beside, &plan.inner, inner.clone(), acc);
+            }
+            for (i, &acc) in acc.iter().enumerate() {
                 sink(run.at + first + i, acc);
             }
         }
     }
 }
 
-/// One output: the elements at positions `range` of `walk` from `base`, halves merged.
-fn row<R: Reducer>(base: *const R::In, walk: &Walk<1>, range: Range<usize>) -> R::Acc {
+/// Merges each of `from` into its neighbour in `into`.
+fn merge<R: Reducer>(into: &mut [R::Acc], from: &[R::Acc]) {
+    for (a, &b) in into.iter_mut().zip(from) {
+        *a = R::merge(*a, b);
+    }
+}
+
+/// Outputs `beside` each other, into `acc`: of each the positions `range` of `walk`, halves merged.
+fn rows<R: Reducer>(
+    base: *const R::In,
+    beside: isize,
+    walk: &Walk<1>,
+    range: Range<usize>,
+    acc: &mut [R::Acc],
+) {
     let leaf = R::RUN * walk.last().0.min(LANES);
     if range.len() <= leaf {
         // SAFETY: the walk stays within the input view.
-        return unsafe { row_leaf::<R>(base, walk, range) };
+        return unsafe { rows_leaf::<R>(base, beside, walk, range, acc) };
     }
     let middle = range.start + (range.len() / 2).next_multiple_of(leaf);
-    R::merge(row::<R>(base, walk, range.start..middle), row::<R>(base, walk, middle..range.end))
+    for (i, acc) in acc.iter_mut().enumerate() {
+        let (from, mut half) = (base.wrapping_offset(i as isize * beside), [*acc]);
+        rows::<R>(from, 0, walk, range.start..middle, std::slice::from_mut(acc));
+        rows::<R>(from, 0, walk, middle..range.end, &mut half);
+        *acc = R::merge(*acc, half[0]);
+    }
 }
 
 vectorised! {
-    /// Elements of one output, from `base`; all positions of `range` must be valid there.
-    unsafe fn row_leaf<R: Reducer>(base: *const R::In, walk: &Walk<1>, range: Range<usize>) -> R::Acc {
+    /// Outputs whose elements from `base` on are valid at all positions of `range`, into `acc`, which holds the identity.
+    unsafe fn rows_leaf<R: Reducer>(
+        base: *const R::In,
+        beside: isize,
+        walk: &Walk<1>,
+        range: Range<usize>,
+        acc: &mut [R::Acc],
+    ) {
         let [stride] = walk.last().1;
         // A stride of 1 is passed as a constant, so that loads are whole vectors.
         let row = |from: *const R::In, count: usize, at: usize| match stride {
@@ -175,93 +212,78 @@ vectorised! {
             // SAFETY: as above.
             _ => unsafe { R::row(from, stride, count, at) },
         };
-        if walk.is_flat() {
-            return row(base.wrapping_offset(range.start as isize * stride), range.len(), range.start);
+        for (i, acc) in acc.iter_mut().enumerate() {
+            let base = base.wrapping_offset(i as isize * beside);
+            if walk.is_flat() {
+                *acc = row(base.wrapping_offset(range.start as isize * stride), range.len(), range.start);
+                continue;
+            }
+            for run in walk.runs(range.clone()) {
+                *acc = R::merge(*acc, row(base.wrapping_offset(run.offset[0]), run.count, run.at));
+            }
         }
-        let mut acc = R::identity();
-        for run in walk.runs(range) {
-            acc = R::merge(acc, row(base.wrapping_offset(run.offset[0]), run.count, run.at));
-        }
-        acc
     }
 }
 
-/// Neighbouring outputs that are reduced together.
-#[derive(Clone, Copy)]
-struct Lanes {
-    count: usize,
-    stride: isize,
-}
-
-/// Short rows that follow each other are taken several at a time, and the copies of each output merged at the end.
+/// As [`columns`], where short rows follow each other without gaps: several are taken as one, and the copies of each output
+/// merged at the end.
 fn grouped<R: Reducer>(
-    plan: &Plan,
     base: *const R::In,
-    of: Lanes,
-    range: Range<usize>,
-    acc: &mut [R::Acc; WIDTH],
-) {
-    let (group, rows) = if R::POSITIONS { (1, 0) } else { (plan.group, range.len() / plan.group) };
-    if group == 1 || rows < 2 {
-        return columns::<R>(base, of, &plan.inner, range, acc);
-    }
-    let [along] = plan.inner.last().1;
-    let wide = Walk::new(&[rows], [&[along * group as isize]]);
-    let from = base.wrapping_offset(range.start as isize * along);
-    columns::<R>(from, Lanes { count: of.count * group, stride: 1 }, &wide, 0..rows, acc);
-    let mut width = of.count * group;
-    while width > of.count {
-        width /= 2;
-        let (left, right) = acc.split_at_mut(width);
-        for (a, b) in left.iter_mut().zip(&right[..width]) {
-            *a = R::merge(*a, *b);
-        }
-    }
-    let mut rest = [R::identity(); WIDTH];
-    columns::<R>(base, of, &plan.inner, range.start + rows * group..range.end, &mut rest);
-    for (a, b) in acc[..of.count].iter_mut().zip(&rest) {
-        *a = R::merge(*a, *b);
-    }
-}
-
-/// The rows at positions `range` of `walk`, halves merged, into `acc`, which holds the identity.
-fn columns<R: Reducer>(
-    base: *const R::In,
-    of: Lanes,
+    group: usize,
     walk: &Walk<1>,
     range: Range<usize>,
-    acc: &mut [R::Acc; WIDTH],
+    acc: &mut [R::Acc],
+) {
+    let (wide_rows, [along]) = (range.len() / group, walk.last().1);
+    let wide = Walk::new(&[wide_rows], [&[along * group as isize]]);
+    let mut space = Space::new();
+    let mut copies = space.fill(acc.len() * group, R::identity());
+    columns::<R>(base.wrapping_offset(range.start as isize * along), 1, &wide, 0..wide_rows, copies);
+    while copies.len() > acc.len() {
+        let (left, right) = copies.split_at_mut(copies.len() / 2);
+        merge::<R>(left, right);
+        copies = left;
+    }
+    columns::<R>(base, 1, walk, range.start + wide_rows * group..range.end, acc);
+    merge::<R>(acc, copies);
+}
+
+/// Outputs `beside` each other, into `acc`, which holds the identity: the rows at positions `range` of `walk`, halves merged.
+fn columns<R: Reducer>(
+    base: *const R::In,
+    beside: isize,
+    walk: &Walk<1>,
+    range: Range<usize>,
+    acc: &mut [R::Acc],
 ) {
     if range.len() <= R::RUN {
         // SAFETY: rows and lanes stay within the input view.
-        return unsafe { columns_leaf::<R>(base, of, walk, range, acc) };
+        return unsafe { columns_leaf::<R>(base, beside, walk, range, acc) };
     }
     let middle = range.start + (range.len() / 2).next_multiple_of(R::RUN);
-    columns::<R>(base, of, walk, range.start..middle, acc);
-    let mut right = [R::identity(); WIDTH];
-    columns::<R>(base, of, walk, middle..range.end, &mut right);
-    for (a, b) in acc[..of.count].iter_mut().zip(&right) {
-        *a = R::merge(*a, *b);
-    }
+    columns::<R>(base, beside, walk, range.start..middle, acc);
+    let mut space = Space::new();
+    let right = space.fill(acc.len(), R::identity());
+    columns::<R>(base, beside, walk, middle..range.end, right);
+    merge::<R>(acc, right);
 }
 
 vectorised! {
-    /// Rows of neighbouring outputs from `base`; all positions of `range` must be valid there.
+    /// Outputs as in [`columns`]; all positions of `range` must be valid from `base` on.
     unsafe fn columns_leaf<R: Reducer>(
         base: *const R::In,
-        of: Lanes,
+        beside: isize,
         walk: &Walk<1>,
         range: Range<usize>,
-        acc: &mut [R::Acc; WIDTH],
+        acc: &mut [R::Acc],
     ) {
         let [along] = walk.last().1;
-        let acc = &mut acc[..of.count];
         for run in walk.runs(range) {
             let from = base.wrapping_offset(run.offset[0]);
             let mut i = 0;
             // SAFETY: the caller says that rows and lanes are valid.
             unsafe {
-                if of.stride == 1 {
+                if beside == 1 {
                     while i + 4 <= run.count {
                         let r: [*const R::In; 4] = std::array::from_fn(|k| from.wrapping_offset((i + k) as isize * along));
                         let at = run.at + i;
@@ -275,7 +297,7 @@ vectorised! {
                 while i < run.count {
                     let row = from.wrapping_offset(i as isize * along);
                     for (lane, acc) in acc.iter_mut().enumerate() {
-                        *acc = R::take(*acc, *row.offset(lane as isize * of.stride), run.at + i);
+                        *acc = R::take(*acc, *row.offset(lane as isize * beside), run.at + i);
                     }
                     i += 1;
                 }

@@ -122,9 +122,7 @@ impl<const N: usize> Walk<N> {
             for d in (0..self.len).rev() {
                 index[d] = rest % self.sizes[d];
                 rest /= self.sizes[d];
-                for n in 0..N {
-                    offset[n] += index[d] as isize * self.strides[d][n];
-                }
+                advance(&mut offset, &self.strides[d], index[d] as isize);
             }
         }
         (index, offset)
@@ -135,6 +133,14 @@ impl<const N: usize> Walk<N> {
         let (index, offset) =
             if range.is_empty() { ([0; MAX_DIMS], [0; N]) } else { self.locate(range.start) };
         Runs { walk: self, range, index, offset }
+    }
+}
+
+/// Moves every operand by `count` steps of its stride.
+#[inline(always)]
+fn advance<const N: usize>(offset: &mut [isize; N], strides: &[isize; N], count: isize) {
+    for (offset, stride) in offset.iter_mut().zip(strides) {
+        *offset += count * stride;
     }
 }
 
@@ -149,9 +155,7 @@ pub(crate) struct Runs<'a, const N: usize> {
 impl<const N: usize> Runs<'_, N> {
     fn step(&mut self, dim: usize, count: usize) {
         self.index[dim] += count;
-        for n in 0..N {
-            self.offset[n] += count as isize * self.walk.strides[dim][n];
-        }
+        advance(&mut self.offset, &self.walk.strides[dim], count as isize);
     }
 }
 
@@ -169,9 +173,7 @@ impl<const N: usize> Iterator for Runs<'_, N> {
         self.range.start += count;
         self.step(dim, count);
         while dim > 0 && self.index[dim] == self.walk.sizes[dim] {
-            for n in 0..N {
-                self.offset[n] -= self.index[dim] as isize * self.walk.strides[dim][n];
-            }
+            advance(&mut self.offset, &self.walk.strides[dim], -(self.index[dim] as isize));
             self.index[dim] = 0;
             dim -= 1;
             self.step(dim, 1);
