@@ -139,7 +139,8 @@ fn blocks() {
     ];
     for (m, n, k) in shapes {
         for order in 0..8 {
-            for dtype in [DType::F32, DType::F64, DType::BF16, DType::I32] {
+            // Every type takes the same way; float32 goes all of it.
+            for dtype in [DType::F32, [DType::F64, DType::BF16, DType::I32][order % 3]] {
                 let a = matrix(dtype, m, k, order & 1 != 0, &fractions_or_whole(dtype, m * k, 1));
                 let b = matrix(dtype, k, n, order & 2 != 0, &fractions_or_whole(dtype, k * n, 2));
                 let bias = Tensor::new(dtype, &[n], &fractions_or_whole(dtype, n, 3));

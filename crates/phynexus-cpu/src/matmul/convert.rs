@@ -91,23 +91,15 @@ impl<S: Stored> Block<S> {
     /// Working memory for the elements, each once: the strides that the product reads it by. What was closest together
     /// stays so.
     pub fn dense(&self) -> Result<(Scratch, Block<S::In>)> {
-        let mut sizes = self.sizes;
-        for i in 0..3 {
-            if self.strides[i] == 0 {
-                sizes[i] = 1;
-            }
-        }
+        let repeats = self.strides.map(|stride| stride == 0);
+        let sizes: [usize; 3] = std::array::from_fn(|i| if repeats[i] { 1 } else { self.sizes[i] });
         let mut scratch = Scratch::new::<S::In>(sizes.iter().fold(1, |n, &s| n.saturating_mul(s)))?;
         let plane = (sizes[1] * sizes[2]) as isize;
-        let mut strides = match self.is_by_rows() {
+        let strides = match self.is_by_rows() {
             true => [plane, sizes[2] as isize, 1],
             false => [plane, 1, sizes[1] as isize],
         };
-        for i in 0..3 {
-            if self.strides[i] == 0 {
-                strides[i] = 0;
-            }
-        }
+        let strides = std::array::from_fn(|i| if repeats[i] { 0 } else { strides[i] });
         let at = scratch.pointer();
         Ok((scratch, Block { at, sizes, strides }))
     }

@@ -24,7 +24,11 @@ const WIDTH: usize = 2;
 const ROW_WIDTH: usize = 8;
 /// Up to so many rows read B in place where both operands are contiguous along K.
 const DOT_ROWS: usize = 4;
-/// Up to so many steps of K the output takes longer than the sums.
+/// Rows of a strip.
+const STRIP_ROWS: usize = 16;
+/// Up to so many steps of K nothing but writing the output counts.
+const SHORTEST: usize = 2;
+/// Up to so many the output takes longer than the sums.
 const SHORT: usize = 16;
 /// Multiplications that make a task worth handing to another thread.
 const GRAIN: usize = 128 << 10;
@@ -144,12 +148,12 @@ pub(super) unsafe fn product<V: Vector>(p: &Product<V::Elem>) -> Result<()> {
         return Ok(());
     }
     let strip = ROW_WIDTH * V::LANES;
-    if p.m == 1 && p.b.col == 1 && p.n >= strip {
+    if (p.m == 1 || p.k <= SHORTEST) && p.b.col == 1 && p.n >= strip {
         let n = p.n - p.n % strip;
         // SAFETY: passed on.
-        unsafe { one_row::<V>(&p.part(0..1, 0..n)) };
+        unsafe { by_strips::<V>(&p.part(0..p.m, 0..n)) };
         // SAFETY: passed on.
-        return unsafe { product::<V>(&p.part(0..1, n..p.n)) };
+        return unsafe { product::<V>(&p.part(0..p.m, n..p.n)) };
     }
     let panel_depth = PANEL_BYTES / (WIDTH * V::LANES * size_of::<V::Elem>());
     let depth = even(p.k, panel_depth.max(LEAST_DEPTH), 8);
@@ -186,15 +190,21 @@ unsafe fn few_rows<V: Vector>(p: &Product<V::Elem>) {
     });
 }
 
-/// One row by a matrix whose rows are contiguous.
-unsafe fn one_row<V: Vector>(p: &Product<V::Elem>) {
-    let strip = ROW_WIDTH * V::LANES;
-    pool::run(p.n / strip, nanoseconds::<V>(8 * p.n * p.k), &|i| {
-        let p = p.part(0..1, i * strip..(i + 1) * strip);
-        let (a, b) = (Lines { at: p.a.at, row: 0, step: p.a.col, block: 0 }, p.b);
-        // SAFETY: the caller's operands; the strips are disjoint.
-        unsafe { V::run_rows(&tile(&p, &a, b.at, b.row, p.n, 1), 1, ROW_WIDTH) };
-        finished(&p);
+/// Row by row with a matrix whose rows are contiguous, in strips of few rows: the output is written as it lies.
+unsafe fn by_strips<V: Vector>(p: &Product<V::Elem>) {
+    let wide = ROW_WIDTH * V::LANES;
+    let strips = p.n / wide;
+    // A single row is shared by its strips, several rows are shared by rows.
+    let (chunks, each) = if p.m == 1 { (strips, 1) } else { (p.m.div_ceil(STRIP_ROWS), strips) };
+    pool::run(chunks, nanoseconds::<V>(8 * p.m * p.n * p.k), &|chunk| {
+        for i in chunk * each..(chunk + 1) * each {
+            let (r, c) = (i / strips * STRIP_ROWS, i % strips * wide);
+            let p = p.part(r..p.m.min(r + STRIP_ROWS), c..c + wide);
+            let a = Lines { at: p.a.at, row: 0, step: p.a.col, block: p.a.row };
+            // SAFETY: the caller's operands; the strips are disjoint.
+            unsafe { V::run_rows(&tile(&p, &a, p.b.at, p.b.row, p.n, p.m), 1, ROW_WIDTH) };
+            finished(&p);
+        }
     });
 }
 

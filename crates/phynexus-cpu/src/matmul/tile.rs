@@ -110,6 +110,7 @@ unsafe fn store_some<V: Vector>(v: V, row: *mut V::Elem, w: usize, cols: usize) 
 
 /// The sums over k of one block.
 #[inline(always)]
+#[allow(clippy::needless_range_loop, reason = "indices of registers")]
 unsafe fn sums<V: Vector, const R: usize, const W: usize>(
     t: &Tile<V::Elem>,
     a: *const V::Elem,
@@ -187,6 +188,7 @@ pub(super) unsafe fn dots<V: Vector>(d: &Dots<V::Elem>) {
 
 /// One row of A with `C` columns of B, two sums for each to hide the latency.
 #[inline(always)]
+#[allow(clippy::needless_range_loop, reason = "indices of registers")]
 unsafe fn dot<V: Vector, const C: usize>(
     a: *const V::Elem,
     b: *const V::Elem,
@@ -234,5 +236,48 @@ unsafe fn store<T: Number, const C: usize>(sums: [T; C], c: *mut T, ends: &Ends<
             }
             *c.add(j) = if ends.relu { value.at_least(T::ZERO) } else { value };
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::vector::Wide;
+    use super::*;
+
+    /// All heights, also those that only AVX-512 uses.
+    #[test]
+    fn tiles_of_every_height() {
+        fn check<const R: usize>() {
+            const K: usize = 5;
+            let a: Vec<f32> = (0..2 * R * K).map(|i| (i * i % 11) as f32 - 5.0).collect();
+            let b: Vec<f32> = (0..K * 8).map(|i| (i * i % 7) as f32 - 3.0).collect();
+            let mut c = vec![f32::NAN; 2 * R * 7];
+            let tile = Tile {
+                k: K,
+                a: a.as_ptr(),
+                a_row: K as isize,
+                a_step: 1,
+                a_block: (R * K) as isize,
+                b: b.as_ptr(),
+                b_step: 8,
+                c: c.as_mut_ptr(),
+                c_row: 7,
+                cols: 7,
+                blocks: 2,
+                ends: Ends { bias: b.as_ptr(), accumulate: false, relu: true },
+            };
+            // SAFETY: vectors of the sizes that the tile says.
+            unsafe { rows::<Wide<f32, 4>, R, 2>(&tile) };
+            for (i, &found) in c.iter().enumerate() {
+                let (row, col) = (i / 7, i % 7);
+                let sum: f32 = (0..K).map(|p| a[row * K + p] * b[p * 8 + col]).sum();
+                assert_eq!(found, (sum + b[col]).max(0.0), "height {R}, row {row}, column {col}");
+            }
+        }
+        check::<1>();
+        check::<6>();
+        check::<7>();
+        check::<9>();
+        check::<12>();
     }
 }
