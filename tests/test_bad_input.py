@@ -44,6 +44,13 @@ BAD = [
     ("view of a transpose", lambda: X.T.view(6), (ValueError, RuntimeError), ["view", "reshape"]),
     ("view too many", lambda: X.view(7), ValueError, ["6", "7"]),
     ("unflatten misfits", lambda: X.unflatten(1, (2, 2)), ValueError, ["3"]),
+    ("unflatten of a scalar", lambda: Tensor(1.0).unflatten(0, (1,)), ValueError, ["unflatten", "scalar"]),
+    (
+        "rows of a scalar",
+        lambda: neurenix._phynexus.apply("norm2", [Tensor(1.0)]),
+        ValueError,
+        ["norm2", "dimension"],
+    ),
     ("pad odd", lambda: X.pad((1,)), ValueError, ["pad"]),
     ("pad below nothing", lambda: X.pad((-2, 1)), ValueError, ["pad", "-2"]),
     ("eye of negative", lambda: neurenix.eye(-1), ValueError, ["-1"]),

@@ -22,7 +22,7 @@ from neurenix.dtype import DType, bfloat16, bool, float16, float32, float64, int
 from neurenix.functions import *  # noqa: F403
 from neurenix.serialize import load, save
 
-from neurenix import autograd, nn, optim  # isort: skip
+from neurenix import autograd, nn, optim, testing  # isort: skip
 
 __version__ = _version()
 
@@ -53,6 +53,7 @@ __all__ = [
     "save",
     "set_grad_enabled",
     "set_num_threads",
+    "testing",
     "uint8",
 ]
 __all__ += functions.__all__

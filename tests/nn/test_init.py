@@ -51,6 +51,12 @@ def test_truncated_normal_has_the_right_quantiles(mean, std, a, b):
         assert abs(x[int(quantile * x.size)] - expected) < 0.03 * std
 
 
+def test_inverse_of_the_error_function():
+    y = np.linspace(-1, 1, 1001)[1:-1]
+    assert_close(neurenix.Tensor(init._inverse_erf(y)).erf(), y, rtol=0, atol=1e-15)
+    assert np.isfinite(init._inverse_erf(np.array([-1.0, 1.0]))).all()
+
+
 @pytest.mark.parametrize("shape", [(5, 5), (3, 7), (7, 3), (4, 3, 2)])
 def test_orthogonal(shape):
     q = init.orthogonal_(neurenix.empty(shape, dtype="float64"), gain=2).reshape(shape[0], -1)

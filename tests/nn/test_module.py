@@ -69,6 +69,9 @@ def test_shared_parts_are_given_once():
     twice = nn.Sequential(layer, nn.ReLU(), layer)
     assert [name for name, _ in twice.named_parameters()] == ["0.weight", "0.bias"]
     assert len(list(twice.modules())) == 3
+    assert [name for name, _ in twice.named_children()] == ["0", "1"]
+    assert [name for name, _ in twice.named_modules(remove_duplicate=False)] == ["", "0", "1", "2"]
+    assert list(twice.state_dict()) == ["0.weight", "0.bias", "2.weight", "2.bias"]
     tied = nn.Sequential(nn.Embedding(4, 3), nn.Linear(3, 4, bias=False))
     tied[1].weight = tied[0].weight
     assert [name for name, _ in tied.named_parameters()] == ["0.weight"]
@@ -355,6 +358,14 @@ class TestErrorsNameTheModule:
             self.message(nn.Sequential(nn.ReLU(), Broken()), neurenix.ones(1))
             == "in 1: Broken(): bad weather"
         )
+
+    def test_recursion(self):
+        class Recursive(nn.Module):
+            def forward(self, depth):
+                return self(depth - 1) if depth else neurenix.ones(2) + neurenix.ones(3)
+
+        text = self.message(nn.Sequential(Recursive()), 3)
+        assert text.startswith("in 0: Recursive(): add")
 
     def test_other_errors_pass_unchanged(self):
         class Special(ValueError):

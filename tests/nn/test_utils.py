@@ -34,6 +34,7 @@ def test_clip_grad_norm_of_nothing_and_nan(parameters):
         utils.clip_grad_norm_(parameters, 1.0, error_if_nonfinite=True)
     assert parameters[1].grad.item() == -4
     assert utils.clip_grad_norm_(parameters, 1.0).isnan().item()
+    assert parameters[1].grad.isnan().item()  # as in PyTorch: nothing is trained on what is left
 
 
 def test_clip_grad_value(parameters):
