@@ -220,6 +220,7 @@ impl Machine {
                 let (a, b) = (split(&self.vector(o[1], 64)), split(&self.vector(o[2], 64)));
                 let two = |(&a, &b): (&u64, &u64)| {
                     let (x, y) = (float(a), float(b));
+                    let unordered = x.is_nan() || y.is_nan();
                     match stem {
                         "vadd" => bits(x + y),
                         "vsub" => bits(x - y),
@@ -248,8 +249,8 @@ impl Machine {
                         "vcmplt" => (x < y) as u64,
                         "vcmple" => (x <= y) as u64,
                         "vcmpneq" => (x != y) as u64,
-                        "vcmpnlt" => !(x < y) as u64,
-                        "vcmpnle" => !(x <= y) as u64,
+                        "vcmpnlt" => (x >= y || unordered) as u64,
+                        "vcmpnle" => (x > y || unordered) as u64,
                         _ => panic!("{name} is not known to the interpreter"),
                     }
                 };

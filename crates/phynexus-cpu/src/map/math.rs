@@ -184,21 +184,19 @@ pub(super) fn cos(x: f32) -> f32 {
 }
 
 macro_rules! extremum {
-    ($name:ident, $t:ident, $less:tt, $join:tt) => {
-        /// NaN if either is NaN; -0 is less than +0.
+    ($name:ident, $t:ident, $before:tt) => {
+        /// NaN if either is NaN; of two zeros of either sign the second, as processors and compiled code do it.
         #[inline(always)]
         pub(super) fn $name(a: $t, b: $t) -> $t {
-            let ordered = if a $less b { a } else { b };
-            let equal = $t::from_bits(a.to_bits() $join b.to_bits());
-            let y = if a == b { equal } else { ordered };
+            let y = if a $before b { a } else { b };
             if a.is_nan() { a } else { y }
         }
     };
 }
-extremum!(min32, f32, <, |);
-extremum!(max32, f32, >, &);
-extremum!(min64, f64, <, |);
-extremum!(max64, f64, >, &);
+extremum!(min32, f32, <);
+extremum!(max32, f32, >);
+extremum!(min64, f64, <);
+extremum!(max64, f64, >);
 
 pub(super) fn sigmoid64(x: f64) -> f64 {
     let e = (-x.abs()).exp();
@@ -224,6 +222,33 @@ pub(super) fn erf64(x: f64) -> f64 {
         if x.is_nan() { x } else { x.signum() }
     }
 }
+
+macro_rules! division {
+    ($t:ident, $floor_div:ident, $rem:ident) => {
+        /// Of the divisor's sign; the remainder of the exact quotient.
+        pub(super) fn $rem(a: $t, b: $t) -> $t {
+            let rest = a % b;
+            if rest != 0.0 && (rest < 0.0) != (b < 0.0) { rest + b } else { rest }
+        }
+
+        /// The exact quotient rounded towards minus infinity: the rounded quotient could be a whole number too large.
+        pub(super) fn $floor_div(a: $t, b: $t) -> $t {
+            if b == 0.0 {
+                return a / b;
+            }
+            let rest = a % b;
+            let down = rest != 0.0 && (rest < 0.0) != (b < 0.0);
+            let quotient = (a - rest) / b - down as u8 as $t;
+            if quotient == 0.0 {
+                return (0.0 as $t).copysign(a / b);
+            }
+            let floor = quotient.floor();
+            if quotient - floor > 0.5 { floor + 1.0 } else { floor }
+        }
+    };
+}
+division!(f32, floor_div32, rem32);
+division!(f64, floor_div64, rem64);
 
 /// Rounds towards minus infinity; 0 where the divisor is 0.
 pub(super) fn floor_div(a: i64, b: i64) -> i64 {
@@ -333,8 +358,8 @@ mod tests {
         assert!(
             min32(f32::NAN, 1.0).is_nan() && min32(1.0, f32::NAN).is_nan() && max64(1.0, f64::NAN).is_nan()
         );
-        assert!(min32(0.0, -0.0).is_sign_negative() && min32(-0.0, 0.0).is_sign_negative());
-        assert!(max32(0.0, -0.0).is_sign_positive() && max32(-0.0, 0.0).is_sign_positive());
+        assert!(min32(0.0, -0.0).is_sign_negative() && min32(-0.0, 0.0).is_sign_positive());
+        assert!(max32(0.0, -0.0).is_sign_negative() && max32(-0.0, 0.0).is_sign_positive());
         assert_eq!((min32(1.0, 2.0), max32(1.0, 2.0), max32(f32::INFINITY, 2.0)), (1.0, 2.0, f32::INFINITY));
     }
 }
