@@ -9,6 +9,8 @@ use phynexus::{Reduction, Tensor};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
+use std::collections::HashMap;
+use std::sync::LazyLock;
 
 type T<'a, 'py> = &'a Bound<'py, PyTensor>;
 
@@ -34,7 +36,8 @@ fn reduction(text: &str) -> PyResult<Reduction> {
 }
 
 fn row(name: &str) -> PyResult<Row> {
-    Row::from_name(name).ok_or_else(|| {
+    static ROWS: LazyLock<HashMap<&str, Row>> = LazyLock::new(|| Row::ALL.iter().map(|r| (r.name(), *r)).collect());
+    ROWS.get(name).copied().ok_or_else(|| {
         let names: Vec<&str> = Row::ALL.iter().map(|r| r.name()).collect();
         PyValueError::new_err(format!("no operation is called {name:?}; known: {}", names.join(", ")))
     })

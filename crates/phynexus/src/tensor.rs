@@ -288,12 +288,19 @@ impl Tensor {
 
     /// Adds a gradient to a leaf's `.grad`, in place where there is one.
     pub(crate) fn accumulate(&self, grad: Tensor, keep_graph: bool) -> Result<()> {
-        let hooks = self.state().hooks.as_ref().map(|h| (h.grad.clone(), h.accumulated.clone()));
+        let (hooks, mut old) = {
+            let state = self.state();
+            let hooks = state.hooks.as_ref().map(|h| (h.grad.clone(), h.accumulated.clone()));
+            (hooks, state.grad.clone())
+        };
         let grad = match &hooks {
-            Some((before, _)) if !before.is_empty() => before.run(grad)?,
+            Some((before, _)) if !before.is_empty() => {
+                let grad = before.run(grad)?;
+                old = self.state().grad.clone();
+                grad
+            }
             _ => grad,
         };
-        let old = self.state().grad.clone();
         let new = match old {
             None if keep_graph => grad,
             None => Tensor::new(owned(grad)?),

@@ -82,6 +82,9 @@ impl PyTensor {
     /// Dimension `dim` as several; one size may be -1.
     fn unflatten(&self, dim: isize, sizes: &Bound<'_, PyAny>) -> Made {
         let (shape, axis) = (self.0.shape(), self.axis(dim)?);
+        if shape.is_empty() {
+            return Err(PyValueError::new_err("unflatten: a scalar has no dimension to split"));
+        }
         let sizes = convert::integers(&PyTuple::new(sizes.py(), [sizes])?)?;
         let inner = convert::shape_for(&sizes, shape[axis])?;
         let mut dims = shape[..axis].to_vec();

@@ -91,6 +91,7 @@ impl PyTensor {
         }
     }
     #[setter]
+    #[allow(non_snake_case)] // the setter of `_numpy_data`
     fn set__numpy_data(&self, value: &Bound<'_, PyAny>) -> PyResult<()> {
         let source = memory::from_array(value)?;
         let (own, given) = (self.0.shape(), *source.shape());

@@ -117,6 +117,9 @@ pub fn elementwise(row: Row, operands: &[Operand<'_>], scalars: &[f64]) -> Resul
     if tensors.is_empty() {
         return Err(Error::Type(format!("{}: at least one operand must be a tensor", about.name)));
     }
+    if about.row_wise && tensors.iter().all(|t| t.shape().is_empty()) {
+        return Err(Error::Value(format!("{}: works along the last dimension, got a tensor without dimensions", about.name)));
+    }
     check_divisor(row, dtype, operands)?;
     control.extend(scalars.iter().enumerate().map(|(k, &s)| number(about.scalar_type(k, ty), Value::F(s))));
     let outputs = (0..about.outputs).map(|_| result_dtype(row, dtype)).collect();

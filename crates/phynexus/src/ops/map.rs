@@ -10,7 +10,6 @@ use phynexus_core::{DType, Error, Kernel, Layout, Result, Shape, Spec as KernelS
 use phynexus_formula::ops::{Op as Row, ResultType};
 use phynexus_formula::{Builder, Formula, Gradient, Rank, Reduction, Source, Type, differentiate, evaluate_scalars, hoist};
 use smallvec::SmallVec;
-use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, OnceLock};
 
 type DTypes = SmallVec<[DType; 8]>;
@@ -28,6 +27,7 @@ pub struct MapFn {
     row_results: u32,
     kernels: RwLock<Vec<(DTypes, Arc<Kernel>)>>,
     gradients: Mutex<Vec<(u32, Arc<GradientFn>)>>,
+    result_gradient: OnceLock<Arc<MapFn>>,
 }
 
 #[derive(Debug)]
@@ -54,6 +54,7 @@ impl MapFn {
             row_results,
             kernels: RwLock::default(),
             gradients: Mutex::default(),
+            result_gradient: OnceLock::new(),
         })
     }
 
@@ -81,11 +82,13 @@ impl MapFn {
 
     /// The sum or mean of a table row's elementwise result over the whole tensor.
     pub fn reduced(row: Row, ty: Type, mean: bool) -> Arc<MapFn> {
-        type Known = HashMap<(Row, Type, bool), Arc<MapFn>>;
-        static KNOWN: LazyLock<RwLock<Known>> = LazyLock::new(RwLock::default);
-        if let Some(known) = KNOWN.read().get(&(row, ty, mean)) {
-            return known.clone();
-        }
+        static TABLE: LazyLock<Vec<OnceLock<Arc<MapFn>>>> =
+            LazyLock::new(|| (0..Row::ALL.len() * 5 * 2).map(|_| OnceLock::new()).collect());
+        let slot = &TABLE[(row as usize * 5 + ty as usize) * 2 + mean as usize];
+        slot.get_or_init(|| MapFn::new_reduced(row, ty, mean)).clone()
+    }
+
+    fn new_reduced(row: Row, ty: Type, mean: bool) -> Arc<MapFn> {
         let elementwise = row.formula(ty);
         let mut b = Builder::new();
         let inputs: Vec<_> = elementwise.inputs().to_vec().into_iter().map(|ty| b.input(ty)).collect();
@@ -98,8 +101,7 @@ impl MapFn {
             result = b.div(result, length);
         }
         let name = format!("{}_{}", row.name(), if mean { "mean" } else { "sum" });
-        let function = MapFn::new(name, b.finish(&[result]), 1, row.row().differentiable);
-        KNOWN.write().entry((row, ty, mean)).or_insert(function).clone()
+        MapFn::new(name, b.finish(&[result]), 1, row.row().differentiable)
     }
 
     fn kernel(&self, inputs: &[DType], outputs: &[DType]) -> Arc<Kernel> {
@@ -131,12 +133,11 @@ impl MapFn {
 
 impl MapFn {
     /// The gradient as a function of (result, upstream) alone, for an activation that allows it.
-    pub fn from_result(&self) -> Arc<MapFn> {
-        static KNOWN: LazyLock<RwLock<HashMap<usize, Arc<MapFn>>>> = LazyLock::new(RwLock::default);
-        let key = std::ptr::from_ref(self) as usize;
-        if let Some(known) = KNOWN.read().get(&key) {
-            return known.clone();
-        }
+    pub fn from_result(&self) -> &Arc<MapFn> {
+        self.result_gradient.get_or_init(|| self.new_from_result())
+    }
+
+    fn new_from_result(&self) -> Arc<MapFn> {
         let gradient = self.gradient(1);
         let mut b = Builder::new();
         let ty = self.formula.inputs()[0];
@@ -144,8 +145,7 @@ impl MapFn {
         let place = |s: &Source| if matches!(s, Source::Output(_)) { result } else { upstream };
         let operands: Vec<_> = gradient.sources.iter().map(place).collect();
         let outputs = b.inline(&gradient.function.formula, &operands, &[]);
-        let function = MapFn::new(gradient.function.name.clone(), b.finish(&outputs), 0, true);
-        KNOWN.write().entry(key).or_insert(function).clone()
+        MapFn::new(gradient.function.name.clone(), b.finish(&outputs), 0, true)
     }
 }
 
