@@ -121,11 +121,16 @@ impl PyTensor {
         let moments = || self.0.moments(dims.as_deref(), correction, keepdim).map(|m| m.1);
         run(py, self.0.shape().elements(), moments).map(PyTensor)
     }
-    /// The square root of the variance.
+    /// The square root of the variance; its gradient where all elements are the same is 0, as PyTorch's.
     #[pyo3(signature = (dim=None, correction=1.0, keepdim=false))]
     fn std(&self, py: Python<'_>, dim: Dim<'_, '_>, correction: f64, keepdim: bool) -> Made {
-        let var = self.var(py, dim, correction, keepdim)?;
-        super::arithmetic::apply(py, Row::Sqrt, &[(&var.0).into()], &[])
+        let var = self.var(py, dim, correction, keepdim)?.0;
+        let root = || {
+            let same = phynexus::binary(Row::Eq, &var, 0.0)?;
+            let above = phynexus::where_(&same, 1.0.into(), (&var).into())?;
+            phynexus::where_(&same, 0.0.into(), (&phynexus::unary(Row::Sqrt, &above)?).into())
+        };
+        made(root())
     }
     /// The p-norm over dimensions: (sum |x|^p)^(1/p); p may be 0, inf and -inf.
     #[pyo3(signature = (p=2.0, dim=None, keepdim=false))]
