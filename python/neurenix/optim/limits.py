@@ -12,7 +12,14 @@ import numpy as np
 
 
 class Limit(Protocol):
-    """Says whether a value is allowed."""
+    """Says whether a value is allowed.
+
+    A class lists what its hyperparameters may be; those of `COMMON` names need no entry.
+
+    >>> from neurenix.optim import Number, Optimizer
+    >>> class Cooled(Optimizer):
+    ...     limits = {"temperature": Number(0)}
+    """
 
     def check(self, name: str, value: Any) -> Any:
         """The value in its normal form; TypeError or ValueError with name, value and range otherwise."""
@@ -20,7 +27,13 @@ class Limit(Protocol):
 
 @dataclass(frozen=True)
 class Number:
-    """A finite number of an interval, or a schedule (a callable of the step) that gives such numbers."""
+    """A finite number of an interval, or a schedule (a callable of the step) that gives such numbers.
+
+    >>> from neurenix.optim import Number
+    >>> Number(0, 1).check("rho", 1.0)
+    Traceback (most recent call last):
+    ValueError: rho must be a number in [0, 1), got 1.0
+    """
 
     low: float = -math.inf
     high: float = math.inf
@@ -51,7 +64,12 @@ class Number:
 
 @dataclass(frozen=True)
 class Each:
-    """A tuple of a fixed length with one limit for its items."""
+    """A tuple of a fixed length with one limit for its items.
+
+    >>> from neurenix.optim import Each, Number
+    >>> Each(Number(0, 1), 2).check("betas", [0.9, 0.99])
+    (0.9, 0.99)
+    """
 
     limit: Number
     length: int
@@ -71,7 +89,13 @@ class Each:
 
 @dataclass(frozen=True)
 class Flag:
-    """True or False."""
+    """True or False.
+
+    >>> from neurenix.optim import Flag
+    >>> Flag().check("nesterov", 1)
+    Traceback (most recent call last):
+    TypeError: nesterov must be True or False, got 1 (int)
+    """
 
     def check(self, name: str, value: Any) -> Any:
         """The value as bool."""
@@ -82,7 +106,12 @@ class Flag:
 
 @dataclass(frozen=True)
 class Choice:
-    """One of several values."""
+    """One of several values.
+
+    >>> from neurenix.optim import Choice
+    >>> Choice(("sum", "mean")).check("mode", "mean")
+    'mean'
+    """
 
     options: tuple[Any, ...]
 

@@ -19,9 +19,16 @@ class Options(TypedDict, total=False):
     """Keyword arguments that every optimizer takes.
 
     maximize: ascend instead of descend. nonfinite: what a step does about gradients with NaN or infinity:
-        "propagate"
-    uses them as they are, "skip" leaves parameters, state and step counts of all groups untouched, "raise"
-    raises FloatingPointError with the parameters' names.
+    "propagate" uses them as they are, "skip" leaves parameters, state and step counts of all groups untouched,
+    "raise" raises FloatingPointError with the parameters' names.
+
+    >>> import neurenix as nx
+    >>> w = nx.Tensor([1.0], requires_grad=True)
+    >>> optimizer = nx.optim.SGD([w], lr=0.1, maximize=True, nonfinite="skip")
+    >>> w.grad = nx.Tensor([float("inf")])
+    >>> optimizer.step()
+    >>> w.tolist()
+    [1.0]
     """
 
     maximize: bool
@@ -39,7 +46,17 @@ class _Skipped(Exception):
 
 
 class Hook:
-    """A registered hook; `remove()` ends it."""
+    """A registered hook; `remove()` ends it.
+
+    >>> import neurenix as nx
+    >>> w = nx.Tensor([1.0], requires_grad=True)
+    >>> optimizer = nx.optim.SGD([w], lr=0.1)
+    >>> hook = optimizer.register_step_post_hook(lambda optimizer, args, kwargs: print("stepped"))
+    >>> optimizer.step()
+    stepped
+    >>> hook.remove()
+    >>> optimizer.step()
+    """
 
     def __init__(self, hooks: dict[Hook, Callable[..., Any]], function: Callable[..., Any]) -> None:
         self._hooks = hooks

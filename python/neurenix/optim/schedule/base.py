@@ -16,7 +16,12 @@ _KINDS: Final[dict[str, Callable[..., float]]] = {}
 class Schedule:
     """A function of the step, `schedule(t) -> float`, that is also a value: comparable, printable, storable.
 
-    Schedules multiply with each other and with numbers: `0.1 * cosine(1, steps=100)`.
+    Schedules multiply with each other and with numbers.
+
+    >>> from neurenix.optim.schedule import linear
+    >>> half = 0.5 * linear(1.0, 0.0, steps=4)
+    >>> [half(t) for t in (0, 2, 9)], half == 0.5 * linear(1.0, 0.0, steps=4)
+    ([0.5, 0.25, 0.0], True)
     """
 
     __slots__ = ("_bound", "arguments", "kind")
@@ -123,6 +128,10 @@ def from_dict(data: Mapping[str, Any]) -> Schedule:
 
     Raises:
         ValueError: for an unknown kind or arguments that it does not take.
+
+    >>> from neurenix.optim.schedule import constant, from_dict
+    >>> from_dict(constant(0.1).to_dict())
+    constant(0.1)
     """
     kind = data.get("schedule")
     if not isinstance(kind, str) or kind not in _KINDS:
