@@ -37,13 +37,13 @@ pub(super) fn softplus<'g>(x: Expr<'g>, beta: Expr<'g>, threshold: Expr<'g>) -> 
     linear.select(x, scaled.except(linear, 0.0).exp().log1p() / beta)
 }
 
-/// The derivative at the bound is 1, so not `max`.
+/// Not `max`, which splits the derivative at the bound: there it is 0, as PyTorch's.
 pub(super) fn at_least<'g>(x: Expr<'g>, low: Expr<'g>) -> Expr<'g> {
-    x.lt(low).select(low, x)
+    x.le(low).select(low, x)
 }
 
 pub(super) fn at_most<'g>(x: Expr<'g>, high: Expr<'g>) -> Expr<'g> {
-    x.gt(high).select(high, x)
+    high.le(x).select(high, x)
 }
 
 pub(super) fn is_nan(x: Expr) -> Expr {

@@ -1,6 +1,6 @@
 //! Reductions, rows and products.
 
-use super::{Made, PyTensor};
+use super::{Made, PyTensor, made};
 use crate::convert;
 use crate::dtype::PyDType;
 use crate::error::run;
