@@ -196,8 +196,8 @@ fn binary_float(op: Binary, ty: Type, a: f64, b: f64) -> Value {
         Binary::Sub => a - b,
         Binary::Mul => a * b,
         Binary::Div => a / b,
-        Binary::FloorDiv => round(a / b).floor(),
-        Binary::Rem => a - round(b * round(a / b).floor()),
+        Binary::FloorDiv => floor_div_float(a, b, round),
+        Binary::Rem => rem_float(a, b),
         Binary::Pow if b == 2.0 => a * a,
         Binary::Pow => a.powf(b),
         Binary::Min | Binary::Max if a.is_nan() || b.is_nan() => f64::NAN,
@@ -250,6 +250,28 @@ fn binary_int(op: Binary, ty: Type, a: i64, b: i64) -> Value {
     } else {
         int(ty, value)
     }
+}
+
+/// Not through the rounded quotient: `7 // 0.01` is 699, because 0.01 is a little more than a hundredth.
+fn floor_div_float(a: f64, b: f64, round: impl Fn(f64) -> f64) -> f64 {
+    if b == 0.0 {
+        return a / b;
+    }
+    let rest = a % b;
+    let mut quotient = round(round(a - rest) / b);
+    if rest != 0.0 && (rest < 0.0) != (b < 0.0) {
+        quotient = round(quotient - 1.0);
+    }
+    if quotient == 0.0 {
+        return 0f64.copysign(a / b);
+    }
+    let floor = quotient.floor();
+    if quotient - floor > 0.5 { round(floor + 1.0) } else { floor }
+}
+
+fn rem_float(a: f64, b: f64) -> f64 {
+    let rest = a % b;
+    if rest != 0.0 && (rest < 0.0) != (b < 0.0) { rest + b } else { rest }
 }
 
 fn floor_div(a: i64, b: i64) -> i64 {

@@ -118,9 +118,10 @@ pub enum Binary {
     Mul,
     /// Float only.
     Div,
-    /// Rounds towards minus infinity; an integer divided by zero gives 0 (callers check before).
+    /// Rounds the exact quotient towards minus infinity, as Python's `//`: `(a - rem(a, b)) / b`. An integer divided by
+    /// zero gives 0 (callers check before), a float `a / b`.
     FloorDiv,
-    /// `a - b * floor_div(a, b)`: the sign of the divisor, as Python's `%`.
+    /// What is left of an exact division, with the sign of the divisor, as Python's `%`; of a float by zero NaN.
     Rem,
     /// The exponent 2 multiplies; integers with a negative exponent round towards zero.
     Pow,

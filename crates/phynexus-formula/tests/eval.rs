@@ -39,8 +39,36 @@ fn floats_round_to_f32_after_each_node() {
     let third = binary(Binary::Div, Type::F32, Value::F(1.0), Value::F(3.0));
     assert_eq!(third, Value::F((1.0f32 / 3.0) as f64));
     assert_eq!(binary(Binary::Mul, Type::F32, tenth, third), Value::F((0.1f32 * (1.0f32 / 3.0)) as f64));
-    let rem = binary(Binary::Rem, Type::F32, Value::F(-5.5), Value::F(2.0));
-    assert_eq!(rem, Value::F(0.5));
+}
+
+/// Numbers as Python prints them (and for a divisor of zero PyTorch): `a // b` and `a % b`.
+#[test]
+fn floats_divide_downwards_exactly() {
+    const INF: f64 = f64::INFINITY;
+    for (a, b, quotient, rest) in [
+        (-5.5, 2.0, -3.0, 0.5),
+        (7.0, 0.01, 699.0, 0.009999999999999854),
+        (-7.0, 0.01, -700.0, 1.457167719820518e-16),
+        (1.0, 0.1, 9.0, 0.09999999999999995),
+        (-1.5, 0.3, -6.0, 0.29999999999999993),
+        (1e300, 3e-300, INF, 9.626317689605992e-301),
+        (3.0, -INF, -1.0, -INF),
+        (-7.0, INF, -1.0, INF),
+        (7.0, INF, 0.0, 7.0),
+        (INF, 2.0, f64::NAN, f64::NAN),
+        (f64::NAN, 2.0, f64::NAN, f64::NAN),
+        (7.0, 0.0, INF, f64::NAN),
+        (-7.0, 0.0, -INF, f64::NAN),
+        (0.0, 0.0, f64::NAN, f64::NAN),
+    ] {
+        for (op, expected) in [(Binary::FloorDiv, quotient), (Binary::Rem, rest)] {
+            let found = binary(op, Type::F64, Value::F(a), Value::F(b)).as_f64();
+            assert!(found == expected || found.is_nan() && expected.is_nan(), "{a} {op:?} {b}: {found:?}");
+        }
+    }
+    let single = |op, a: f32, b: f32| binary(op, Type::F32, Value::F(a as f64), Value::F(b as f64)).as_f64();
+    assert_eq!(single(Binary::FloorDiv, 1.0, 0.1), 9.0);
+    assert_eq!(single(Binary::Rem, 1.0, 0.1), (1f32 % 0.1) as f64);
 }
 
 #[test]

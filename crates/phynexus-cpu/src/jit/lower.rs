@@ -222,15 +222,6 @@ impl Lower<'_> {
             Binary::Sub => self.two(Two::Sub, a, b),
             Binary::Mul => self.two(Two::Mul, a, b),
             Binary::Div => self.two(Two::Div, a, b),
-            Binary::FloorDiv => {
-                let quotient = self.two(Two::Div, a, b);
-                self.one(One::Floor, quotient)
-            }
-            Binary::Rem => {
-                let quotient = self.binary(Binary::FloorDiv, a, b)?;
-                let multiple = self.two(Two::Mul, b, quotient);
-                self.two(Two::Sub, a, multiple)
-            }
             Binary::Min => self.extremum(Two::Min, a, b),
             Binary::Max => self.extremum(Two::Max, a, b),
             Binary::Eq => self.test(Test::Eq, a, b),

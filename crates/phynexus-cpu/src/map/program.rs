@@ -123,7 +123,7 @@ pub(super) fn cost(f: &Formula) -> usize {
             }
         }
         Node::Binary(Binary::Pow | Binary::Atan2, ..) => 15_000,
-        Node::Binary(Binary::FloorDiv | Binary::Rem, a, _) if f.ty(*a).is_int() => 5_000,
+        Node::Binary(Binary::FloorDiv | Binary::Rem, ..) => 5_000,
         _ => 100,
     };
     f.nodes().iter().map(of).sum()

@@ -181,14 +181,14 @@ fn periodic<F: Fn(f32) -> f32 + Copy, S: Fn(f32) -> f32 + Copy>(_: F, _: S) -> R
 /// function or it takes arrays only.
 pub(super) fn binary(op: Binary, ty: Type, same: [bool; 2]) -> Option<Run> {
     macro_rules! float {
-        ($t:ident, $min:path, $max:path) => {
+        ($t:ident, $min:path, $max:path, $floor_div:path, $rem:path) => {
             match op {
                 Binary::Add => two(|a: $t, b: $t| a + b, same),
                 Binary::Sub => two(|a: $t, b: $t| a - b, same),
                 Binary::Mul => two(|a: $t, b: $t| a * b, same),
                 Binary::Div => two(|a: $t, b: $t| a / b, same),
-                Binary::FloorDiv => return two_arrays(|a: $t, b: $t| (a / b).floor(), same),
-                Binary::Rem => return two_arrays(|a: $t, b: $t| a - b * (a / b).floor(), same),
+                Binary::FloorDiv => return two_arrays($floor_div, same),
+                Binary::Rem => return two_arrays($rem, same),
                 Binary::Pow => {
                     return two_arrays(|a: $t, b: $t| if b == 2.0 { a * a } else { a.powf(b) }, same)
                 }
@@ -228,8 +228,8 @@ pub(super) fn binary(op: Binary, ty: Type, same: [bool; 2]) -> Option<Run> {
         };
     }
     Some(match ty {
-        Type::F32 => float!(f32, math::min32, math::max32),
-        Type::F64 => float!(f64, math::min64, math::max64),
+        Type::F32 => float!(f32, math::min32, math::max32, math::floor_div32, math::rem32),
+        Type::F64 => float!(f64, math::min64, math::max64, math::floor_div64, math::rem64),
         Type::I32 => int!(i32),
         Type::I64 => int!(i64),
         Type::Bool => match op {

@@ -175,16 +175,7 @@ const UNARY: [Unary; 9] = [
     Unary::Round,
     Unary::Detach,
 ];
-const BINARY: [Binary; 8] = [
-    Binary::Add,
-    Binary::Sub,
-    Binary::Mul,
-    Binary::Div,
-    Binary::FloorDiv,
-    Binary::Rem,
-    Binary::Min,
-    Binary::Max,
-];
+const BINARY: [Binary; 6] = [Binary::Add, Binary::Sub, Binary::Mul, Binary::Div, Binary::Min, Binary::Max];
 const LOGIC: [Binary; 5] = [Binary::And, Binary::Or, Binary::Xor, Binary::Eq, Binary::Ne];
 const COMPARE: [Binary; 4] = [Binary::Eq, Binary::Ne, Binary::Lt, Binary::Le];
 

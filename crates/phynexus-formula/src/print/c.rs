@@ -169,9 +169,9 @@ const int local = threadIdx.x;
             Binary::Sub => wrapping(ty, a, "-", b),
             Binary::Mul => wrapping(ty, a, "*", b),
             Binary::Div => format!("{a} / {b}"),
-            Binary::FloorDiv if float => format!("floor{suffix}({a} / {b})"),
+            Binary::FloorDiv if float => format!("float_floor_div({a}, {b})"),
             Binary::FloorDiv => format!("int_floor_div({a}, {b})"),
-            Binary::Rem if float => format!("{a} - {b} * floor{suffix}({a} / {b})"),
+            Binary::Rem if float => format!("float_rem({a}, {b})"),
             Binary::Rem => {
                 let product = wrapping(ty, b, "*", &format!("int_floor_div({a}, {b})"));
                 wrapping(ty, a, "-", &product)
@@ -233,6 +233,17 @@ const HELPERS: &[(&str, &str)] = &[
     row!("row_prod", "a * b"),
     row!("row_max", "nan_max(a, b)"),
     row!("row_min", "nan_min(a, b)"),
+    ("float_rem", "template <typename T> __device__ T float_rem(T a, T b) {
+    const T rest = fmod(a, b);
+    return rest != 0 && (rest < 0) != (b < 0) ? rest + b : rest;
+}"),
+    ("float_floor_div", "template <typename T> __device__ T float_floor_div(T a, T b) {
+    if (b == 0) return a / b;
+    const T rest = fmod(a, b), quotient = (a - rest) / b - (T)(rest != 0 && (rest < 0) != (b < 0));
+    if (quotient == 0) return copysign((T)0, a / b);
+    const T whole = floor(quotient);
+    return quotient - whole > (T)0.5 ? whole + 1 : whole;
+}"),
     ("int_floor_div", "template <typename T> __device__ T int_floor_div(T a, T b) {
     if (b == 0) return 0;
     if (b == -1) return (T)(0ull - (unsigned long long)a);

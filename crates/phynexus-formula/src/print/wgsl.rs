@@ -182,9 +182,9 @@ let block = group.x + group.y * groups.x;
             Binary::Sub => format!("{a} - {b}"),
             Binary::Mul => format!("{a} * {b}"),
             Binary::Div => format!("{a} / {b}"),
-            Binary::FloorDiv if float => format!("floor({a} / {b})"),
+            Binary::FloorDiv if float => format!("float_floor_div({a}, {b})"),
             Binary::FloorDiv => format!("int_floor_div({a}, {b})"),
-            Binary::Rem if float => format!("{a} - {b} * floor({a} / {b})"),
+            Binary::Rem if float => format!("float_rem({a}, {b})"),
             Binary::Rem => format!("{a} - {b} * int_floor_div({a}, {b})"),
             Binary::Pow if float => format!("float_pow({a}, {b})"),
             Binary::Pow => format!("int_pow({a}, {b})"),
@@ -313,6 +313,18 @@ const HELPERS: &[(&str, &str)] = &[
     if (a >= 0.0f) { return size; }
     if (floor(b) != b) { return from_bits(0x7fc00000u); }
     return select(size, -size, floor(b * 0.5f) != b * 0.5f);
+}"),
+    // The remainder of WGSL itself goes through the rounded quotient and fails for an infinite divisor.
+    ("float_rem", "fn float_rem(a: f32, b: f32) -> f32 {
+    let rest = select(a % b, a, is_finite(a) && !is_finite(b) && !is_nan(b));
+    return select(rest, rest + b, rest != 0.0f && (rest < 0.0f) != (b < 0.0f));
+}"),
+    ("float_floor_div", "fn float_floor_div(a: f32, b: f32) -> f32 {
+    if (b == 0.0f) { return a / b; }
+    let rest = select(a % b, a, is_finite(a) && !is_finite(b) && !is_nan(b));
+    let quotient = (a - rest) / b - select(0.0f, 1.0f, rest != 0.0f && (rest < 0.0f) != (b < 0.0f));
+    let whole = floor(quotient);
+    return select(whole, whole + 1.0f, quotient - whole > 0.5f);
 }"),
     ("int_floor_div", "fn int_floor_div(a: i32, b: i32) -> i32 {
     if (b == 0) { return 0; }
