@@ -107,6 +107,15 @@ def test_dlpack_of_views_and_read_only():
     assert array.sum() == 66
 
 
+def test_dlpack_versions_and_copies():
+    x = neurenix.ones(2)
+    assert '"dltensor"' in repr(x.__dlpack__())
+    assert '"dltensor_versioned"' in repr(x.__dlpack__(max_version=(1, 0)))
+    copied = np.from_dlpack(x, copy=True)
+    copied[0] = 5
+    assert x.tolist() == [1, 1]
+
+
 def test_dlpack_is_released():
     import gc
     import sys
