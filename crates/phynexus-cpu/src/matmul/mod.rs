@@ -36,7 +36,7 @@ pub(crate) type Apply = Box<dyn Fn(*mut u8, usize) + Send + Sync>;
 /// What happens to every finished element.
 pub(crate) enum Epilogue {
     /// `x <= 0 ? 0 : x`, done while the result is still in registers.
-    Relu,
+    AtLeastZero,
     /// Anything else, done while it is still in the cache.
     Other(Apply),
 }
@@ -44,12 +44,12 @@ pub(crate) enum Epilogue {
 impl Epilogue {
     /// Prepares a formula of one input and one output; `apply` runs it.
     pub(crate) fn new(formula: &Formula, apply: impl FnOnce() -> Result<Apply>) -> Result<Epilogue> {
-        Ok(if is_relu(formula) { Epilogue::Relu } else { Epilogue::Other(apply()?) })
+        Ok(if says_at_least_zero(formula) { Epilogue::AtLeastZero } else { Epilogue::Other(apply()?) })
     }
 }
 
 /// Whether it says `x <= 0 ? 0 : x`.
-fn is_relu(formula: &Formula) -> bool {
+fn says_at_least_zero(formula: &Formula) -> bool {
     let is_zero = |id| matches!(formula.node(id), Node::Const(c) if c.as_f64() == 0.0);
     let Node::Select(condition, yes, x) = formula.node(formula.outputs()[0]) else { return false };
     let of_input = matches!(formula.node(x), Node::Input { .. });
@@ -192,7 +192,7 @@ impl Job<'_> {
                 (0..count).for_each(|i| apply(at.wrapping_offset(i as isize * row).cast(), length));
             }
         };
-        let relu = matches!(self.epilogue, Some(Epilogue::Relu));
+        let at_least_zero = matches!(self.epilogue, Some(Epilogue::AtLeastZero));
         let first = Product {
             m,
             n,
@@ -201,7 +201,7 @@ impl Job<'_> {
             b: right,
             c: out.at,
             c_row,
-            ends: Ends { bias, accumulate: self.accumulate, relu },
+            ends: Ends { bias, accumulate: self.accumulate, at_least_zero },
             after: matches!(self.epilogue, Some(Epilogue::Other(_))).then_some(&apply),
         };
         // SAFETY: the views were checked when the launch was made.

@@ -99,7 +99,7 @@ impl<T: Copy> Product<'_, T> {
             ends = Ends { bias: std::ptr::null(), accumulate: true, ..ends };
         }
         let last = depth.end == self.k;
-        ends.relu &= last;
+        ends.at_least_zero &= last;
         Product {
             k: depth.len(),
             a: self.a.from(0, depth.start),

@@ -14,7 +14,7 @@ pub(super) struct Ends<T> {
     /// Whether the sum is added to what the output holds.
     pub accumulate: bool,
     /// Whether negative results become zero.
-    pub relu: bool,
+    pub at_least_zero: bool,
 }
 
 /// `blocks` blocks of rows of one column panel.
@@ -44,7 +44,7 @@ pub(super) unsafe fn rows<V: Vector, const R: usize, const W: usize>(t: &Tile<V:
     // SAFETY: all addresses are the tile's.
     unsafe {
         let whole = t.cols == W * V::LANES;
-        let least = if t.ends.relu { V::Elem::ZERO } else { V::Elem::LEAST };
+        let least = if t.ends.at_least_zero { V::Elem::ZERO } else { V::Elem::LEAST };
         let least = V::splat(&least);
         let mut start = [V::zero(); W];
         if !t.ends.bias.is_null() {
@@ -234,7 +234,7 @@ unsafe fn store<T: Number, const C: usize>(sums: [T; C], c: *mut T, ends: &Ends<
             if ends.accumulate {
                 value = value.plus(*c.add(j));
             }
-            *c.add(j) = if ends.relu { value.at_least(T::ZERO) } else { value };
+            *c.add(j) = if ends.at_least_zero { value.at_least(T::ZERO) } else { value };
         }
     }
 }
@@ -264,7 +264,7 @@ mod tests {
                 c_row: 7,
                 cols: 7,
                 blocks: 2,
-                ends: Ends { bias: b.as_ptr(), accumulate: false, relu: true },
+                ends: Ends { bias: b.as_ptr(), accumulate: false, at_least_zero: true },
             };
             // SAFETY: vectors of the sizes that the tile says.
             unsafe { rows::<Wide<f32, 4>, R, 2>(&tile) };
