@@ -128,7 +128,8 @@ def report(lines):
     """The tables."""
     times, versions = {}, {}
     for line in lines:
-        versions[line["peer"]] = line.get("version", "")
+        if "version" in line:
+            versions[line["peer"]] = line["version"]
         if "us" in line:
             times.setdefault((line["workload"], line["rule"]), {}).setdefault(line["peer"], []).append(
                 line["us"]
