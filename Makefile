@@ -30,6 +30,7 @@ lint: $(BUILT) ## formatting, clippy, ruff, mypy, the rules of ARCHITECTURE.md
 	$(BIN)/ruff check --quiet
 	$(BIN)/ruff format --check --quiet
 	$(BIN)/mypy --strict
+	$(BIN)/stubtest neurenix._phynexus --concise --ignore-disjoint-bases --mypy-config-file pyproject.toml --allowlist scripts/stubtest.txt
 	$(BIN)/python scripts/check_architecture.py
 
 rust-test: $(BUILT)

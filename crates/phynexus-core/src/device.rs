@@ -91,7 +91,12 @@ impl Buffer {
     ///
     /// # Safety
     /// `handle` must mean `bytes` bytes to `device`, valid until `owner` is dropped.
-    pub unsafe fn foreign(device: &'static dyn Device, handle: u64, bytes: usize, owner: Box<dyn Owner>) -> Buffer {
+    pub unsafe fn foreign(
+        device: &'static dyn Device,
+        handle: u64,
+        bytes: usize,
+        owner: Box<dyn Owner>,
+    ) -> Buffer {
         Buffer { device, handle, bytes, version: AtomicU32::new(0), owner: Some(owner) }
     }
 

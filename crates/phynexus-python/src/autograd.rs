@@ -106,7 +106,8 @@ fn grad(
         return Err(PyValueError::new_err(text));
     }
     let retain = retain_graph.unwrap_or(create_graph);
-    let found = detached(py, || phynexus::grad(&outputs, &inputs, &grads, retain, create_graph)).map_err(raised)?;
+    let found =
+        detached(py, || phynexus::grad(&outputs, &inputs, &grads, retain, create_graph)).map_err(raised)?;
     if let (false, Some(i)) = (allow_unused, found.iter().position(Option::is_none)) {
         return Err(PyRuntimeError::new_err(format!(
             "grad: the outputs do not depend on input {i}; pass allow_unused=True to get None for it"
@@ -117,7 +118,13 @@ fn grad(
 }
 
 /// Adds the gradients of a tensor to its leaves.
-pub fn backward(py: Python<'_>, root: &Tensor, gradient: Option<Tensor>, retain: bool, create: bool) -> PyResult<()> {
+pub fn backward(
+    py: Python<'_>,
+    root: &Tensor,
+    gradient: Option<Tensor>,
+    retain: bool,
+    create: bool,
+) -> PyResult<()> {
     let root = std::slice::from_ref(root);
     detached(py, || phynexus::backward(root, &[gradient], retain, create)).map_err(raised)
 }

@@ -101,7 +101,8 @@ pub fn shape(values: &Bound<'_, PyTuple>) -> PyResult<Shape> {
 /// A shape from sizes that may not be negative.
 pub fn shape_of(sizes: &[isize]) -> PyResult<Shape> {
     let dims: Result<Vec<usize>, _> = sizes.iter().map(|&n| usize::try_from(n)).collect();
-    let dims = dims.map_err(|_| PyValueError::new_err(format!("sizes must not be negative, got {sizes:?}")))?;
+    let dims =
+        dims.map_err(|_| PyValueError::new_err(format!("sizes must not be negative, got {sizes:?}")))?;
     Shape::new(&dims).map_err(crate::error::to_python)
 }
 
@@ -192,7 +193,11 @@ fn index_entry(value: &Bound<'_, PyAny>) -> PyResult<Index> {
 }
 
 /// A new tensor of data: numbers, nested sequences, arrays, tensors. Always a copy.
-pub fn tensor(data: &Bound<'_, PyAny>, dtype: Option<DType>, device: &'static dyn Device) -> PyResult<Tensor> {
+pub fn tensor(
+    data: &Bound<'_, PyAny>,
+    dtype: Option<DType>,
+    device: &'static dyn Device,
+) -> PyResult<Tensor> {
     let err = crate::error::to_python;
     let made = if let Ok(t) = data.cast::<PyTensor>() {
         let array = t.get().0.array();

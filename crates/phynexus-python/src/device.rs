@@ -23,8 +23,12 @@ use pyo3::types::PyString;
 #[derive(Clone, Copy)]
 pub struct PyDevice(pub DeviceId);
 
-const KINDS: [(&str, DeviceType); 4] =
-    [("cpu", DeviceType::Cpu), ("cuda", DeviceType::Cuda), ("rocm", DeviceType::Rocm), ("webgpu", DeviceType::WebGpu)];
+const KINDS: [(&str, DeviceType); 4] = [
+    ("cpu", DeviceType::Cpu),
+    ("cuda", DeviceType::Cuda),
+    ("rocm", DeviceType::Rocm),
+    ("webgpu", DeviceType::WebGpu),
+];
 
 fn kind_name(kind: DeviceType) -> &'static str {
     KINDS[KINDS.iter().position(|(_, k)| *k == kind).unwrap_or(0)].0
@@ -75,17 +79,18 @@ impl PyDevice {
         let id = PyDevice::parse(r#type)?;
         match index {
             None => Ok(PyDevice(id)),
-            Some(index) => u32::try_from(index).map(|index| PyDevice(DeviceId { index, ..id })).map_err(|_| {
-                PyValueError::new_err(format!("a device index must be 0 or more, got {index}"))
-            }),
+            Some(index) => u32::try_from(index)
+                .map(|index| PyDevice(DeviceId { index, ..id }))
+                .map_err(|_| PyValueError::new_err(format!("a device index must be 0 or more, got {index}"))),
         }
     }
     /// The kind of device: a `DeviceType`.
     #[getter]
     fn r#type(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         static CLASS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-        let class = CLASS
-            .get_or_try_init(py, || Ok::<_, PyErr>(py.import("neurenix.device")?.getattr("DeviceType")?.unbind()))?;
+        let class = CLASS.get_or_try_init(py, || {
+            Ok::<_, PyErr>(py.import("neurenix.device")?.getattr("DeviceType")?.unbind())
+        })?;
         class.call1(py, (kind_name(self.0.kind),))
     }
     /// Which of that kind, from 0.

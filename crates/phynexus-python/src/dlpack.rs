@@ -133,10 +133,14 @@ pub fn export<'py>(
     copy: Option<bool>,
 ) -> PyResult<Bound<'py, PyAny>> {
     if t.requires_grad() {
-        return Err(PyBufferError::new_err("a tensor that requires gradients cannot be exported; use .detach()"));
+        return Err(PyBufferError::new_err(
+            "a tensor that requires gradients cannot be exported; use .detach()",
+        ));
     }
     if device(t) != (CPU, 0) || dl_device.is_some_and(|d| d != (CPU, 0)) {
-        return Err(PyBufferError::new_err("only memory of the CPU can be exported; move the tensor with .cpu()"));
+        return Err(PyBufferError::new_err(
+            "only memory of the CPU can be exported; move the tensor with .cpu()",
+        ));
     }
     if stream.is_some_and(|s| !s.is_none()) {
         return Err(PyBufferError::new_err("a CPU tensor takes no stream"));
@@ -203,7 +207,9 @@ pub fn import(source: &Bound<'_, PyAny>) -> PyResult<Array> {
     }
     let (kind, _): (i32, i32) = source.call_method0("__dlpack_device__")?.extract()?;
     if kind != CPU {
-        return Err(PyBufferError::new_err(format!("DLPack device {kind} cannot be imported; move the data to the CPU")));
+        return Err(PyBufferError::new_err(format!(
+            "DLPack device {kind} cannot be imported; move the data to the CPU"
+        )));
     }
     let options = pyo3::types::PyDict::new(py);
     options.set_item("max_version", (1, 0))?;
@@ -223,7 +229,10 @@ pub fn import(source: &Bound<'_, PyAny>) -> PyResult<Array> {
         let (tensor, read_only) = if versioned {
             let managed = managed.cast::<Versioned>();
             if (*managed).version.0 != 1 {
-                return Err(PyBufferError::new_err(format!("DLPack version {} is not known", (*managed).version.0)));
+                return Err(PyBufferError::new_err(format!(
+                    "DLPack version {} is not known",
+                    (*managed).version.0
+                )));
             }
             (&(*managed).tensor, (*managed).flags & READ_ONLY != 0)
         } else {
@@ -236,7 +245,8 @@ pub fn import(source: &Bound<'_, PyAny>) -> PyResult<Array> {
         let owner = Box::new(Imported { managed, versioned, _source });
         if bytes == 0 || address % dtype.size() as u64 != 0 {
             if bytes == 0 {
-                return Array::empty(*layout.shape(), dtype, phynexus::cpu()).map_err(crate::error::to_python);
+                return Array::empty(*layout.shape(), dtype, phynexus::cpu())
+                    .map_err(crate::error::to_python);
             }
             return Err(PyBufferError::new_err("the DLPack memory is not aligned to its dtype"));
         }
@@ -250,13 +260,20 @@ pub fn import(source: &Bound<'_, PyAny>) -> PyResult<Array> {
 /// dtype, layout, and where the memory begins and how long it is, in bytes.
 fn understand(tensor: &DLTensor) -> PyResult<(DType, Layout, i64, usize)> {
     let wanted = (tensor.code, tensor.bits);
-    let dtype = DType::ALL.into_iter().find(|&d| code(d) == wanted && tensor.lanes == 1).ok_or_else(|| {
-        PyTypeError::new_err(format!("DLPack type (code {}, {} bits, {} lanes) is not supported", wanted.0, wanted.1, tensor.lanes))
-    })?;
-    let n = usize::try_from(tensor.ndim).map_err(|_| PyValueError::new_err("a negative number of dimensions"))?;
+    let dtype =
+        DType::ALL.into_iter().find(|&d| code(d) == wanted && tensor.lanes == 1).ok_or_else(|| {
+            PyTypeError::new_err(format!(
+                "DLPack type (code {}, {} bits, {} lanes) is not supported",
+                wanted.0, wanted.1, tensor.lanes
+            ))
+        })?;
+    let n =
+        usize::try_from(tensor.ndim).map_err(|_| PyValueError::new_err("a negative number of dimensions"))?;
     // SAFETY: DLPack promises `ndim` sizes, and as many strides where there are any.
     let (sizes, strides) = unsafe {
-        let list = |p: *mut i64| if n == 0 || p.is_null() { vec![] } else { std::slice::from_raw_parts(p, n).to_vec() };
+        let list = |p: *mut i64| {
+            if n == 0 || p.is_null() { vec![] } else { std::slice::from_raw_parts(p, n).to_vec() }
+        };
         (list(tensor.shape), list(tensor.strides))
     };
     let shape = crate::convert::shape_of(&sizes.iter().map(|&s| s as isize).collect::<Vec<_>>())?;

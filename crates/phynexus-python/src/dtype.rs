@@ -51,10 +51,14 @@ impl PyDType {
         let known = || DType::ALL.map(DType::name).join(", ");
         match DType::from_name(plain) {
             Some(dtype) => Ok(dtype),
-            None if name.is_empty() => {
-                Err(PyTypeError::new_err(format!("expected a dtype, got {}; known: {}", value.repr()?, known())))
+            None if name.is_empty() => Err(PyTypeError::new_err(format!(
+                "expected a dtype, got {}; known: {}",
+                value.repr()?,
+                known()
+            ))),
+            None => {
+                Err(PyValueError::new_err(format!("dtype {name:?} is not supported; known: {}", known())))
             }
-            None => Err(PyValueError::new_err(format!("dtype {name:?} is not supported; known: {}", known()))),
         }
     }
 }

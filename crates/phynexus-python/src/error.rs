@@ -50,7 +50,11 @@ impl From<Failure> for PyErr {
 const LONG: usize = 16 * 1024;
 
 /// Runs engine work on about so many elements, without the GIL if it is long.
-pub fn run<T: Send>(py: Python<'_>, elements: usize, work: impl Send + FnOnce() -> phynexus::Result<T>) -> PyResult<T> {
+pub fn run<T: Send>(
+    py: Python<'_>,
+    elements: usize,
+    work: impl Send + FnOnce() -> phynexus::Result<T>,
+) -> PyResult<T> {
     if elements < LONG { work().map_err(to_python) } else { detached(py, work) }
 }
 

@@ -1,8 +1,8 @@
 //! Formulas built from Python, node by node.
 
+use parking_lot::Mutex;
 use phynexus::formula::print::{self, Dialect};
 use phynexus::formula::{Binary, Builder, Constant, Formula, Id, Rank, Reduction, Type, Unary};
-use parking_lot::Mutex;
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 
@@ -15,14 +15,47 @@ const TYPES: [(&str, Type); 5] = [
 ];
 
 const UNARY: &[Unary] = &[
-    Unary::Neg, Unary::Abs, Unary::Sign, Unary::Exp, Unary::Log, Unary::Log1p, Unary::Expm1, Unary::Sqrt, Unary::Rsqrt,
-    Unary::Sin, Unary::Cos, Unary::Tanh, Unary::Sigmoid, Unary::Erf, Unary::Floor, Unary::Ceil, Unary::Round, Unary::Not,
-    Unary::IsNan, Unary::IsFinite, Unary::Detach,
+    Unary::Neg,
+    Unary::Abs,
+    Unary::Sign,
+    Unary::Exp,
+    Unary::Log,
+    Unary::Log1p,
+    Unary::Expm1,
+    Unary::Sqrt,
+    Unary::Rsqrt,
+    Unary::Sin,
+    Unary::Cos,
+    Unary::Tanh,
+    Unary::Sigmoid,
+    Unary::Erf,
+    Unary::Floor,
+    Unary::Ceil,
+    Unary::Round,
+    Unary::Not,
+    Unary::IsNan,
+    Unary::IsFinite,
+    Unary::Detach,
 ];
 
 const BINARY: &[Binary] = &[
-    Binary::Add, Binary::Sub, Binary::Mul, Binary::Div, Binary::FloorDiv, Binary::Rem, Binary::Pow, Binary::Min, Binary::Max,
-    Binary::Eq, Binary::Ne, Binary::Lt, Binary::Le, Binary::And, Binary::Or, Binary::Xor, Binary::Atan2,
+    Binary::Add,
+    Binary::Sub,
+    Binary::Mul,
+    Binary::Div,
+    Binary::FloorDiv,
+    Binary::Rem,
+    Binary::Pow,
+    Binary::Min,
+    Binary::Max,
+    Binary::Eq,
+    Binary::Ne,
+    Binary::Lt,
+    Binary::Le,
+    Binary::And,
+    Binary::Or,
+    Binary::Xor,
+    Binary::Atan2,
 ];
 
 const REDUCTIONS: &[Reduction] = &[Reduction::Sum, Reduction::Prod, Reduction::Max, Reduction::Min];
@@ -39,7 +72,10 @@ fn named<T: Copy + std::fmt::Debug>(all: &[T], name: &str, what: &str) -> PyResu
 
 fn type_of(name: &str) -> PyResult<Type> {
     TYPES.iter().find(|(n, _)| *n == name).map(|(_, ty)| *ty).ok_or_else(|| {
-        PyValueError::new_err(format!("no formula type is called {name:?}; known: {}", TYPES.map(|(n, _)| n).join(", ")))
+        PyValueError::new_err(format!(
+            "no formula type is called {name:?}; known: {}",
+            TYPES.map(|(n, _)| n).join(", ")
+        ))
     })
 }
 
@@ -59,7 +95,11 @@ impl PyGraph {
     }
 
     /// Adds a node made of others after checking that they exist.
-    fn node(&self, operands: &[u32], make: impl FnOnce(&mut Builder, &[Id]) -> PyResult<Id>) -> PyResult<u32> {
+    fn node(
+        &self,
+        operands: &[u32],
+        make: impl FnOnce(&mut Builder, &[Id]) -> PyResult<Id>,
+    ) -> PyResult<u32> {
         let known = self.0.lock().1;
         if let Some(bad) = operands.iter().find(|&&id| id > known) {
             return Err(PyValueError::new_err(format!("this graph has no node {bad}")));
@@ -166,7 +206,9 @@ impl PyGraph {
     /// The type of a node.
     fn r#type(&self, a: u32) -> PyResult<&'static str> {
         let known = self.0.lock().1;
-        self.with(|b| if a <= known { Ok(type_name(b.ty(Id(a)))) } else { Err(PyValueError::new_err("no such node")) })
+        self.with(|b| {
+            if a <= known { Ok(type_name(b.ty(Id(a)))) } else { Err(PyValueError::new_err("no such node")) }
+        })
     }
     /// How often a node changes: "scalar", "row" or "element".
     fn rank(&self, a: u32) -> PyResult<&'static str> {
@@ -188,7 +230,8 @@ impl PyGraph {
         if outputs.is_empty() || outputs.iter().any(|&id| id > state.1) {
             return Err(PyValueError::new_err(format!("outputs {outputs:?} are not nodes of this graph")));
         }
-        let builder = state.0.take().ok_or_else(|| PyRuntimeError::new_err("this graph is finished; build another"))?;
+        let builder =
+            state.0.take().ok_or_else(|| PyRuntimeError::new_err("this graph is finished; build another"))?;
         let ids: Vec<Id> = outputs.into_iter().map(Id).collect();
         Ok(PyFormula(builder.finish(&ids)))
     }
@@ -225,10 +268,13 @@ impl PyFormula {
             "cuda" => Dialect::Cuda,
             "hip" => Dialect::Hip,
             other => {
-                return Err(PyValueError::new_err(format!("no dialect is called {other:?}; known: wgsl, cuda, hip")));
+                return Err(PyValueError::new_err(format!(
+                    "no dialect is called {other:?}; known: wgsl, cuda, hip"
+                )));
             }
         };
         let kernel = phynexus::formula::hoist(&self.0).kernel;
-        print::kernel(&kernel, dialect, &print::Buffer::all(&kernel)).map_err(|e| PyTypeError::new_err(e.to_string()))
+        print::kernel(&kernel, dialect, &print::Buffer::all(&kernel))
+            .map_err(|e| PyTypeError::new_err(e.to_string()))
     }
 }

@@ -15,7 +15,9 @@ use std::sync::LazyLock;
 type T<'a, 'py> = &'a Bound<'py, PyTensor>;
 
 fn all(tensors: &Bound<'_, PyAny>) -> PyResult<Vec<Tensor>> {
-    let wrong = |t: &Bound<'_, PyAny>| PyTypeError::new_err(format!("expected a sequence of tensors, got {}", t.get_type()));
+    let wrong = |t: &Bound<'_, PyAny>| {
+        PyTypeError::new_err(format!("expected a sequence of tensors, got {}", t.get_type()))
+    };
     tensors
         .try_iter()
         .map_err(|_| wrong(tensors))?
@@ -31,12 +33,15 @@ fn reduction(text: &str) -> PyResult<Reduction> {
         "none" => Ok(Reduction::None),
         "mean" => Ok(Reduction::Mean),
         "sum" => Ok(Reduction::Sum),
-        other => Err(PyValueError::new_err(format!("reduction must be \"none\", \"mean\" or \"sum\", got {other:?}"))),
+        other => Err(PyValueError::new_err(format!(
+            "reduction must be \"none\", \"mean\" or \"sum\", got {other:?}"
+        ))),
     }
 }
 
 fn row(name: &str) -> PyResult<Row> {
-    static ROWS: LazyLock<HashMap<&str, Row>> = LazyLock::new(|| Row::ALL.iter().map(|r| (r.name(), *r)).collect());
+    static ROWS: LazyLock<HashMap<&str, Row>> =
+        LazyLock::new(|| Row::ALL.iter().map(|r| (r.name(), *r)).collect());
     ROWS.get(name).copied().ok_or_else(|| {
         let names: Vec<&str> = Row::ALL.iter().map(|r| r.name()).collect();
         PyValueError::new_err(format!("no operation is called {name:?}; known: {}", names.join(", ")))
@@ -84,7 +89,8 @@ fn stack(py: Python<'_>, tensors: &Bound<'_, PyAny>, dim: isize) -> Made {
 #[pyfunction(name = "where")]
 fn where_(py: Python<'_>, condition: T<'_, '_>, input: Arg, other: Arg) -> Made {
     let condition = &condition.get().0;
-    run(py, condition.shape().elements(), || phynexus::where_(condition, input.operand(), other.operand())).map(PyTensor)
+    run(py, condition.shape().elements(), || phynexus::where_(condition, input.operand(), other.operand()))
+        .map(PyTensor)
 }
 
 /// `activation(input @ weight.T + bias)` in one kernel.
@@ -140,7 +146,9 @@ fn embedding(py: Python<'_>, input: T<'_, '_>, weight: T<'_, '_>, padding_idx: O
     let rows = w.shape().first().copied().unwrap_or(0) as isize;
     let padding = match padding_idx {
         Some(i) if i < -rows || i >= rows => {
-            return Err(PyValueError::new_err(format!("embedding: padding_idx {i} is out of range for {rows} rows")));
+            return Err(PyValueError::new_err(format!(
+                "embedding: padding_idx {i} is out of range for {rows} rows"
+            )));
         }
         Some(i) => Some(if i < 0 { i + rows } else { i } as usize),
         None => None,
@@ -151,7 +159,13 @@ fn embedding(py: Python<'_>, input: T<'_, '_>, weight: T<'_, '_>, padding_idx: O
 /// Zeros with probability p and the rest scaled by 1 / (1 - p) while training (arXiv:1207.0580).
 #[pyfunction]
 #[pyo3(signature = (input, p=0.5, training=true, generator=None))]
-fn dropout(py: Python<'_>, input: T<'_, '_>, p: f64, training: bool, generator: Option<&Bound<'_, PyGenerator>>) -> Made {
+fn dropout(
+    py: Python<'_>,
+    input: T<'_, '_>,
+    p: f64,
+    training: bool,
+    generator: Option<&Bound<'_, PyGenerator>>,
+) -> Made {
     if !(0.0..=1.0).contains(&p) {
         return Err(PyValueError::new_err(format!("dropout: p must be in [0, 1], got {p}")));
     }
@@ -171,7 +185,8 @@ fn dropout(py: Python<'_>, input: T<'_, '_>, p: f64, training: bool, generator: 
 #[pyo3(signature = (input, target, reduction="mean"))]
 fn mse_loss(py: Python<'_>, input: T<'_, '_>, target: T<'_, '_>, reduction: &str) -> Made {
     let (x, y, r) = (&input.get().0, &target.get().0, self::reduction(reduction)?);
-    run(py, x.shape().elements(), || phynexus::elementwise_loss(Row::SquaredError, x, y, r, &[])).map(PyTensor)
+    run(py, x.shape().elements(), || phynexus::elementwise_loss(Row::SquaredError, x, y, r, &[]))
+        .map(PyTensor)
 }
 
 /// An elementwise loss of the operation table, reduced in the same kernel where there is no weight.
@@ -220,7 +235,8 @@ fn cross_entropy(
 ) -> Made {
     let (x, y, r) = (&input.get().0, &target.get().0, self::reduction(reduction)?);
     let weight = weight.map(|w| &w.get().0);
-    run(py, x.shape().elements(), || phynexus::cross_entropy(x, y, weight, ignore_index, r, label_smoothing)).map(PyTensor)
+    run(py, x.shape().elements(), || phynexus::cross_entropy(x, y, weight, ignore_index, r, label_smoothing))
+        .map(PyTensor)
 }
 
 /// Any operation that is a formula, by name.
@@ -231,7 +247,12 @@ fn cross_entropy(
 ///     [3.0]
 #[pyfunction]
 #[pyo3(signature = (name, inputs, scalars=None))]
-fn apply(py: Python<'_>, name: &str, inputs: &Bound<'_, PyAny>, scalars: Option<Vec<f64>>) -> PyResult<Py<PyAny>> {
+fn apply(
+    py: Python<'_>,
+    name: &str,
+    inputs: &Bound<'_, PyAny>,
+    scalars: Option<Vec<f64>>,
+) -> PyResult<Py<PyAny>> {
     let (row, inputs) = (row(name)?, all(inputs)?);
     let operands: Vec<phynexus::Operand<'_>> = inputs.iter().map(Into::into).collect();
     let results = phynexus::elementwise(row, &operands, &scalars.unwrap_or_default()).map_err(to_python)?;

@@ -39,7 +39,8 @@ impl Memory {
     fn __array_interface__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let a = &self.0;
         let size = a.dtype().size();
-        let start = a.device().host_pointer(a.buffer()).map_or(0, |p| p as usize) + a.layout().offset() * size;
+        let start =
+            a.device().host_pointer(a.buffer()).map_or(0, |p| p as usize) + a.layout().offset() * size;
         let d = PyDict::new(py);
         d.set_item("version", 3)?;
         d.set_item("shape", PyTuple::new(py, a.shape().iter())?)?;
@@ -85,7 +86,8 @@ pub fn from_array(object: &Bound<'_, PyAny>) -> PyResult<Array> {
     let np = numpy(py)?;
     let array = np.call_method1("asarray", (object,))?;
     let dtype = array.getattr("dtype")?;
-    let (kind, size): (String, usize) = (dtype.getattr("kind")?.extract()?, dtype.getattr("itemsize")?.extract()?);
+    let (kind, size): (String, usize) =
+        (dtype.getattr("kind")?.extract()?, dtype.getattr("itemsize")?.extract()?);
     let name: String = dtype.getattr("name")?.extract()?;
     // What the engine does not store becomes the next wider type that it does.
     let target = match (kind.as_str(), size) {
@@ -111,7 +113,9 @@ pub fn from_array(object: &Bound<'_, PyAny>) -> PyResult<Array> {
         let same = dtype.eq(np.call_method1("dtype", (target,))?)?;
         if same { array } else { array.call_method1("astype", (target,))? }
     };
-    let plain = np.call_method1("ascontiguousarray", (&plain,))?.call_method1("reshape", (plain.getattr("shape")?,))?;
+    let plain = np
+        .call_method1("ascontiguousarray", (&plain,))?
+        .call_method1("reshape", (plain.getattr("shape")?,))?;
     let dtype = if is_bf16 { DType::BF16 } else { DType::from_name(target).unwrap_or(DType::F32) };
     let interface = plain.getattr("__array_interface__")?;
     let (address, _): (usize, bool) = interface.get_item("data")?.extract()?;

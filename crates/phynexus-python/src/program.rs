@@ -29,7 +29,11 @@ impl PyProgram {
 
 /// Records what `function(*inputs)` does; tensors that come from outside become constants of the program.
 #[pyfunction]
-fn record(py: Python<'_>, function: &Bound<'_, PyAny>, inputs: Vec<Bound<'_, PyTensor>>) -> PyResult<PyProgram> {
+fn record(
+    py: Python<'_>,
+    function: &Bound<'_, PyAny>,
+    inputs: Vec<Bound<'_, PyTensor>>,
+) -> PyResult<PyProgram> {
     let tensors: Vec<Tensor> = inputs.iter().map(|t| t.get().0.clone()).collect();
     let call = || -> Result<Vec<Tensor>, Failure> {
         let result = function.call1(PyTuple::new(py, &inputs)?)?;

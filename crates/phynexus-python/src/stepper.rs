@@ -25,7 +25,8 @@ impl PyStepper {
         steps: Vec<i64>,
     ) -> PyResult<PyStepper> {
         let params: Vec<Tensor> = params.iter().map(|p| p.get().0.clone()).collect();
-        let states: Vec<Vec<Tensor>> = states.iter().map(|s| s.iter().map(|t| t.get().0.clone()).collect()).collect();
+        let states: Vec<Vec<Tensor>> =
+            states.iter().map(|s| s.iter().map(|t| t.get().0.clone()).collect()).collect();
         let elements = params.iter().map(|p| p.shape().elements()).sum();
         let inner = Stepper::new(&formula.get().0, &params, &states, &steps).map_err(to_python)?;
         Ok(PyStepper { inner: Mutex::new(inner), elements })

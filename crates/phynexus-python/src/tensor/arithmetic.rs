@@ -10,8 +10,10 @@ use pyo3::prelude::*;
 
 /// Runs a row of the table.
 pub fn apply(py: Python<'_>, row: Row, operands: &[Operand<'_>], scalars: &[f64]) -> Made {
-    let elements = operands.iter().map(|o| if let Operand::Tensor(t) = o { t.shape().elements() } else { 0 }).max();
-    run(py, elements.unwrap_or(0), || phynexus::elementwise(row, operands, scalars).map(|mut r| r.remove(0))).map(PyTensor)
+    let elements =
+        operands.iter().map(|o| if let Operand::Tensor(t) = o { t.shape().elements() } else { 0 }).max();
+    run(py, elements.unwrap_or(0), || phynexus::elementwise(row, operands, scalars).map(|mut r| r.remove(0)))
+        .map(PyTensor)
 }
 
 fn integer(n: i64) -> Operand<'static> {
@@ -104,7 +106,6 @@ binary! {
     div Div "The quotient, elementwise, with broadcasting; integers become float32 first.";
     floor_divide FloorDivide "The quotient rounded towards minus infinity.";
     remainder Remainder "What floor division leaves; it has the sign of the divisor.";
-    pow Pow "Raised to a power, elementwise.";
     atan2 Atan2 "The angle of the point (other, self), elementwise, in radians.";
     minimum Minimum "The smaller of both, elementwise; NaN if either is.";
     maximum Maximum "The larger of both, elementwise; NaN if either is.";
@@ -150,6 +151,10 @@ impl PyTensor {
     fn sub(&self, py: Python<'_>, other: Arg, alpha: Option<Arg>) -> Made {
         scaled(py, &self.0, &other, alpha.as_ref(), Row::Sub)
     }
+    /// Raised to a power, elementwise.
+    fn pow(&self, py: Python<'_>, exponent: Arg) -> Made {
+        apply(py, Row::Pow, &[(&self.0).into(), exponent.operand()], &[])
+    }
     fn __rsub__(&self, py: Python<'_>, other: Arg) -> Made {
         apply(py, Row::Sub, &[other.operand(), (&self.0).into()], &[])
     }
@@ -180,7 +185,12 @@ impl PyTensor {
         }
         apply(py, Row::BitwiseXor, &[(&self.0).into(), integer(-1)], &[])
     }
-    fn __richcmp__(&self, py: Python<'_>, other: &Bound<'_, PyAny>, op: pyo3::basic::CompareOp) -> PyResult<Py<PyAny>> {
+    fn __richcmp__(
+        &self,
+        py: Python<'_>,
+        other: &Bound<'_, PyAny>,
+        op: pyo3::basic::CompareOp,
+    ) -> PyResult<Py<PyAny>> {
         use pyo3::basic::CompareOp::{Eq, Ge, Gt, Le, Lt, Ne};
         let Ok(other) = other.extract::<Arg>() else { return Ok(py.NotImplemented()) };
         let row = match op {

@@ -22,7 +22,11 @@ type Opt<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
 
 impl Options {
     fn new(dtype: Opt<'_, '_>, device: Opt<'_, '_>, requires_grad: bool) -> PyResult<Options> {
-        Ok(Options { dtype: dtype.map(PyDType::parse).transpose()?, device: PyDevice::resolve(device)?, requires_grad })
+        Ok(Options {
+            dtype: dtype.map(PyDType::parse).transpose()?,
+            device: PyDevice::resolve(device)?,
+            requires_grad,
+        })
     }
 
     fn like(t: &PyTensor, dtype: Opt<'_, '_>, device: Opt<'_, '_>, requires_grad: bool) -> PyResult<Options> {
@@ -67,7 +71,12 @@ impl PyTensor {
     ///     (2, 3)
     #[staticmethod]
     #[pyo3(signature = (*shape, dtype=None, device=None, requires_grad=false))]
-    fn empty(shape: &Bound<'_, PyTuple>, dtype: Opt<'_, '_>, device: Opt<'_, '_>, requires_grad: bool) -> Made {
+    fn empty(
+        shape: &Bound<'_, PyTuple>,
+        dtype: Opt<'_, '_>,
+        device: Opt<'_, '_>,
+        requires_grad: bool,
+    ) -> Made {
         Options::new(dtype, device, requires_grad)?.empty(convert::shape(shape)?)
     }
 
@@ -79,7 +88,12 @@ impl PyTensor {
     ///     [0.0, 0.0]
     #[staticmethod]
     #[pyo3(signature = (*shape, dtype=None, device=None, requires_grad=false))]
-    fn zeros(shape: &Bound<'_, PyTuple>, dtype: Opt<'_, '_>, device: Opt<'_, '_>, requires_grad: bool) -> Made {
+    fn zeros(
+        shape: &Bound<'_, PyTuple>,
+        dtype: Opt<'_, '_>,
+        device: Opt<'_, '_>,
+        requires_grad: bool,
+    ) -> Made {
         Options::new(dtype, device, requires_grad)?.fill(shape.py(), convert::shape(shape)?, 0.0)
     }
 
@@ -91,7 +105,12 @@ impl PyTensor {
     ///     [1, 1]
     #[staticmethod]
     #[pyo3(signature = (*shape, dtype=None, device=None, requires_grad=false))]
-    fn ones(shape: &Bound<'_, PyTuple>, dtype: Opt<'_, '_>, device: Opt<'_, '_>, requires_grad: bool) -> Made {
+    fn ones(
+        shape: &Bound<'_, PyTuple>,
+        dtype: Opt<'_, '_>,
+        device: Opt<'_, '_>,
+        requires_grad: bool,
+    ) -> Made {
         Options::new(dtype, device, requires_grad)?.fill(shape.py(), convert::shape(shape)?, 1.0)
     }
 
@@ -114,7 +133,9 @@ impl PyTensor {
         let options = Options::new(dtype, device, requires_grad)?;
         let dtype = options.dtype.unwrap_or(DType::Bool.promote_scalar(kind));
         let shape = convert::shape_from(shape)?;
-        options.finish(run(fill_value.py(), shape.elements(), || phynexus::full(shape, value, dtype, options.device)))
+        options.finish(run(fill_value.py(), shape.elements(), || {
+            phynexus::full(shape, value, dtype, options.device)
+        }))
     }
 
     /// Random numbers, uniform in [0, 1).
@@ -133,7 +154,12 @@ impl PyTensor {
         requires_grad: bool,
         generator: Option<&Bound<'_, PyGenerator>>,
     ) -> Made {
-        Options::new(dtype, device, requires_grad)?.random(shape.py(), convert::shape(shape)?, false, generator)
+        Options::new(dtype, device, requires_grad)?.random(
+            shape.py(),
+            convert::shape(shape)?,
+            false,
+            generator,
+        )
     }
 
     /// Random numbers of the standard normal distribution.
@@ -151,7 +177,12 @@ impl PyTensor {
         requires_grad: bool,
         generator: Option<&Bound<'_, PyGenerator>>,
     ) -> Made {
-        Options::new(dtype, device, requires_grad)?.random(shape.py(), convert::shape(shape)?, true, generator)
+        Options::new(dtype, device, requires_grad)?.random(
+            shape.py(),
+            convert::shape(shape)?,
+            true,
+            generator,
+        )
     }
 
     /// Random integers: `randint(low, high, shape)` of [low, high), or `randint(high, shape)` of [0, high).
@@ -196,7 +227,12 @@ impl PyTensor {
     ///     [0, 1, 2, 3]
     #[staticmethod]
     #[pyo3(signature = (n, *, dtype=None, device=None, generator=None))]
-    fn randperm(n: Count, dtype: Opt<'_, '_>, device: Opt<'_, '_>, generator: Option<&Bound<'_, PyGenerator>>) -> Made {
+    fn randperm(
+        n: Count,
+        dtype: Opt<'_, '_>,
+        device: Opt<'_, '_>,
+        generator: Option<&Bound<'_, PyGenerator>>,
+    ) -> Made {
         let options = Options::new(dtype, device, false)?;
         let dtype = options.dtype.unwrap_or(DType::I64);
         made(phynexus::permutation(n.0, dtype, options.device, PyGenerator::pick(generator)))
@@ -274,7 +310,12 @@ impl PyTensor {
     /// As `empty`, with shape, dtype and device of another tensor.
     #[staticmethod]
     #[pyo3(signature = (input, *, dtype=None, device=None, requires_grad=false))]
-    fn empty_like(input: &Bound<'_, PyTensor>, dtype: Opt<'_, '_>, device: Opt<'_, '_>, requires_grad: bool) -> Made {
+    fn empty_like(
+        input: &Bound<'_, PyTensor>,
+        dtype: Opt<'_, '_>,
+        device: Opt<'_, '_>,
+        requires_grad: bool,
+    ) -> Made {
         let t = input.get();
         Options::like(t, dtype, device, requires_grad)?.empty(t.0.shape())
     }
@@ -282,7 +323,12 @@ impl PyTensor {
     /// As `zeros`, with shape, dtype and device of another tensor.
     #[staticmethod]
     #[pyo3(signature = (input, *, dtype=None, device=None, requires_grad=false))]
-    fn zeros_like(input: &Bound<'_, PyTensor>, dtype: Opt<'_, '_>, device: Opt<'_, '_>, requires_grad: bool) -> Made {
+    fn zeros_like(
+        input: &Bound<'_, PyTensor>,
+        dtype: Opt<'_, '_>,
+        device: Opt<'_, '_>,
+        requires_grad: bool,
+    ) -> Made {
         let t = input.get();
         Options::like(t, dtype, device, requires_grad)?.fill(input.py(), t.0.shape(), 0.0)
     }
@@ -290,7 +336,12 @@ impl PyTensor {
     /// As `ones`, with shape, dtype and device of another tensor.
     #[staticmethod]
     #[pyo3(signature = (input, *, dtype=None, device=None, requires_grad=false))]
-    fn ones_like(input: &Bound<'_, PyTensor>, dtype: Opt<'_, '_>, device: Opt<'_, '_>, requires_grad: bool) -> Made {
+    fn ones_like(
+        input: &Bound<'_, PyTensor>,
+        dtype: Opt<'_, '_>,
+        device: Opt<'_, '_>,
+        requires_grad: bool,
+    ) -> Made {
         let t = input.get();
         Options::like(t, dtype, device, requires_grad)?.fill(input.py(), t.0.shape(), 1.0)
     }

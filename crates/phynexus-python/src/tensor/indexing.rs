@@ -7,6 +7,7 @@ use phynexus::formula::ops::Op as Row;
 use phynexus::{Category, DType, Index, Operand, ReduceOp, ScatterOp, Shape, Tensor, Value};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::PyTuple;
 
 #[pymethods]
@@ -17,7 +18,12 @@ impl PyTensor {
         run(py, if advanced { self.0.shape().elements() } else { 0 }, || self.0.at(&index)).map(PyTensor)
     }
 
-    fn __setitem__(&self, py: Python<'_>, index: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<()> {
+    fn __setitem__(
+        &self,
+        py: Python<'_>,
+        index: &Bound<'_, PyAny>,
+        value: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
         let index = convert::index(index)?;
         let value = match value.extract::<Arg>() {
             Ok(Arg::Tensor(t)) => t,
@@ -72,20 +78,39 @@ impl PyTensor {
     }
 
     /// This tensor with the source's elements added where the index says; the order of additions is fixed.
-    fn scatter_add(&self, py: Python<'_>, dim: isize, index: &Bound<'_, PyTensor>, source: &Bound<'_, PyTensor>) -> Made {
+    fn scatter_add(
+        &self,
+        py: Python<'_>,
+        dim: isize,
+        index: &Bound<'_, PyTensor>,
+        source: &Bound<'_, PyTensor>,
+    ) -> Made {
         let (index, source) = (&index.get().0, &source.get().0);
-        run(py, self.0.shape().elements(), || self.0.scatter(dim, index, source, ScatterOp::Add)).map(PyTensor)
+        run(py, self.0.shape().elements(), || self.0.scatter(dim, index, source, ScatterOp::Add))
+            .map(PyTensor)
     }
 
     /// This tensor with the source's elements written where the index says; of several the last stays.
-    fn scatter(&self, py: Python<'_>, dim: isize, index: &Bound<'_, PyTensor>, source: &Bound<'_, PyTensor>) -> Made {
+    fn scatter(
+        &self,
+        py: Python<'_>,
+        dim: isize,
+        index: &Bound<'_, PyTensor>,
+        source: &Bound<'_, PyTensor>,
+    ) -> Made {
         let (index, source) = (&index.get().0, &source.get().0);
-        run(py, self.0.shape().elements(), || self.0.scatter(dim, index, source, ScatterOp::Set)).map(PyTensor)
+        run(py, self.0.shape().elements(), || self.0.scatter(dim, index, source, ScatterOp::Set))
+            .map(PyTensor)
     }
 
     /// This tensor with `value` where the mask holds.
     fn masked_fill(&self, py: Python<'_>, mask: &Bound<'_, PyTensor>, value: Arg) -> Made {
-        super::arithmetic::apply(py, Row::Where, &[(&mask.get().0).into(), value.operand(), (&self.0).into()], &[])
+        super::arithmetic::apply(
+            py,
+            Row::Where,
+            &[(&mask.get().0).into(), value.operand(), (&self.0).into()],
+            &[],
+        )
     }
 
     /// Positions of the elements that are not zero, one row each.
@@ -103,7 +128,10 @@ impl PyTensor {
     fn one_hot(&self, py: Python<'_>, num_classes: i64) -> Made {
         let x = &self.0;
         if x.dtype().is_float() || x.dtype() == DType::Bool {
-            return Err(PyTypeError::new_err(format!("one_hot: class indices must be integers, got {}", x.dtype())));
+            return Err(PyTypeError::new_err(format!(
+                "one_hot: class indices must be integers, got {}",
+                x.dtype()
+            )));
         }
         run(py, x.shape().elements(), || {
             let extreme = |op| -> phynexus::Result<i64> {
@@ -131,33 +159,35 @@ impl PyTensor {
 
     /// Values in order along `dim` and where they stood: stable; NaN counts as the largest.
     #[pyo3(signature = (dim=-1, descending=false))]
-    fn sort(&self, py: Python<'_>, dim: isize, descending: bool) -> PyResult<(PyTensor, PyTensor)> {
+    fn sort(&self, py: Python<'_>, dim: isize, descending: bool) -> PyResult<Py<PyAny>> {
         let (values, at) = run(py, self.0.shape().elements(), || self.0.sort(dim, descending))?;
-        Ok((PyTensor(values), PyTensor(at)))
+        found(py, values, at)
     }
 
     /// Where the values in order along `dim` stand.
     #[pyo3(signature = (dim=-1, descending=false))]
     fn argsort(&self, py: Python<'_>, dim: isize, descending: bool) -> Made {
-        Ok(self.sort(py, dim, descending)?.1)
+        run(py, self.0.shape().elements(), || self.0.sort(dim, descending)).map(|(_, at)| PyTensor(at))
     }
 
     /// The k largest (or smallest) values along `dim`, in order, and where they stand.
     #[pyo3(signature = (k, dim=-1, largest=true))]
-    fn topk(&self, py: Python<'_>, k: Count, dim: isize, largest: bool) -> PyResult<(PyTensor, PyTensor)> {
+    fn topk(&self, py: Python<'_>, k: Count, dim: isize, largest: bool) -> PyResult<Py<PyAny>> {
         let k = k.0;
         let shape = self.0.shape();
         let axis = shape.axis(dim).map_err(to_python)?;
         let size = shape.get(axis).copied().unwrap_or(1);
         if k > size {
-            return Err(PyValueError::new_err(format!("topk: k = {k} is more than the {size} elements of dimension {dim}")));
+            return Err(PyValueError::new_err(format!(
+                "topk: k = {k} is more than the {size} elements of dimension {dim}"
+            )));
         }
-        let (values, at) = self.sort(py, dim, largest)?;
+        let (values, at) = run(py, shape.elements(), || self.0.sort(dim, largest))?;
         if shape.is_empty() {
-            return Ok((values, at));
+            return found(py, values, at);
         }
-        let part = |t: &Tensor| super::shape::narrow(t, axis, 0, k);
-        Ok((made(part(&values.0))?, made(part(&at.0))?))
+        let part = |t: &Tensor| super::shape::narrow(t, axis, 0, k).map_err(to_python);
+        found(py, part(&values)?, part(&at)?)
     }
 
     /// The lower triangle of each matrix, zeros above; `diagonal` moves the border up.
@@ -173,13 +203,23 @@ impl PyTensor {
     }
 }
 
+/// The pair (values, indices) under these names.
+pub fn found(py: Python<'_>, values: Tensor, indices: Tensor) -> PyResult<Py<PyAny>> {
+    static CLASS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let class = CLASS
+        .get_or_try_init(py, || Ok::<_, PyErr>(py.import("neurenix._results")?.getattr("Found")?.unbind()))?;
+    class.call1(py, (PyTensor(values), PyTensor(indices)))
+}
+
 impl PyTensor {
     fn triangle(&self, py: Python<'_>, diagonal: i64, keep: Row) -> Made {
         let x = &self.0;
         let shape = x.shape();
         let n = shape.len();
         if n < 2 {
-            return Err(PyValueError::new_err(format!("tril and triu need at least two dimensions, got shape {shape}")));
+            return Err(PyValueError::new_err(format!(
+                "tril and triu need at least two dimensions, got shape {shape}"
+            )));
         }
         run(py, shape.elements(), || {
             let line = |start: i64, count: usize, dims: [usize; 2]| {

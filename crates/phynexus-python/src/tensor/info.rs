@@ -108,7 +108,10 @@ impl PyTensor {
     }
     fn __len__(&self) -> PyResult<usize> {
         let shape = self.0.shape();
-        shape.first().copied().ok_or_else(|| PyTypeError::new_err("a tensor without dimensions has no length"))
+        shape
+            .first()
+            .copied()
+            .ok_or_else(|| PyTypeError::new_err("a tensor without dimensions has no length"))
     }
     fn __hash__(&self) -> u64 {
         self.0.address() as u64

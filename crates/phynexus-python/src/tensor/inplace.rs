@@ -29,7 +29,9 @@ fn times(other: Arg, alpha: Option<Arg>) -> PyResult<Arg> {
         (Arg::Tensor(t), Some(Arg::Number(a, kind))) => {
             phynexus::binary(Row::Mul, &t, Operand::Number(a, kind)).map(Arg::Tensor).map_err(to_python)
         }
-        (Arg::Number(x, k), Some(Arg::Number(a, kind))) => Ok(Arg::Number(Value::F(x.as_f64() * a.as_f64()), k.max(kind))),
+        (Arg::Number(x, k), Some(Arg::Number(a, kind))) => {
+            Ok(Arg::Number(Value::F(x.as_f64() * a.as_f64()), k.max(kind)))
+        }
         (_, Some(Arg::Tensor(_))) => Err(PyTypeError::new_err("alpha must be a number, got a tensor")),
     }
 }
@@ -38,7 +40,10 @@ fn times(other: Arg, alpha: Option<Arg>) -> PyResult<Arg> {
 fn draw(this: &This<'_>, make: impl Send + FnOnce(&Tensor) -> phynexus::Result<Tensor>) -> PyResult<()> {
     let t = &this.get().0;
     if !t.dtype().is_float() {
-        return Err(PyTypeError::new_err(format!("random numbers need a floating-point tensor, got {}", t.dtype())));
+        return Err(PyTypeError::new_err(format!(
+            "random numbers need a floating-point tensor, got {}",
+            t.dtype()
+        )));
     }
     run(this.py(), t.shape().elements(), || t.update("random numbers", make))
 }
@@ -109,7 +114,9 @@ impl PyTensor {
         generator: Option<&Bound<'_, PyGenerator>>,
     ) -> PyResult<This<'py>> {
         if !(low <= high && (high - low).is_finite()) {
-            return Err(PyValueError::new_err(format!("uniform_: need finite low <= high, got {low} and {high}")));
+            return Err(PyValueError::new_err(format!(
+                "uniform_: need finite low <= high, got {low} and {high}"
+            )));
         }
         let g = PyGenerator::pick(generator);
         draw(&this, |t| {
@@ -128,7 +135,9 @@ impl PyTensor {
         generator: Option<&Bound<'_, PyGenerator>>,
     ) -> PyResult<This<'py>> {
         if !(std >= 0.0 && std.is_finite() && mean.is_finite()) {
-            return Err(PyValueError::new_err(format!("normal_: need a finite mean and std >= 0, got {mean} and {std}")));
+            return Err(PyValueError::new_err(format!(
+                "normal_: need a finite mean and std >= 0, got {mean} and {std}"
+            )));
         }
         let g = PyGenerator::pick(generator);
         draw(&this, |t| {
@@ -140,7 +149,11 @@ impl PyTensor {
     }
     /// Draws 1 with probability p, else 0.
     #[pyo3(signature = (p=0.5, *, generator=None))]
-    fn bernoulli_<'py>(this: This<'py>, p: f64, generator: Option<&Bound<'_, PyGenerator>>) -> PyResult<This<'py>> {
+    fn bernoulli_<'py>(
+        this: This<'py>,
+        p: f64,
+        generator: Option<&Bound<'_, PyGenerator>>,
+    ) -> PyResult<This<'py>> {
         if !(0.0..=1.0).contains(&p) {
             return Err(PyValueError::new_err(format!("bernoulli_: p must be in [0, 1], got {p}")));
         }
@@ -148,7 +161,10 @@ impl PyTensor {
         run(this.py(), t.shape().elements(), || {
             t.update("bernoulli_", |t| {
                 let draws = phynexus::uniform(t.shape(), DType::F32, t.device(), g)?;
-                phynexus::cast(&phynexus::binary(Row::Lt, &draws, Operand::Number(Value::F(p), Category::Float))?, t.dtype())
+                phynexus::cast(
+                    &phynexus::binary(Row::Lt, &draws, Operand::Number(Value::F(p), Category::Float))?,
+                    t.dtype(),
+                )
             })
         })?;
         Ok(this)

@@ -27,7 +27,7 @@ impl PyTensor {
             }
             Some(dim) => {
                 let (value, at) = run(py, n, || t.extreme(of, dim, keepdim))?;
-                Ok((PyTensor(value), PyTensor(at)).into_pyobject(py)?.into_any().unbind())
+                super::indexing::found(py, value, at)
             }
         }
     }

@@ -72,7 +72,9 @@ impl PyTensor {
         let shape = self.0.shape();
         let (a, b) = (self.axis(start_dim)?, self.axis(end_dim)?);
         if a > b {
-            return Err(PyValueError::new_err(format!("flatten: start_dim {start_dim} comes after end_dim {end_dim}")));
+            return Err(PyValueError::new_err(format!(
+                "flatten: start_dim {start_dim} comes after end_dim {end_dim}"
+            )));
         }
         let mut dims: Vec<usize> = shape[..a.min(shape.len())].to_vec();
         dims.push(shape[a.min(shape.len())..(b + 1).min(shape.len())].iter().product());
@@ -130,7 +132,9 @@ impl PyTensor {
         match self.0.shape().len() {
             2 => made(phynexus::permute(&self.0, &[1, 0])),
             0 | 1 => Ok(Clone::clone(self)),
-            n => Err(PyValueError::new_err(format!("t() needs at most two dimensions, got {n}; use mT or permute"))),
+            n => Err(PyValueError::new_err(format!(
+                "t() needs at most two dimensions, got {n}; use mT or permute"
+            ))),
         }
     }
     /// The dimensions in another order.
@@ -175,11 +179,19 @@ impl PyTensor {
     }
     /// Parts of `split_size` along a dimension (the last may be smaller), or parts of given sizes.
     #[pyo3(signature = (split_size, dim=0))]
-    fn split<'py>(&self, py: Python<'py>, split_size: &Bound<'_, PyAny>, dim: isize) -> PyResult<Bound<'py, PyTuple>> {
+    fn split<'py>(
+        &self,
+        py: Python<'py>,
+        split_size: &Bound<'_, PyAny>,
+        dim: isize,
+    ) -> PyResult<Bound<'py, PyTuple>> {
         let axis = self.axis(dim)?;
-        let total = *self.0.shape().get(axis).ok_or_else(|| PyValueError::new_err("split: a scalar has no parts"))?;
+        let total =
+            *self.0.shape().get(axis).ok_or_else(|| PyValueError::new_err("split: a scalar has no parts"))?;
         let sizes: Vec<usize> = match split_size.extract::<usize>() {
-            Ok(0) if total > 0 => return Err(PyValueError::new_err("split: split_size must be at least 1, got 0")),
+            Ok(0) if total > 0 => {
+                return Err(PyValueError::new_err("split: split_size must be at least 1, got 0"));
+            }
             Ok(size) => {
                 let count = if size == 0 { 1 } else { total.div_ceil(size).max(1) };
                 (0..count).map(|i| size.min(total - i * size)).collect()
@@ -198,12 +210,14 @@ impl PyTensor {
     fn chunk<'py>(&self, py: Python<'py>, chunks: Count, dim: isize) -> PyResult<Bound<'py, PyTuple>> {
         let chunks = chunks.0;
         let axis = self.axis(dim)?;
-        let total = *self.0.shape().get(axis).ok_or_else(|| PyValueError::new_err("chunk: a scalar has no parts"))?;
+        let total =
+            *self.0.shape().get(axis).ok_or_else(|| PyValueError::new_err("chunk: a scalar has no parts"))?;
         if chunks == 0 {
             return Err(PyValueError::new_err("chunk: chunks must be at least 1, got 0"));
         }
         let size = total.div_ceil(chunks).max(1);
-        let sizes: Vec<usize> = (0..total.div_ceil(size).max(1)).map(|i| size.min(total - i * size)).collect();
+        let sizes: Vec<usize> =
+            (0..total.div_ceil(size).max(1)).map(|i| size.min(total - i * size)).collect();
         self.parts(py, axis, &sizes)
     }
     /// The slices along a dimension, as a tuple.
@@ -248,7 +262,9 @@ impl PyTensor {
         let value = match value {
             None => phynexus::Value::I(0),
             Some(Arg::Number(value, _)) => value,
-            Some(Arg::Tensor(_)) => return Err(PyTypeError::new_err("pad: value must be a number, got a tensor")),
+            Some(Arg::Tensor(_)) => {
+                return Err(PyTypeError::new_err("pad: value must be a number, got a tensor"));
+            }
         };
         run(py, shape.elements(), || {
             let mut t = self.0.clone();

@@ -31,7 +31,8 @@ fn target(value: &Bound<'_, PyAny>) -> PyResult<Target> {
         let t = &t.get().0;
         return Ok(Target::Both(t.device(), t.dtype()));
     }
-    let is_device = value.is_instance_of::<PyDevice>() || value.getattr("value").is_ok_and(|v| v.is_instance_of::<PyString>());
+    let is_device = value.is_instance_of::<PyDevice>()
+        || value.getattr("value").is_ok_and(|v| v.is_instance_of::<PyString>());
     let named = |d: &str| ["cpu", "cuda", "rocm", "webgpu"].contains(&d.split(':').next().unwrap_or(d));
     let is_name = value.cast::<PyString>().is_ok_and(|s| s.to_str().is_ok_and(named));
     if is_device || is_name {
@@ -96,7 +97,9 @@ impl PyTensor {
         let source = memory::from_array(value)?;
         let (own, given) = (self.0.shape(), *source.shape());
         if own != given {
-            return Err(PyValueError::new_err(format!("_numpy_data of shape {own} cannot take values of shape {given}")));
+            return Err(PyValueError::new_err(format!(
+                "_numpy_data of shape {own} cannot take values of shape {given}"
+            )));
         }
         let array = self.0.array();
         let same = array.buffer().handle() == source.buffer().handle();
@@ -104,7 +107,8 @@ impl PyTensor {
             array.buffer().bump(); // NumPy has written into this very memory already
             return Ok(());
         }
-        let source = source.cast(array.dtype()).and_then(|s| s.to_device(array.device())).map_err(to_python)?;
+        let source =
+            source.cast(array.dtype()).and_then(|s| s.to_device(array.device())).map_err(to_python)?;
         self.0.write_values(&source).map_err(to_python)
     }
 
@@ -148,7 +152,8 @@ impl PyTensor {
     ///     [[True, False], [False, True]]
     fn tolist<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let array = self.0.array();
-        let array = if array.dtype() == DType::BF16 { array.cast(DType::F32).map_err(to_python)? } else { array };
+        let array =
+            if array.dtype() == DType::BF16 { array.cast(DType::F32).map_err(to_python)? } else { array };
         memory::to_numpy(py, &array)?.call_method0("tolist")
     }
 
@@ -172,7 +177,11 @@ impl PyTensor {
     ///     >>> neurenix.ones(1).to("float64").dtype
     ///     neurenix.float64
     #[pyo3(signature = (target, inplace=false))]
-    fn to<'py>(this: &Bound<'py, Self>, target: &Bound<'_, PyAny>, inplace: bool) -> PyResult<Bound<'py, PyAny>> {
+    fn to<'py>(
+        this: &Bound<'py, Self>,
+        target: &Bound<'_, PyAny>,
+        inplace: bool,
+    ) -> PyResult<Bound<'py, PyAny>> {
         let t = this.get();
         let to = self::target(target)?;
         let (device, dtype) = match to {
@@ -193,9 +202,13 @@ impl PyTensor {
             ));
         }
         if t.0.requires_grad() && !dtype.is_float() {
-            return Err(PyRuntimeError::new_err(format!("a tensor that requires gradients cannot become {dtype}")));
+            return Err(PyRuntimeError::new_err(format!(
+                "a tensor that requires gradients cannot become {dtype}"
+            )));
         }
-        let change = |x: &Tensor| x.array().to_device(device).and_then(|a| if a.dtype() == dtype { Ok(a) } else { a.cast(dtype) });
+        let change = |x: &Tensor| {
+            x.array().to_device(device).and_then(|a| if a.dtype() == dtype { Ok(a) } else { a.cast(dtype) })
+        };
         let values = change(&t.0).map_err(to_python)?;
         let grad = t.0.grad().map(|g| change(&g).map(Tensor::new)).transpose().map_err(to_python)?;
         t.0.set_array(values);
@@ -248,7 +261,10 @@ impl PyTensor {
         run(py, self.0.shape().elements(), || phynexus::contiguous(&self.0)).map(PyTensor)
     }
 
-    fn __reduce__(&self, py: Python<'_>) -> PyResult<(Py<PyAny>, (Py<PyAny>, Vec<usize>, &'static str, bool))> {
+    fn __reduce__(
+        &self,
+        py: Python<'_>,
+    ) -> PyResult<(Py<PyAny>, (Py<PyAny>, Vec<usize>, &'static str, bool))> {
         let rebuild = py.import("neurenix._phynexus")?.getattr("_rebuild")?.unbind();
         let bytes = self.tobytes(py)?.into_any().unbind();
         Ok((rebuild, (bytes, self.0.shape().to_vec(), self.0.dtype().name(), self.0.requires_grad())))
@@ -260,7 +276,9 @@ impl PyTensor {
 
     fn __deepcopy__(&self, _memo: &Bound<'_, PyAny>) -> Made {
         if !self.0.is_leaf() {
-            return Err(PyRuntimeError::new_err("only leaf tensors can be deep-copied; use .detach() or .clone()"));
+            return Err(PyRuntimeError::new_err(
+                "only leaf tensors can be deep-copied; use .detach() or .clone()",
+            ));
         }
         let copy = self.0.detach().copy().map_err(to_python)?;
         copy.set_requires_grad(self.0.requires_grad()).map_err(to_python)?;
