@@ -9,7 +9,7 @@ mod array;
 mod kernels;
 mod machine;
 mod op;
-mod ops;
+pub mod ops;
 mod program;
 mod random;
 mod stepper;
@@ -24,7 +24,7 @@ pub use api::{
 pub use ops::shape::Range;
 pub use array::Array;
 pub use machine::{available_devices, cpu, device};
-pub use op::{Op, Spec, apply};
+pub use op::{Few, Needs, Op, Operation, Spec, apply};
 pub use ops::map::MapFn;
 pub use phynexus_core::{
     Buffer, Category, DType, Device, DeviceId, DeviceType, Distribution, Error, Layout, Owner, ReduceOp, Result,
@@ -35,5 +35,5 @@ pub use phynexus_formula as formula;
 pub use program::{Program, record};
 pub use random::{Generator, entropy};
 pub use stepper::Stepper;
-pub use tape::{GradMode, backward, grad, grad_enabled, set_grad_enabled};
+pub use tape::{Context, GradMode, backward, grad, grad_enabled, set_grad_enabled};
 pub use tensor::{Hook, HookId, Tensor};

@@ -33,22 +33,23 @@ pub struct Program {
 
 #[derive(Default)]
 struct Recorder {
+    /// By the address of their arrays: a detached tensor, or a value that the tape saved, is the same value.
     numbers: HashMap<usize, usize>,
-    /// Keeps every tensor seen alive, so that none can take another's address.
-    seen: Vec<Tensor>,
+    /// Keeps every array seen alive, so that none can take another's address.
+    seen: Vec<Array>,
     constants: Vec<(usize, Array)>,
     steps: Vec<Step>,
 }
 
 impl Recorder {
     fn add(&mut self, t: &Tensor) -> usize {
-        let number = self.seen.len();
-        self.numbers.insert(t.address(), number);
-        self.seen.push(t.clone());
+        let (number, array) = (self.seen.len(), t.array());
+        self.numbers.insert(array.address(), number);
+        self.seen.push(array);
         number
     }
     fn find(&mut self, t: &Tensor) -> usize {
-        if let Some(&number) = self.numbers.get(&t.address()) {
+        if let Some(&number) = self.numbers.get(&t.array().address()) {
             return number;
         }
         let number = self.add(t);

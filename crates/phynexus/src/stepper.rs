@@ -15,7 +15,8 @@ pub struct Stepper {
     /// Whether the formula reduces over the tensor.
     rows: bool,
     entries: Vec<Entry>,
-    dtype: DType,
+    /// Of the parameters, their gradients, and each state.
+    dtypes: SmallVec<[DType; 5]>,
 }
 
 struct Entry {
@@ -50,23 +51,27 @@ impl Stepper {
                 steps.len()
             )));
         }
+        let stored: SmallVec<[DType; 2]> = states[0].iter().map(Tensor::dtype).collect();
         let mut entries = Vec::with_capacity(params.len());
         for ((param, states), &step) in params.iter().zip(states).zip(steps) {
             let (shape, own) = (param.shape(), param.dtype());
-            let fits = own == dtype && states.len() == count && states.iter().all(|s| s.shape() == shape);
+            let alike = |(s, &d): (&Tensor, &DType)| s.shape() == shape && s.dtype() == d;
+            let fits = own == dtype && states.len() == count && states.iter().zip(&stored).all(alike);
             if !fits {
+                let stored: Vec<String> = stored.iter().map(DType::to_string).collect();
                 return Err(Error::Value(format!(
-                    "a parameter of shape {shape} and {own} needs {count} states of its shape and the dtype {dtype} of the others"
+                    "a parameter of shape {shape} and {own} needs {count} states of its shape, stored as [{}], and the \
+                     dtype {dtype} of the others",
+                    stored.join(", ")
                 )));
             }
             entries.push(Entry { param: param.clone(), shape, states: states.iter().cloned().collect(), step });
         }
-        let stored: Vec<DType> = entries[0].states.iter().map(Tensor::dtype).collect();
-        let inputs = [dtype, dtype].into_iter().chain(stored.iter().copied()).collect();
-        let outputs = [dtype].into_iter().chain(stored).collect();
+        let dtypes: SmallVec<[DType; 5]> = [dtype, dtype].into_iter().chain(stored).collect();
         let Hoisted { kernel, host } = hoist(formula);
+        let (inputs, outputs) = (dtypes.to_vec(), dtypes[1..].to_vec());
         let kernel = Kernel::new(Spec::Map { formula: kernel, inputs, outputs });
-        Ok(Stepper { kernel, host, rows: formula.reduces(), entries, dtype })
+        Ok(Stepper { kernel, host, rows: formula.reduces(), entries, dtypes })
     }
 
     /// The step counts.
@@ -87,7 +92,7 @@ impl Stepper {
     pub fn is_current(&self) -> bool {
         self.entries.iter().all(|e| {
             let state = e.param.state();
-            state.array.dtype() == self.dtype && *state.array.shape() == e.shape
+            state.array.dtype() == self.dtypes[0] && *state.array.shape() == e.shape
         })
     }
 
@@ -161,11 +166,22 @@ impl Stepper {
         arrays.push(grad.array().contiguous()?);
         for state in &entry.states {
             let mut array = state.array();
-            if array.device().id() != device.id() {
-                array = array.to_device(device)?;
+            if array.device().id() != device.id() || !array.layout().is_contiguous() {
+                array = array.to_device(device)?.contiguous()?;
                 state.set_array(array.clone());
             }
             arrays.push(array);
+        }
+        for (array, &dtype) in arrays.iter().zip(&self.dtypes) {
+            if *array.shape() != entry.shape || array.dtype() != dtype {
+                return Err(Error::Runtime(format!(
+                    "a parameter, gradient or state of this step has shape {} and dtype {}; when the step was made it \
+                     was {} and {dtype}",
+                    array.shape(),
+                    array.dtype(),
+                    entry.shape
+                )));
+            }
         }
         if self.rows {
             let row = Shape::new(&[1, entry.shape.elements()])?;

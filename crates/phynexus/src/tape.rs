@@ -194,7 +194,7 @@ impl Context {
             let edge = if s.output { Edge::Node(node.clone(), s.index) } else { s.edge.clone() };
             values.push((s.output, s.index, Tensor::with_edge(s.array.clone(), edge)));
         }
-        if !retain {
+        if !retain && !saved.is_empty() {
             *slot = None;
         }
         drop(slot);
@@ -247,7 +247,7 @@ impl Context {
 
 /// Where gradients go that `grad` asked for.
 enum Target {
-    Leaf(usize),
+    Leaf(Tensor),
     Node(*const Node, u32),
 }
 
@@ -255,6 +255,8 @@ struct Walk {
     retain: bool,
     create: bool,
     pending: BTreeMap<u64, (Arc<Node>, Few<Option<Tensor>>)>,
+    /// Leaves with hooks and their gradients so far: a hook sees the sum, once.
+    hooked: Vec<(Tensor, Tensor)>,
     /// Set by `grad`: gradients are collected there, and leaves get none.
     collect: Option<Collector>,
 }
@@ -262,8 +264,8 @@ struct Walk {
 struct Collector {
     targets: Vec<Target>,
     found: Vec<Option<Tensor>>,
-    /// Nodes that lead to a target.
-    useful: HashSet<*const Node>,
+    /// Nodes that are a target or lead to one, and whether they lead to one.
+    useful: HashMap<*const Node, bool>,
 }
 
 impl Collector {
@@ -286,16 +288,18 @@ impl Walk {
         match edge {
             Edge::None => Ok(()),
             Edge::Leaf(leaf) => match &mut self.collect {
-                None => leaf.accumulate(grad, self.create),
-                Some(c) => {
-                    let address = leaf.address();
-                    let hooks = leaf.state().hooks.as_ref().map(|h| h.grad.clone());
-                    let grad = hooks.map_or(Ok(grad.clone()), |h| h.run(grad))?;
-                    c.add(|t| matches!(t, Target::Leaf(a) if *a == address), &grad)
+                None if leaf.state().hooks.is_some() => {
+                    match self.hooked.iter_mut().find(|(other, _)| other.is(leaf)) {
+                        Some((_, sum)) => *sum = api::add(sum, &grad)?,
+                        None => self.hooked.push((leaf.clone(), grad)),
+                    }
+                    Ok(())
                 }
+                None => leaf.accumulate(grad, self.create),
+                Some(c) => c.add(|t| matches!(t, Target::Leaf(other) if other.is(leaf)), &grad),
             },
             Edge::Node(node, index) => {
-                if self.collect.as_ref().is_some_and(|c| !c.useful.contains(&Arc::as_ptr(node))) {
+                if self.collect.as_ref().is_some_and(|c| !c.useful.contains_key(&Arc::as_ptr(node))) {
                     return Ok(());
                 }
                 let entry = self.pending.entry(node.number);
@@ -327,6 +331,9 @@ impl Walk {
                         c.add(here, grad)?;
                     }
                 }
+                if c.useful.get(&Arc::as_ptr(&node)) == Some(&false) {
+                    continue;
+                }
             }
             let context = Context::new(node.clone(), grads, self.retain)?;
             let sent = node.op.grad(&context)?;
@@ -336,6 +343,21 @@ impl Walk {
                     debug_assert_eq!(grad.shape(), node.inputs()[i].shape, "gradient of {}", node.op.name());
                     self.send(&node.edges[i], grad)?;
                 }
+            }
+        }
+        self.finish_leaves()
+    }
+
+    /// Hands the sums to the leaves' hooks.
+    fn finish_leaves(&mut self) -> Result<()> {
+        for (leaf, grad) in std::mem::take(&mut self.hooked) {
+            leaf.accumulate(grad, self.create)?;
+        }
+        let Some(c) = &mut self.collect else { return Ok(()) };
+        for (target, found) in c.targets.iter().zip(&mut c.found) {
+            if let (Target::Leaf(leaf), Some(grad)) = (target, &found) {
+                let hooks = leaf.state().hooks.as_ref().map(|h| h.grad.clone());
+                *found = Some(hooks.map_or(Ok(grad.clone()), |h| h.run(grad.clone()))?);
             }
         }
         Ok(())
@@ -377,7 +399,7 @@ impl Walk {
 
 /// Adds the gradients of `roots` to the `.grad` of all leaves that they depend on.
 pub fn backward(roots: &[Tensor], grads: &[Option<Tensor>], retain: bool, create: bool) -> Result<()> {
-    Walk { retain, create, pending: BTreeMap::new(), collect: None }.start(roots, grads)
+    Walk { retain, create, pending: BTreeMap::new(), hooked: Vec::new(), collect: None }.start(roots, grads)
 }
 
 /// The gradients of `roots` with respect to `inputs`; `None` where they do not depend on one.
@@ -391,7 +413,7 @@ pub fn grad(
     let mut targets = Vec::new();
     for (i, input) in inputs.iter().enumerate() {
         targets.push(match input.array_and_edge().1 {
-            Edge::Leaf(leaf) => Target::Leaf(leaf.address()),
+            Edge::Leaf(leaf) => Target::Leaf(leaf),
             Edge::Node(node, index) => Target::Node(Arc::as_ptr(&node), index),
             Edge::None => {
                 return Err(Error::Runtime(format!("input {i} of grad() does not require gradients")));
@@ -401,13 +423,13 @@ pub fn grad(
     let useful = leading_to(roots, &targets);
     let found = vec![None; inputs.len()];
     let collect = Some(Collector { targets, found, useful });
-    let mut walk = Walk { retain, create, pending: BTreeMap::new(), collect };
+    let mut walk = Walk { retain, create, pending: BTreeMap::new(), hooked: Vec::new(), collect };
     walk.start(roots, grads)?;
     Ok(walk.collect.map(|c| c.found).unwrap_or_default())
 }
 
-/// The nodes below `roots` from which a target can be reached.
-fn leading_to(roots: &[Tensor], targets: &[Target]) -> HashSet<*const Node> {
+/// The nodes below `roots` that are a target or from which one can be reached, and whether the latter.
+fn leading_to(roots: &[Tensor], targets: &[Target]) -> HashMap<*const Node, bool> {
     let mut nodes: HashMap<*const Node, Arc<Node>> = HashMap::new();
     let mut stack: Vec<Arc<Node>> = Vec::new();
     let push = |edge: &Edge, stack: &mut Vec<Arc<Node>>| {
@@ -421,20 +443,20 @@ fn leading_to(roots: &[Tensor], targets: &[Target]) -> HashSet<*const Node> {
             node.edges.iter().for_each(|e| push(e, &mut stack));
         }
     }
-    let leaves: HashSet<usize> = targets.iter().filter_map(|t| if let Target::Leaf(a) = t { Some(*a) } else { None }).collect();
+    let leaves: HashSet<usize> = targets.iter().filter_map(|t| if let Target::Leaf(leaf) = t { Some(leaf.address()) } else { None }).collect();
     let wanted: HashSet<*const Node> =
         targets.iter().filter_map(|t| if let Target::Node(n, _) = t { Some(*n) } else { None }).collect();
     let mut ordered: Vec<&Arc<Node>> = nodes.values().collect();
     ordered.sort_by_key(|n| n.number);
-    let mut useful = HashSet::new();
+    let mut useful = HashMap::new();
     for node in ordered {
         let leads = node.edges.iter().any(|e| match e {
             Edge::None => false,
             Edge::Leaf(leaf) => leaves.contains(&leaf.address()),
-            Edge::Node(n, _) => useful.contains(&Arc::as_ptr(n)),
+            Edge::Node(n, _) => useful.contains_key(&Arc::as_ptr(n)),
         });
         if leads || wanted.contains(&Arc::as_ptr(node)) {
-            useful.insert(Arc::as_ptr(node));
+            useful.insert(Arc::as_ptr(node), leads);
         }
     }
     useful

@@ -301,10 +301,12 @@ impl Tensor {
             }
             _ => grad,
         };
+        let recording = crate::program::recording();
         let new = match old {
             None if keep_graph => grad,
+            None if recording => grad.detach().copy()?,
             None => Tensor::new(owned(grad)?),
-            Some(old) if keep_graph => crate::api::add(&old, &grad)?,
+            Some(old) if keep_graph || recording || old.array().layout().overlaps() => crate::api::add(&old, &grad)?,
             Some(old) => {
                 crate::ops::map::add_in_place(&old.array(), &grad.array())?;
                 old

@@ -31,6 +31,8 @@ struct Plan {
     shape: Shape,
     /// (dimension of `shape`, positions)
     picks: Vec<(usize, Tensor)>,
+    /// Whether nothing stands between the index tensors, not even an ellipsis without dimensions.
+    together: bool,
 }
 
 fn range(size: usize, start: Option<isize>, stop: Option<isize>, step: Option<isize>) -> Result<Range> {
@@ -80,6 +82,9 @@ fn plan(shape: &Shape, index: &[Index]) -> Result<Plan> {
     // With an index tensor present, integers are index tensors too: that decides where NumPy puts the dimensions.
     let advanced = index.iter().any(|i| matches!(i, Index::Tensor(_)));
     let (mut ranges, mut dims, mut picks) = (SmallVec::new(), Vec::new(), Vec::new());
+    let is_pick = |i: &Index| matches!(i, Index::Tensor(_)) || advanced && matches!(i, Index::At(_));
+    let mut runs = index.split(|i| !is_pick(i)).filter(|run| !run.is_empty());
+    let together = runs.next().is_some() && runs.next().is_none();
     let full = |size: usize| Range { start: 0, size, step: 1 };
     let mut axis = 0;
     let rest = shape.len() - used;
@@ -154,7 +159,7 @@ fn plan(shape: &Shape, index: &[Index]) -> Result<Plan> {
             }
         })
         .collect();
-    Ok(Plan { ranges, shape: Shape::new(&dims)?, picks: picks? })
+    Ok(Plan { ranges, shape: Shape::new(&dims)?, picks: picks?, together })
 }
 
 /// Where picked elements are: a view with the picked dimensions as one in front, one position for each element picked.
@@ -171,15 +176,15 @@ struct Picked {
     before: usize,
 }
 
-fn picked(shape: &Shape, picks: &[(usize, Tensor)]) -> Result<Picked> {
+fn picked(plan: &Plan) -> Result<Picked> {
+    let Plan { shape, picks, together, .. } = plan;
     let mut common = Shape::SCALAR;
     for (_, t) in picks {
         common = common.broadcast(&t.shape()).map_err(|e| Error::Index(format!("index tensors: {e}")))?;
     }
     let axes: Vec<usize> = picks.iter().map(|(d, _)| *d).collect();
     let rest: Vec<usize> = (0..shape.len()).filter(|a| !axes.contains(a)).collect();
-    let together = axes.windows(2).all(|w| w[1] == w[0] + 1);
-    let before = if together { rest.iter().filter(|&&a| a < axes[0]).count() } else { 0 };
+    let before = if *together { rest.iter().filter(|&&a| a < axes[0]).count() } else { 0 };
     let mut linear: Option<Tensor> = None;
     for (axis, t) in picks {
         let size = shape[*axis];
@@ -222,14 +227,14 @@ impl Tensor {
     /// `self[index]`.
     pub fn at(&self, index: &[Index]) -> Result<Tensor> {
         let plan = plan(&self.shape(), index)?;
-        let seen = super::reshape(&super::slice(self, plan.ranges)?, plan.shape)?;
+        let seen = super::reshape(&super::slice(self, plan.ranges.clone())?, plan.shape)?;
         if plan.picks.is_empty() {
             return Ok(seen);
         }
         if let [(axis, t)] = &plan.picks[..] {
             return seen.pick(*axis, t);
         }
-        let p = picked(&plan.shape, &plan.picks)?;
+        let p = picked(&plan)?;
         let front = super::reshape(&super::permute(&seen, &p.order)?, p.flat)?;
         let rows = front.pick(0, &p.at)?;
         let mut dims = p.picked.to_vec();
@@ -350,7 +355,7 @@ fn to_place(picked: usize, rest: usize, before: usize) -> SmallVec<[usize; 8]> {
 
 /// `seen` with `value` where the plan's index tensors say.
 fn replaced(seen: &Tensor, plan: &Plan, value: &Tensor, what: &str) -> Result<Tensor> {
-    let p = picked(&plan.shape, &plan.picks)?;
+    let p = picked(plan)?;
     let mut result_dims: Vec<usize> = p.flat[1..1 + p.before].to_vec();
     result_dims.extend_from_slice(&p.picked);
     result_dims.extend_from_slice(&p.flat[1 + p.before..]);

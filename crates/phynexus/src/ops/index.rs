@@ -7,6 +7,7 @@ use crate::ops::{check_index, launch, one, shaped};
 use crate::tape::Context;
 use crate::tensor::Tensor;
 use phynexus_core::{DType, Error, ReduceOp, Result, ScatterOp, Shape, Spec as KernelSpec, Value};
+use phynexus_formula::ops::Op as Row;
 
 /// `out[.., i, ..] = input[.., index[.., i, ..], ..]` along a dimension; the index has the result's shape, and the
 /// input is at least as large in the other dimensions.
@@ -91,6 +92,18 @@ impl Scatter {
         let to = reachable(base, self.axis, index.shape());
         launch(KernelSpec::Scatter { axis: self.axis, op: self.op }, &[index.view(), part.view()], &to)
     }
+
+    /// Which elements of the source are not written over by later ones.
+    fn stays(&self, index: &Tensor, base: Shape) -> Result<Tensor> {
+        let (shape, device) = (index.shape(), index.device());
+        let count = Value::I(shape.elements() as i64);
+        let numbers = api::arange(Value::I(0), count, Value::I(1), DType::I64, device)?;
+        let numbers = api::reshape(&numbers, shape)?;
+        let none = api::full(base, Value::I(-1), DType::I64, device)?;
+        let last = apply1(Op::Scatter(self.clone()), &[&none, index, &numbers])?;
+        let last = apply1(Op::Gather(Gather { axis: self.axis }), &[&last, index])?;
+        api::binary(Row::Eq, &last, &numbers)
+    }
 }
 
 impl Operation for Scatter {
@@ -142,7 +155,11 @@ impl Operation for Scatter {
         let source = match context.wants(2) {
             false => None,
             true => {
-                let part = apply1(Op::Gather(Gather { axis: self.axis }), &[&grad, index])?;
+                let mut part = apply1(Op::Gather(Gather { axis: self.axis }), &[&grad, index])?;
+                if self.op == ScatterOp::Set {
+                    let zero = api::full(Shape::SCALAR, Value::F(0.0), grad.dtype(), grad.device())?;
+                    part = api::where_tensors(&self.stays(index, context.input_spec(0).shape)?, &part, &zero)?;
+                }
                 Some(api::embed_leading(&part, context.input_spec(2).shape)?)
             }
         };

@@ -3,6 +3,7 @@
 use crate::api;
 use crate::array::Array;
 use crate::op::{Few, Needs, Op, Operation, Spec, apply1};
+use crate::ops::shape::Range;
 use crate::ops::{launch, one};
 use crate::tape::Context;
 use crate::tensor::Tensor;
@@ -120,27 +121,48 @@ impl Operation for Reduce {
     }
 }
 
-/// For every element the product of all others over `axes`: products from the left times products from the right,
-/// which is right with zeros too.
+/// For every element the product of all others over `axes`, which is right with zeros too: up a tree of products of
+/// pairs, and down again with the product of all that is outside of each.
 fn product_of_others(x: &Tensor, axes: &[usize]) -> Result<Tensor> {
     let shape = x.shape();
+    if shape.elements() == 0 {
+        return Ok(x.clone());
+    }
     let kept = (0..shape.len()).filter(|a| !axes.contains(a));
     let order: SmallVec<[usize; 8]> = kept.chain(axes.iter().copied()).collect();
     let moved = api::permute(x, &order)?;
-    let moved_shape = moved.shape();
     let n: usize = axes.iter().map(|&a| shape[a]).product();
-    let rows = api::reshape(&moved, Shape::new(&[shape.elements() / n.max(1), n])?)?;
-    // others[i] = prod_{j != i} x[j], by masking the diagonal of (rows, n, n) with ones.
-    let wide = api::expand(&api::reshape(&rows, Shape::new(&[rows.shape()[0], 1, n])?)?, Shape::new(&[rows.shape()[0], n, n])?)?;
-    let eye = api::eye(n, n, DType::Bool, x.device())?;
-    let ones = api::full(Shape::SCALAR, Value::F(1.0), x.dtype(), x.device())?;
-    let masked = api::where_tensors(&eye, &ones, &wide)?;
-    let others = api::reshape(&api::reduce(&masked, ReduceOp::Prod, &[2], false)?, moved_shape)?;
+    let rows = shape.elements() / n;
+    let ones = || api::full(Shape::new(&[rows, 1])?, Value::F(1.0), x.dtype(), x.device());
+    let part = |pairs: &Tensor, start, size| {
+        let range = |size| Range { start: 0, size, step: 1 };
+        let last = Range { start, size, step: 1 };
+        api::slice(pairs, [range(rows), range(pairs.shape()[1]), last].into_iter().collect())
+    };
+    let mut levels = Vec::new();
+    let mut level = api::reshape(&moved, Shape::new(&[rows, n])?)?;
+    while level.shape()[1] > 1 {
+        let size = level.shape()[1];
+        if size % 2 == 1 {
+            level = api::cat(&[level, ones()?], 1)?;
+        }
+        let pairs = api::reshape(&level, Shape::new(&[rows, size.div_ceil(2), 2])?)?;
+        level = api::mul(&part(&pairs, 0, 1)?, &part(&pairs, 1, 1)?)?;
+        level = api::reshape(&level, Shape::new(&[rows, size.div_ceil(2)])?)?;
+        levels.push((size, pairs));
+    }
+    let mut others = ones()?;
+    for (size, pairs) in levels.iter().rev() {
+        let outside = api::reshape(&others, Shape::new(&[rows, size.div_ceil(2), 1])?)?;
+        others = api::mul(&outside, &api::flip(pairs, &[2])?)?;
+        others = api::reshape(&others, Shape::new(&[rows, 1, 2 * size.div_ceil(2)])?)?;
+        others = api::reshape(&part(&others, 0, *size)?, Shape::new(&[rows, *size])?)?;
+    }
     let mut back: SmallVec<[usize; 8]> = SmallVec::from_elem(0, order.len());
     for (to, &from) in order.iter().enumerate() {
         back[from] = to;
     }
-    api::permute(&others, &back)
+    api::permute(&api::reshape(&others, moved.shape())?, &back)
 }
 
 /// Running sums along the last dimension.

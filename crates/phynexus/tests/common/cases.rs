@@ -1,15 +1,17 @@
 //! Every operation of the engine with operands of many shapes, dtypes and layouts.
 
 use crate::common::{Memory, Rng, placed, shape};
-use phynexus::formula::Type;
-use phynexus::formula::ops::{Op as Row, Promotion, Special};
-use phynexus::ops::map::{Cast, Map, MapFn, result_dtype};
+use crate::rows;
+use phynexus::formula::ops::Op as Row;
+use phynexus::ops::map::Cast;
 use phynexus::ops::matmul::{Linear, MatMul};
 use phynexus::ops::random::{Fill, Random, Range as Arange};
 use phynexus::ops::reduce::{CumSum, Reduce};
-use phynexus::ops::shape::{Concat, Copy, Embed, Expand, Overwrite, Permute, Range, Reshape, Slice};
+use phynexus::ops::shape::{
+    Concat, Copy as Duplicate, Embed, Expand, Overwrite, Permute, Range, Reshape, Slice,
+};
 use phynexus::ops::{index, sort::Sort};
-use phynexus::{Array, DType, Distribution, Op, ReduceOp, ScatterOp, Spec, Value, cpu};
+use phynexus::{Array, DType, Distribution, Op, Operation, ReduceOp, ScatterOp, Spec, Value, cpu};
 
 /// What an operand's elements are drawn from.
 #[derive(Clone, Copy, Debug)]
@@ -51,7 +53,7 @@ pub struct Case {
 pub fn all() -> (Vec<Case>, usize) {
     let mut small = Vec::new();
     for &row in Row::ALL {
-        formulas(row, &mut small);
+        rows::all(row, &mut small);
     }
     for memory in Memory::ALL {
         views(memory, &mut small);
@@ -67,7 +69,6 @@ pub fn all() -> (Vec<Case>, usize) {
     (small, count)
 }
 
-/// A slice of all of memory that operands may come from.
 fn real(dims: &[usize], memory: Memory) -> Operand {
     Operand { dims: dims.into(), dtype: DType::F64, draw: Draw::Real(-2.0, 2.0), memory }
 }
@@ -76,122 +77,12 @@ fn whole(dims: &[usize], dtype: DType, low: i64, end: i64, memory: Memory) -> Op
     Operand { dims: dims.into(), dtype, draw: Draw::Whole(low, end), memory }
 }
 
-fn add(cases: &mut Vec<Case>, op: impl Into<Op>, operands: Vec<Operand>) {
-    let op = op.into();
+fn add(cases: &mut Vec<Case>, op: Op, operands: Vec<Operand>) {
     let about = |o: &Operand| format!("{} {:?} {:?}", o.dtype, o.dims, o.memory);
     let operands_text: Vec<String> = operands.iter().map(about).collect();
     let mut name = format!("{op:?}");
     name.truncate(160);
     cases.push(Case { what: format!("{name} of {}", operands_text.join(", ")), op, operands });
-}
-
-/// A table row over operands of `dtype`; those in `fixed` (a bit each) are numbers.
-fn formula(row: Row, dtype: DType, fixed: u32, dims: &[Vec<usize>], memory: Memory) -> Option<Case> {
-    let (about, ty) = (row.row(), dtype.compute());
-    let mut operands = Vec::new();
-    let mut scalars: Vec<Value> = Vec::new();
-    for slot in 0..about.inputs {
-        let (low, high) = about.domain.inputs[slot.min(about.domain.inputs.len() - 1)];
-        let (own, draw) = match about.input_type(slot, ty) {
-            Type::Bool => (DType::Bool, Draw::Whole(0, 2)),
-            Type::I64 if ty != Type::I64 => (DType::I64, Draw::Whole(0, *dims[0].last()? as i64)),
-            Type::F32 | Type::F64 => (dtype, Draw::Real(low, high)),
-            _ if dtype == DType::U8 => (dtype, Draw::Whole(1, 9)),
-            _ => (dtype, Draw::Whole(-5, 6)),
-        };
-        if matches!(draw, Draw::Whole(_, 0)) {
-            return None; // no class to draw a label from
-        }
-        if fixed >> slot & 1 == 1 {
-            scalars.push(Value::F(0.25 * low + 0.75 * high));
-        } else {
-            operands.push(Operand { dims: dims[slot].clone(), dtype: own, draw, memory });
-        }
-    }
-    for (k, &value) in about.domain.scalars.iter().enumerate() {
-        // In strided memory the label to ignore is one that occurs.
-        let value = if about.special == Special::Label && k == 0 && memory == Memory::Strided { 0.0 } else { value };
-        let integer = matches!(about.scalar_type(k, ty), Type::I64 | Type::I32);
-        scalars.push(if integer { Value::I(value as i64) } else { Value::F(value) });
-    }
-    let outputs = (0..about.outputs).map(|_| result_dtype(row, dtype)).collect();
-    let function = MapFn::of(row, ty, fixed).clone();
-    let what = format!("{} of {} {dims:?}, {memory:?}, numbers {fixed:b}", row.name(), dtype);
-    Some(Case { what, op: Op::Map(Map { function, scalars: scalars.into(), outputs, whole: false }), operands })
-}
-
-fn accepts(promotion: Promotion, dtype: DType) -> bool {
-    match promotion {
-        Promotion::Float => dtype.is_float(),
-        Promotion::Number => dtype != DType::Bool,
-        Promotion::Any => true,
-        Promotion::Integer => !dtype.is_float(),
-        Promotion::Bool => dtype == DType::Bool,
-    }
-}
-
-/// Shapes that broadcast together, or a row with what each row has in common.
-fn row_dims(row: Row) -> Vec<Vec<Vec<usize>>> {
-    let about = row.row();
-    if !about.row_wise {
-        let shapes: [[&[usize]; 3]; 6] = [
-            [&[], &[], &[]],
-            [&[0, 3], &[3], &[]],
-            [&[5], &[5], &[5]],
-            [&[2, 3], &[3], &[2, 1]],
-            [&[3, 1], &[2, 1, 4], &[]],
-            [&[2, 2, 1, 3], &[1, 2, 3, 1], &[3]],
-        ];
-        return shapes.iter().map(|s| s.iter().map(|d| d.to_vec()).collect()).collect();
-    }
-    let shapes: [&[usize]; 6] = [&[4], &[2, 5], &[2, 3, 4], &[2, 1, 3, 5], &[0, 4], &[2, 0]];
-    let soft = matches!(row, Row::CrossEntropySoft | Row::CrossEntropySoftWeighted);
-    let each = |dims: &&[usize]| {
-        let n = dims.last().copied().unwrap_or(1);
-        let mut label = dims.to_vec();
-        label[dims.len() - 1] = 1;
-        let second = match about.special {
-            Special::Label => label,
-            _ if soft => dims.to_vec(),
-            _ => vec![n],
-        };
-        vec![dims.to_vec(), second, vec![n]]
-    };
-    shapes.iter().map(each).collect()
-}
-
-fn formulas(row: Row, cases: &mut Vec<Case>) {
-    let about = row.row();
-    let shapes = row_dims(row);
-    for dtype in DType::ALL.into_iter().filter(|&d| accepts(about.promotion, d)) {
-        let every = matches!(dtype, DType::F64 | DType::I64);
-        for (i, dims) in shapes.iter().enumerate().filter(|(i, _)| every || *i == 3) {
-            cases.extend(Memory::ALL.into_iter().filter_map(|m| formula(row, dtype, 0, dims, m)));
-            if !about.row_wise && about.inputs >= 2 && i == 3 {
-                cases.extend(formula(row, dtype, 0b10, dims, Memory::Permuted));
-            }
-            if about.inputs == 2 && !about.row_wise {
-                cases.extend(formula(row, dtype, 0b01, dims, Memory::Whole));
-            }
-        }
-    }
-    if about.row_wise || !accepts(about.promotion, DType::F64) {
-        return;
-    }
-    for (dims, mean) in shapes.iter().flat_map(|d| [(d, true), (d, false)]) {
-        let case = formula(row, DType::F64, 0, dims, Memory::Permuted);
-        cases.extend(case.map(|mut case| {
-            if let Op::Map(map) = &mut case.op {
-                (map.function, map.whole) = (MapFn::reduced(row, Type::F64, mean).clone(), true);
-                map.outputs = [DType::F64].into_iter().collect();
-                if about.result == phynexus::formula::ops::ResultType::Bool {
-                    map.outputs[0] = DType::Bool;
-                }
-            }
-            case.what += if mean { ", mean" } else { ", sum" };
-            case
-        }));
-    }
 }
 
 fn ranges(list: &[(usize, usize, isize)]) -> smallvec::SmallVec<[Range; 4]> {
@@ -200,7 +91,7 @@ fn ranges(list: &[(usize, usize, isize)]) -> smallvec::SmallVec<[Range; 4]> {
 
 fn views(m: Memory, cases: &mut Vec<Case>) {
     for dims in [&[][..], &[0], &[3], &[2, 3], &[2, 1, 3], &[2, 1, 2, 3]] {
-        add(cases, Op::Copy(Copy), vec![real(dims, m)]);
+        add(cases, Op::Copy(Duplicate), vec![real(dims, m)]);
         add(cases, Op::Cast(Cast { dtype: DType::F64 }), vec![real(dims, m)]);
         for dtype in DType::ALL {
             add(cases, Op::Cast(Cast { dtype }), vec![real(dims, m)]);
@@ -220,7 +111,9 @@ fn views(m: Memory, cases: &mut Vec<Case>) {
         wide.extend(dims.iter().map(|&n| if n == 1 { 3 } else { n }));
         add(cases, Op::Expand(Expand { shape: shape(&wide) }), vec![real(dims, m)]);
     }
-    for (from, to) in [(&[2, 6][..], &[3, 4][..]), (&[1], &[]), (&[], &[1, 1]), (&[2, 3, 2], &[12]), (&[0, 2], &[3, 0])] {
+    for (from, to) in
+        [(&[2, 6][..], &[3, 4][..]), (&[1], &[]), (&[], &[1, 1]), (&[2, 3, 2], &[12]), (&[0, 2], &[3, 0])]
+    {
         add(cases, Op::Reshape(Reshape { shape: shape(to) }), vec![real(from, m)]);
     }
     for axis in 0..3 {
@@ -265,9 +158,143 @@ fn reductions(m: Memory, cases: &mut Vec<Case>) {
                 continue;
             }
             for keepdim in [false, true] {
-                let op = |op| Op::Reduce(Reduce { op, axes: axes.into(), keepdim });
-                add(cases, self::identity(op)(REDUCTIONS[REDUCTIONS.iter().position(|o| *o == OPS.0).unwrap()]), vec![]);
+                let op = Op::Reduce(Reduce { op, axes: axes.into(), keepdim });
+                add(cases, op.clone(), vec![real(dims, m)]);
+                if !ordered {
+                    add(cases, op.clone(), vec![whole(dims, DType::F64, -1, 2, m)]); // products with zeros
+                }
+                if !matches!(op.name(), "mean") {
+                    let few =
+                        [DType::Bool, DType::U8, DType::I32, DType::I64].map(|d| whole(dims, d, 0, 2, m));
+                    few.into_iter().for_each(|o| add(cases, op.clone(), vec![o]));
+                }
+                for dtype in [DType::F16, DType::BF16, DType::F32] {
+                    add(cases, op.clone(), vec![Operand { dtype, ..real(dims, m) }]);
+                }
             }
         }
     }
+    for dims in [&[4][..], &[2, 3], &[2, 2, 3], &[0, 2], &[2, 0]] {
+        add(cases, Op::CumSum(CumSum), vec![real(dims, m)]);
+        add(cases, Op::CumSum(CumSum), vec![whole(dims, DType::Bool, 0, 2, m)]);
+        for descending in [false, true] {
+            add(cases, Op::Sort(Sort { descending }), vec![real(dims, m)]);
+            add(cases, Op::Sort(Sort { descending }), vec![whole(dims, DType::I32, -2, 2, m)]);
+        }
+    }
+}
+
+fn products(m: Memory, cases: &mut Vec<Case>) {
+    for (left_transposed, right_transposed) in [(false, false), (false, true), (true, false), (true, true)] {
+        let turned = |dims: &[usize], turn: bool| {
+            let mut dims = dims.to_vec();
+            let n = dims.len();
+            if turn {
+                dims.swap(n - 1, n - 2);
+            }
+            dims
+        };
+        for (a, b) in [
+            (&[2, 3][..], &[3, 4][..]),
+            (&[1, 1], &[1, 1]),
+            (&[2, 0], &[0, 3]),
+            (&[0, 2], &[2, 3]),
+            (&[2, 2, 3], &[2, 3, 2]),
+            (&[2, 1, 2, 3], &[3, 3, 2]),
+            (&[2, 3], &[2, 3, 2]),
+        ] {
+            let (a, b) = (turned(a, left_transposed), turned(b, right_transposed));
+            let op = Op::MatMul(MatMul { left_transposed, right_transposed });
+            add(cases, op.clone(), vec![real(&a, m), real(&b, m)]);
+            for dtype in [DType::F32, DType::BF16, DType::I64] {
+                let of = |dims: &[usize]| whole(dims, dtype, -3, 4, m);
+                add(cases, op.clone(), vec![of(&a), of(&b)]);
+            }
+        }
+    }
+    let fused = Row::ALL.iter().copied().filter(|&row| Linear::can_fuse(row));
+    for activation in [None].into_iter().chain(fused.map(Some)) {
+        for (n, i, o) in [(3, 2, 4), (1, 1, 1), (0, 2, 3), (2, 0, 3)] {
+            let mut operands = vec![real(&[n, i], m), real(&[o, i], m)];
+            add(cases, Op::Linear(Linear { activation }), operands.clone());
+            operands.push(real(&[o], m));
+            add(cases, Op::Linear(Linear { activation }), operands);
+        }
+    }
+}
+
+fn indices(m: Memory, cases: &mut Vec<Case>) {
+    for (dims, axis, index) in [
+        (&[4][..], 0, &[6][..]),
+        (&[3, 2], 0, &[4, 2]),
+        (&[3, 2], 1, &[2, 3]),
+        (&[2, 3, 2], 1, &[2, 2, 1]),
+        (&[2, 3], 1, &[2, 0]),
+        (&[2, 2, 3, 2], 2, &[1, 2, 4, 2]),
+    ] {
+        let n = dims[axis] as i64;
+        let at = whole(index, DType::I64, -n, n, m);
+        add(cases, Op::Gather(index::Gather { axis }), vec![real(dims, m), at.clone()]);
+        let wider: Vec<usize> = index.iter().map(|n| n + 1).collect();
+        for op in [ScatterOp::Add, ScatterOp::Set] {
+            for source in [index, &wider] {
+                let operands = vec![real(dims, m), at.clone(), real(source, m)];
+                add(cases, Op::Scatter(index::Scatter { axis, op }), operands);
+            }
+        }
+    }
+    for dims in [&[][..], &[5], &[2, 3], &[2, 0], &[2, 2, 3]] {
+        add(cases, Op::Nonzero(index::Nonzero), vec![whole(dims, DType::Bool, 0, 2, m)]);
+    }
+}
+
+fn sources(dims: &[usize], cases: &mut Vec<Case>) {
+    for dtype in DType::ALL {
+        let spec = Spec { shape: shape(dims), dtype, device: cpu() };
+        let value = if dtype.is_float() { Value::F(0.75) } else { Value::I(1) };
+        add(cases, Op::Fill(Fill { spec, value }), vec![]);
+        if dims.len() == 1 && dtype != DType::Bool {
+            let step = if dtype.is_float() { Value::F(0.5) } else { Value::I(2) };
+            add(cases, Op::Range(Arange { spec, start: value, step }), vec![]);
+        }
+        for distribution in [Distribution::Uniform, Distribution::Normal] {
+            if dtype.is_float() {
+                add(cases, Op::Random(Random { spec, distribution, seed: 5, counter: 9 }), vec![]);
+            }
+        }
+        if dtype == DType::I64 {
+            let distribution = Distribution::Integer { low: -3, span: 11 };
+            add(cases, Op::Random(Random { spec, distribution, seed: 5, counter: 9 }), vec![]);
+        }
+    }
+}
+
+/// A tensor like `like`, of one value.
+pub fn same_everywhere(like: &phynexus::Tensor, value: f64) -> Op {
+    let spec = Spec { shape: like.shape(), dtype: like.dtype(), device: cpu() };
+    Op::Fill(Fill { spec, value: Value::F(value) })
+}
+
+fn large(cases: &mut Vec<Case>) {
+    let m = Memory::Permuted;
+    rows::large(m, cases);
+    for op in REDUCTIONS {
+        for axes in [&[0][..], &[1], &[0, 1]] {
+            let op = Op::Reduce(Reduce { op, axes: axes.into(), keepdim: false });
+            add(cases, op, vec![Operand { dtype: DType::F32, ..real(&[601, 499], m) }]);
+        }
+    }
+    add(cases, Op::MatMul(MatMul::default()), vec![real(&[130, 210], m), real(&[210, 170], m)]);
+    let operands = vec![real(&[130, 210], m), real(&[170, 210], m), real(&[170], m)];
+    add(cases, Op::Linear(Linear { activation: Some(Row::Relu) }), operands);
+    add(cases, Op::CumSum(CumSum), vec![real(&[300, 500], m)]);
+    add(cases, Op::Sort(Sort { descending: true }), vec![real(&[300, 500], m)]);
+    let at = whole(&[900, 300], DType::I64, -400, 400, m);
+    add(cases, Op::Gather(index::Gather { axis: 0 }), vec![real(&[400, 300], m), at.clone()]);
+    for op in [ScatterOp::Add, ScatterOp::Set] {
+        let operands = vec![real(&[400, 300], m), at.clone(), real(&[900, 300], m)];
+        add(cases, Op::Scatter(index::Scatter { axis: 0, op }), operands);
+    }
+    add(cases, Op::Nonzero(index::Nonzero), vec![whole(&[601, 499], DType::Bool, 0, 2, m)]);
+    sources(&[300_001], cases);
 }
