@@ -117,7 +117,7 @@ pub fn shape_for(sizes: &[isize], elements: usize) -> PyResult<Shape> {
     let mut filled = sizes.to_vec();
     filled[free] = 1;
     let known = shape_of(&filled)?.elements();
-    if known == 0 || elements % known != 0 {
+    if known == 0 || !elements.is_multiple_of(known) {
         return Err(PyValueError::new_err(format!("{elements} elements do not fit into shape {sizes:?}")));
     }
     filled[free] = (elements / known) as isize;

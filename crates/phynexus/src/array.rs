@@ -51,7 +51,9 @@ impl Array {
 
     /// Whether nobody else can see this array's memory.
     pub fn is_alone(&self) -> bool {
-        Arc::strong_count(&self.0) == 1 && Arc::strong_count(&self.0.buffer) == 1 && !self.0.buffer.is_foreign()
+        Arc::strong_count(&self.0) == 1
+            && Arc::strong_count(&self.0.buffer) == 1
+            && !self.0.buffer.is_foreign()
     }
 
     /// A number that no other living array has; clones have the same.
@@ -114,7 +116,8 @@ impl Array {
     /// Writes the elements of `source` (same shape and device, any dtype) over this array's.
     pub fn write_from(&self, source: &Array) -> Result<()> {
         let kernel = kernels::copy(source.dtype(), self.dtype());
-        self.device().launch(kernel, &[Task { inputs: &[source.view()], outputs: &[self.view()], scalars: &[] }])
+        self.device()
+            .launch(kernel, &[Task { inputs: &[source.view()], outputs: &[self.view()], scalars: &[] }])
     }
 
     /// Writes one value everywhere.
@@ -145,7 +148,11 @@ impl Array {
         let source = self.contiguous()?;
         let mut bytes = vec![0; source.elements() * source.dtype().size()];
         if !bytes.is_empty() {
-            source.device().read(source.buffer(), source.layout().offset() * source.dtype().size(), &mut bytes)?;
+            source.device().read(
+                source.buffer(),
+                source.layout().offset() * source.dtype().size(),
+                &mut bytes,
+            )?;
         }
         Ok(bytes)
     }

@@ -8,6 +8,7 @@ mod api;
 mod array;
 mod kernels;
 mod machine;
+mod node;
 mod op;
 pub mod ops;
 mod program;
@@ -17,23 +18,24 @@ mod tape;
 mod tensor;
 
 pub use api::{
-    ArgOf, Index, Operand, Reduction, arange, binary, cast, cat, contiguous, cross_entropy, dropout, elementwise,
-    elementwise_loss, embedding, expand, eye, flip, full, layer_norm, linear, linspace, matmul, normal, permutation, permute,
-    random_integers, reshape, slice, stack, unary, uniform, where_,
+    ArgOf, Index, Operand, Reduction, arange, binary, cast, cat, contiguous, cross_entropy, dropout,
+    elementwise, elementwise_loss, embedding, expand, eye, flip, full, layer_norm, linear, linspace, matmul,
+    normal, permutation, permute, random_integers, reshape, slice, stack, unary, uniform, where_,
 };
-pub use ops::shape::Range;
 pub use array::Array;
 pub use machine::{available_devices, cpu, device};
+pub use node::Context;
 pub use op::{Few, Needs, Op, Operation, Spec, apply};
-pub use ops::map::MapFn;
+pub use ops::function::MapFn;
+pub use ops::shape::Range;
 pub use phynexus_core::{
-    Buffer, Category, DType, Device, DeviceId, DeviceType, Distribution, Error, Layout, Owner, ReduceOp, Result,
-    ScatterOp, Shape, Value,
+    Buffer, Category, DType, Device, DeviceId, DeviceType, Distribution, Error, Layout, Owner, ReduceOp,
+    Result, ScatterOp, Shape, Value,
 };
 pub use phynexus_cpu as cpu_device;
 pub use phynexus_formula as formula;
 pub use program::{Program, record};
 pub use random::{Generator, entropy};
 pub use stepper::Stepper;
-pub use tape::{Context, GradMode, backward, grad, grad_enabled, set_grad_enabled};
+pub use tape::{GradMode, backward, grad, grad_enabled, set_grad_enabled};
 pub use tensor::{Hook, HookId, Tensor};

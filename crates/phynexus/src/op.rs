@@ -1,9 +1,10 @@
 //! Operations as data: a value that infers shapes, runs, and says its gradient in terms of other operations.
 
 use crate::array::Array;
+use crate::node::{Context, Edge, Node, Saved};
 use crate::ops::{index, map, matmul, random, reduce, shape, sort};
 use crate::program;
-use crate::tape::{self, Context, Edge, Node, Saved};
+use crate::tape;
 use crate::tensor::Tensor;
 use phynexus_core::{DType, Device, Error, Result, Shape};
 use smallvec::SmallVec;

@@ -158,10 +158,13 @@ impl Program {
             values[*number] = Some(constant.clone());
         }
         let get = |values: &[Option<Array>], i: usize| -> Result<Array> {
-            values[i].clone().ok_or_else(|| Error::Runtime(format!("replay: value {i} is used before it is made")))
+            values[i]
+                .clone()
+                .ok_or_else(|| Error::Runtime(format!("replay: value {i} is used before it is made")))
         };
         for step in &self.steps {
-            let operands: Result<SmallVec<[Array; 3]>> = step.inputs.iter().map(|&i| get(&values, i)).collect();
+            let operands: Result<SmallVec<[Array; 3]>> =
+                step.inputs.iter().map(|&i| get(&values, i)).collect();
             let operands = operands?;
             for other in operands.iter().skip(1) {
                 same_device(step.op.name(), &operands[0], other)?;

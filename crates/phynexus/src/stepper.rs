@@ -28,13 +28,21 @@ struct Entry {
 
 impl Stepper {
     /// Binds a formula; all parameters have one dtype, states have the dtypes that they are stored in.
-    pub fn new(formula: &Formula, params: &[Tensor], states: &[Vec<Tensor>], steps: &[i64]) -> Result<Stepper> {
+    pub fn new(
+        formula: &Formula,
+        params: &[Tensor],
+        states: &[Vec<Tensor>],
+        steps: &[i64],
+    ) -> Result<Stepper> {
         let Some(first) = params.first() else {
             return Err(Error::Value("a stepper needs at least one parameter".into()));
         };
         let dtype = first.dtype();
         let count = states.first().map_or(0, Vec::len);
-        if formula.inputs().len() != count + 2 || formula.outputs().len() != count + 1 || formula.scalars().is_empty() {
+        if formula.inputs().len() != count + 2
+            || formula.outputs().len() != count + 1
+            || formula.scalars().is_empty()
+        {
             return Err(Error::Value(format!(
                 "the formula has {} inputs, {} outputs and {} scalars; for {count} states it must take (p, g, *states) and the step \
                  count, and return (p, *states)",
@@ -65,7 +73,12 @@ impl Stepper {
                     stored.join(", ")
                 )));
             }
-            entries.push(Entry { param: param.clone(), shape, states: states.iter().cloned().collect(), step });
+            entries.push(Entry {
+                param: param.clone(),
+                shape,
+                states: states.iter().cloned().collect(),
+                step,
+            });
         }
         let dtypes: SmallVec<[DType; 5]> = [dtype, dtype].into_iter().chain(stored).collect();
         let Hoisted { kernel, host } = hoist(formula);
@@ -82,7 +95,11 @@ impl Stepper {
     /// Replaces the step counts.
     pub fn set_steps(&mut self, steps: &[i64]) -> Result<()> {
         if steps.len() != self.entries.len() {
-            return Err(Error::Value(format!("expected {} step counts, got {}", self.entries.len(), steps.len())));
+            return Err(Error::Value(format!(
+                "expected {} step counts, got {}",
+                self.entries.len(),
+                steps.len()
+            )));
         }
         self.entries.iter_mut().zip(steps).for_each(|(e, &s)| e.step = s);
         Ok(())

@@ -1,16 +1,14 @@
-//! The tape: nodes that remember operations, and the walk back over them.
+//! The tape: whether operations are recorded, and the walk back over the nodes that they left.
 
 use crate::api;
-use crate::array::Array;
-use crate::op::{Few, Op, Operation, Spec};
-use crate::tensor::{Hook, HookId, Hooks, Tensor};
-use parking_lot::Mutex;
+use crate::node::{Context, Edge, Node};
+use crate::op::{Few, Operation};
+use crate::tensor::{Hooks, Tensor};
 use phynexus_core::{Error, Result, Shape};
 use smallvec::SmallVec;
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 thread_local! {
     static ENABLED: Cell<bool> = const { Cell::new(true) };
@@ -39,209 +37,6 @@ impl GradMode {
 impl Drop for GradMode {
     fn drop(&mut self) {
         set_grad_enabled(self.0);
-    }
-}
-
-/// Where a value came from.
-#[derive(Clone, Default)]
-pub(crate) enum Edge {
-    /// The tape does not follow it.
-    #[default]
-    None,
-    /// It is this leaf, or shares its values.
-    Leaf(Tensor),
-    /// It is that result of this node.
-    Node(Arc<Node>, u32),
-}
-
-/// A value that a gradient will read, with the version of its memory at the time.
-pub(crate) struct Saved {
-    index: u32,
-    output: bool,
-    array: Array,
-    version: u32,
-    edge: Edge,
-}
-
-impl Saved {
-    pub fn input(index: usize, array: Array, edge: Edge) -> Saved {
-        let version = array.buffer().version();
-        Saved { index: index as u32, output: false, array, version, edge }
-    }
-    /// A result is saved without its edge, which would be a cycle; it gets it back when it is read.
-    pub fn output(index: usize, array: Array) -> Saved {
-        let version = array.buffer().version();
-        Saved { index: index as u32, output: true, array, version, edge: Edge::None }
-    }
-}
-
-/// A recorded operation.
-pub(crate) struct Node {
-    /// Nodes are numbered as they are made, so a node's number is higher than those of all it depends on.
-    number: u64,
-    op: Op,
-    wanted: u32,
-    /// Of the operands, then of the results.
-    specs: Box<[Spec]>,
-    results: usize,
-    edges: SmallVec<[Edge; 3]>,
-    /// `None` once a backward pass has used it up.
-    saved: Mutex<Option<SmallVec<[Saved; 2]>>>,
-    hooks: Mutex<Vec<(u32, Hooks)>>,
-}
-
-impl Node {
-    pub fn new(
-        op: Op,
-        wanted: u32,
-        specs: Box<[Spec]>,
-        edges: SmallVec<[Edge; 3]>,
-        saved: SmallVec<[Saved; 2]>,
-    ) -> Arc<Node> {
-        static NUMBER: AtomicU64 = AtomicU64::new(0);
-        Arc::new(Node {
-            number: NUMBER.fetch_add(1, Ordering::Relaxed),
-            op,
-            wanted,
-            results: specs.len() - edges.len(),
-            specs,
-            edges,
-            saved: Mutex::new(Some(saved)),
-            hooks: Mutex::new(Vec::new()),
-        })
-    }
-
-    /// Shapes, dtypes and devices of the operands.
-    fn inputs(&self) -> &[Spec] {
-        &self.specs[..self.specs.len() - self.results]
-    }
-
-    /// The same of the results.
-    fn outputs(&self) -> &[Spec] {
-        &self.specs[self.specs.len() - self.results..]
-    }
-
-    pub fn add_hook(&self, index: u32, hook: Hook) -> HookId {
-        let mut all = self.hooks.lock();
-        let place = all.iter().position(|(i, _)| *i == index).unwrap_or_else(|| {
-            all.push((index, Hooks::default()));
-            all.len() - 1
-        });
-        all[place].1.add(hook)
-    }
-
-    pub fn remove_hook(&self, index: u32, id: HookId) {
-        for (i, hooks) in self.hooks.lock().iter_mut() {
-            if *i == index {
-                hooks.remove(id);
-            }
-        }
-    }
-}
-
-/// A long chain of nodes is taken apart by a loop: one node's drop frees the next, which would overflow the stack.
-impl Drop for Node {
-    fn drop(&mut self) {
-        thread_local! {
-            static QUEUE: RefCell<(bool, Vec<Edge>)> = const { RefCell::new((false, Vec::new())) };
-        }
-        let edges = std::mem::take(&mut self.edges).into_iter();
-        let saved = self.saved.get_mut().take().into_iter().flatten().map(|s| s.edge);
-        // Collected before the queue is borrowed: dropping the other edges may drop nodes, which come here again.
-        let nodes: SmallVec<[Edge; 4]> = edges.chain(saved).filter(|e| matches!(e, Edge::Node(..))).collect();
-        let first = QUEUE.try_with(|queue| {
-            let mut queue = queue.borrow_mut();
-            queue.1.extend(nodes);
-            !std::mem::replace(&mut queue.0, true)
-        });
-        if first != Ok(true) {
-            return;
-        }
-        while let Some(edge) = QUEUE.with(|queue| queue.borrow_mut().1.pop()) {
-            drop(edge);
-        }
-        QUEUE.with(|queue| queue.borrow_mut().0 = false);
-    }
-}
-
-/// What an operation's gradient can see.
-pub struct Context {
-    node: Arc<Node>,
-    grads: Few<Option<Tensor>>,
-    values: SmallVec<[(bool, u32, Tensor); 2]>,
-}
-
-impl Context {
-    fn new(node: Arc<Node>, grads: Few<Option<Tensor>>, retain: bool) -> Result<Context> {
-        let mut slot = node.saved.lock();
-        let Some(saved) = &*slot else {
-            return Err(Error::Runtime(format!(
-                "backward through the graph of {} a second time: its saved values are freed; pass retain_graph=True to \
-                 the first backward, or compute the loss again",
-                node.op.name()
-            )));
-        };
-        let mut values = SmallVec::new();
-        for s in saved {
-            if s.array.buffer().version() != s.version {
-                return Err(Error::Runtime(format!(
-                    "a value that the gradient of {} needs (shape {}) was changed in place after it was used; change a \
-                     copy (.clone()) instead",
-                    node.op.name(),
-                    s.array.shape()
-                )));
-            }
-            let edge = if s.output { Edge::Node(node.clone(), s.index) } else { s.edge.clone() };
-            values.push((s.output, s.index, Tensor::with_edge(s.array.clone(), edge)));
-        }
-        if !retain && !saved.is_empty() {
-            *slot = None;
-        }
-        drop(slot);
-        Ok(Context { node, grads, values })
-    }
-
-    /// Whether operand `i` needs a gradient.
-    pub fn wants(&self, i: usize) -> bool {
-        self.node.wanted >> i & 1 == 1
-    }
-    /// How many operands there are.
-    pub fn operands(&self) -> usize {
-        self.node.inputs().len()
-    }
-    /// Which operands need gradients, a bit each.
-    pub fn wanted(&self) -> u32 {
-        self.node.wanted
-    }
-    /// Operand `i`, which [`Operation::saves`] must have asked for.
-    pub fn input(&self, i: usize) -> &Tensor {
-        self.value(false, i)
-    }
-    /// Result `i`, likewise.
-    pub fn output(&self, i: usize) -> &Tensor {
-        self.value(true, i)
-    }
-    fn value(&self, output: bool, i: usize) -> &Tensor {
-        let found = self.values.iter().find(|(o, index, _)| *o == output && *index as usize == i);
-        &found.expect("saves() names every value that grad() reads").2
-    }
-    /// Shape, dtype and device of operand `i`.
-    pub fn input_spec(&self, i: usize) -> Spec {
-        self.node.inputs()[i]
-    }
-    /// Shape, dtype and device of result `i`.
-    pub fn output_spec(&self, i: usize) -> Spec {
-        self.node.outputs()[i]
-    }
-    /// The gradient of result `i`, zeros if nothing depended on it.
-    pub fn grad(&self, i: usize) -> Result<Tensor> {
-        match &self.grads[i] {
-            Some(grad) => Ok(grad.clone()),
-            None => {
-                let Spec { shape, dtype, device } = self.output_spec(i);
-                api::full(shape, phynexus_core::Value::F(0.0), dtype, device)
-            }
-        }
     }
 }
 
@@ -389,7 +184,9 @@ impl Walk {
                         array.shape()
                     )));
                 }
-                None => api::full(*array.shape(), phynexus_core::Value::F(1.0), array.dtype(), array.device())?,
+                None => {
+                    api::full(*array.shape(), phynexus_core::Value::F(1.0), array.dtype(), array.device())?
+                }
             };
             self.send(&edge, grad)?;
         }
@@ -443,7 +240,10 @@ fn leading_to(roots: &[Tensor], targets: &[Target]) -> HashMap<*const Node, bool
             node.edges.iter().for_each(|e| push(e, &mut stack));
         }
     }
-    let leaves: HashSet<usize> = targets.iter().filter_map(|t| if let Target::Leaf(leaf) = t { Some(leaf.address()) } else { None }).collect();
+    let leaves: HashSet<usize> = targets
+        .iter()
+        .filter_map(|t| if let Target::Leaf(leaf) = t { Some(leaf.address()) } else { None })
+        .collect();
     let wanted: HashSet<*const Node> =
         targets.iter().filter_map(|t| if let Target::Node(n, _) = t { Some(*n) } else { None }).collect();
     let mut ordered: Vec<&Arc<Node>> = nodes.values().collect();
@@ -471,6 +271,7 @@ pub(crate) fn sum_to(grad: Tensor, shape: &Shape) -> Result<Tensor> {
     let lead = from.len() - shape.len();
     let axes: Few<usize> =
         (0..from.len()).filter(|&i| i < lead || (shape[i - lead] == 1 && from[i] != 1)).collect();
-    let summed = if axes.is_empty() { grad } else { api::reduce(&grad, phynexus_core::ReduceOp::Sum, &axes, false)? };
+    let summed =
+        if axes.is_empty() { grad } else { api::reduce(&grad, phynexus_core::ReduceOp::Sum, &axes, false)? };
     api::reshape(&summed, *shape)
 }

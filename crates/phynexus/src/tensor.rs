@@ -1,7 +1,7 @@
 //! Tensors: an array that the tape may follow. A tensor is a handle; clones are the same tensor.
 
 use crate::array::Array;
-use crate::tape::Edge;
+use crate::node::Edge;
 use parking_lot::{Mutex, MutexGuard};
 use phynexus_core::{DType, Device, Error, Result, Shape};
 use std::sync::Arc;
@@ -193,7 +193,10 @@ impl Tensor {
     pub fn set_grad(&self, grad: Option<Tensor>) -> Result<()> {
         if let Some(grad) = &grad {
             let (mine, other) = (self.array(), grad.array());
-            if mine.shape() != other.shape() || mine.dtype() != other.dtype() || mine.device().id() != other.device().id() {
+            if mine.shape() != other.shape()
+                || mine.dtype() != other.dtype()
+                || mine.device().id() != other.device().id()
+            {
                 return Err(Error::Value(format!(
                     "a gradient must have the shape, dtype and device of its tensor: expected {} {} on {}, got {} {} on {}",
                     mine.shape(),
@@ -306,7 +309,9 @@ impl Tensor {
             None if keep_graph => grad,
             None if recording => grad.detach().copy()?,
             None => Tensor::new(owned(grad)?),
-            Some(old) if keep_graph || recording || old.array().layout().overlaps() => crate::api::add(&old, &grad)?,
+            Some(old) if keep_graph || recording || old.array().layout().overlaps() => {
+                crate::api::add(&old, &grad)?
+            }
             Some(old) => {
                 crate::ops::map::add_in_place(&old.array(), &grad.array())?;
                 old
@@ -326,7 +331,8 @@ fn owned(grad: Tensor) -> Result<Array> {
         Ok(state) => state.into_inner().array,
         Err(shared) => shared.lock().array.clone(),
     };
-    let whole = array.layout().is_contiguous() && array.elements() * array.dtype().size() == array.buffer().bytes();
+    let whole =
+        array.layout().is_contiguous() && array.elements() * array.dtype().size() == array.buffer().bytes();
     if whole && array.is_alone() { Ok(array) } else { array.copy() }
 }
 

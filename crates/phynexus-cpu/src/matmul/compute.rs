@@ -1,6 +1,7 @@
 //! The types that products are computed in, each with the best registers that this processor has for it.
 
-use super::product::{Product, product};
+use super::operand::Product;
+use super::product::product;
 use super::vector::{Number, Wide};
 #[cfg(target_arch = "x86_64")]
 use super::x86::{Avx2, Avx512};

@@ -7,6 +7,7 @@
 
 mod compute;
 mod convert;
+mod operand;
 mod pack;
 mod product;
 mod scratch;
@@ -18,9 +19,9 @@ mod x86;
 use compute::Compute;
 use convert::{Block, Stored, Way};
 use half::{bf16, f16};
+use operand::{Operand, Product};
 use phynexus_core::{DType, Error, Result, Task, View};
 use phynexus_formula::{Binary, Formula, Node};
-use product::{Operand, Product};
 use scratch::Scratch;
 use std::sync::OnceLock;
 use tile::Ends;

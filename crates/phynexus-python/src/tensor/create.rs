@@ -12,13 +12,13 @@ use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
 /// The keyword arguments that all of them share.
-struct Options {
-    dtype: Option<DType>,
-    device: &'static dyn Device,
+pub(super) struct Options {
+    pub dtype: Option<DType>,
+    pub device: &'static dyn Device,
     requires_grad: bool,
 }
 
-type Opt<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
+pub(super) type Opt<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
 
 impl Options {
     fn new(dtype: Opt<'_, '_>, device: Opt<'_, '_>, requires_grad: bool) -> PyResult<Options> {
@@ -29,13 +29,18 @@ impl Options {
         })
     }
 
-    fn like(t: &PyTensor, dtype: Opt<'_, '_>, device: Opt<'_, '_>, requires_grad: bool) -> PyResult<Options> {
+    pub fn like(
+        t: &PyTensor,
+        dtype: Opt<'_, '_>,
+        device: Opt<'_, '_>,
+        requires_grad: bool,
+    ) -> PyResult<Options> {
         let device = if device.is_some() { PyDevice::resolve(device)? } else { t.0.device() };
         let dtype = dtype.map(PyDType::parse).transpose()?.unwrap_or(t.0.dtype());
         Ok(Options { dtype: Some(dtype), device, requires_grad })
     }
 
-    fn finish(&self, t: PyResult<Tensor>) -> Made {
+    pub fn finish(&self, t: PyResult<Tensor>) -> Made {
         let t = t?;
         if self.requires_grad {
             t.set_requires_grad(true).map_err(to_python)?;
@@ -43,18 +48,24 @@ impl Options {
         Ok(PyTensor(t))
     }
 
-    fn fill(&self, py: Python<'_>, shape: Shape, value: f64) -> Made {
+    pub fn fill(&self, py: Python<'_>, shape: Shape, value: f64) -> Made {
         let dtype = self.dtype.unwrap_or(DType::F32);
         let value = if dtype.is_float() { Value::F(value) } else { Value::I(value as i64) };
         self.finish(run(py, shape.elements(), || phynexus::full(shape, value, dtype, self.device)))
     }
 
-    fn empty(&self, shape: Shape) -> Made {
+    pub fn empty(&self, shape: Shape) -> Made {
         let array = Array::empty(shape, self.dtype.unwrap_or(DType::F32), self.device);
         self.finish(array.map(Tensor::new).map_err(to_python))
     }
 
-    fn random(&self, py: Python<'_>, shape: Shape, normal: bool, g: Option<&Bound<'_, PyGenerator>>) -> Made {
+    pub fn random(
+        &self,
+        py: Python<'_>,
+        shape: Shape,
+        normal: bool,
+        g: Option<&Bound<'_, PyGenerator>>,
+    ) -> Made {
         let (dtype, g) = (self.dtype.unwrap_or(DType::F32), PyGenerator::pick(g));
         let draw = if normal { phynexus::normal } else { phynexus::uniform };
         self.finish(run(py, shape.elements(), || draw(shape, dtype, self.device, g)))
@@ -305,89 +316,6 @@ impl PyTensor {
         let options = Options::new(dtype, device, requires_grad)?;
         let dtype = options.dtype.unwrap_or(DType::F32);
         options.finish(phynexus::eye(n.0, m.map_or(n.0, |m| m.0), dtype, options.device).map_err(to_python))
-    }
-
-    /// As `empty`, with shape, dtype and device of another tensor.
-    #[staticmethod]
-    #[pyo3(signature = (input, *, dtype=None, device=None, requires_grad=false))]
-    fn empty_like(
-        input: &Bound<'_, PyTensor>,
-        dtype: Opt<'_, '_>,
-        device: Opt<'_, '_>,
-        requires_grad: bool,
-    ) -> Made {
-        let t = input.get();
-        Options::like(t, dtype, device, requires_grad)?.empty(t.0.shape())
-    }
-
-    /// As `zeros`, with shape, dtype and device of another tensor.
-    #[staticmethod]
-    #[pyo3(signature = (input, *, dtype=None, device=None, requires_grad=false))]
-    fn zeros_like(
-        input: &Bound<'_, PyTensor>,
-        dtype: Opt<'_, '_>,
-        device: Opt<'_, '_>,
-        requires_grad: bool,
-    ) -> Made {
-        let t = input.get();
-        Options::like(t, dtype, device, requires_grad)?.fill(input.py(), t.0.shape(), 0.0)
-    }
-
-    /// As `ones`, with shape, dtype and device of another tensor.
-    #[staticmethod]
-    #[pyo3(signature = (input, *, dtype=None, device=None, requires_grad=false))]
-    fn ones_like(
-        input: &Bound<'_, PyTensor>,
-        dtype: Opt<'_, '_>,
-        device: Opt<'_, '_>,
-        requires_grad: bool,
-    ) -> Made {
-        let t = input.get();
-        Options::like(t, dtype, device, requires_grad)?.fill(input.py(), t.0.shape(), 1.0)
-    }
-
-    /// As `full`, with shape, dtype and device of another tensor.
-    #[staticmethod]
-    #[pyo3(signature = (input, fill_value, *, dtype=None, device=None, requires_grad=false))]
-    fn full_like(
-        input: &Bound<'_, PyTensor>,
-        fill_value: &Bound<'_, PyAny>,
-        dtype: Opt<'_, '_>,
-        device: Opt<'_, '_>,
-        requires_grad: bool,
-    ) -> Made {
-        let (value, t) = (convert::number(fill_value)?.0, &input.get().0);
-        let options = Options::like(input.get(), dtype, device, requires_grad)?;
-        let dtype = options.dtype.unwrap_or(t.dtype());
-        options.finish(phynexus::full(t.shape(), value, dtype, options.device).map_err(to_python))
-    }
-
-    /// As `rand`, with shape, dtype and device of another tensor.
-    #[staticmethod]
-    #[pyo3(signature = (input, *, dtype=None, device=None, requires_grad=false, generator=None))]
-    fn rand_like(
-        input: &Bound<'_, PyTensor>,
-        dtype: Opt<'_, '_>,
-        device: Opt<'_, '_>,
-        requires_grad: bool,
-        generator: Option<&Bound<'_, PyGenerator>>,
-    ) -> Made {
-        let t = input.get();
-        Options::like(t, dtype, device, requires_grad)?.random(input.py(), t.0.shape(), false, generator)
-    }
-
-    /// As `randn`, with shape, dtype and device of another tensor.
-    #[staticmethod]
-    #[pyo3(signature = (input, *, dtype=None, device=None, requires_grad=false, generator=None))]
-    fn randn_like(
-        input: &Bound<'_, PyTensor>,
-        dtype: Opt<'_, '_>,
-        device: Opt<'_, '_>,
-        requires_grad: bool,
-        generator: Option<&Bound<'_, PyGenerator>>,
-    ) -> Made {
-        let t = input.get();
-        Options::like(t, dtype, device, requires_grad)?.random(input.py(), t.0.shape(), true, generator)
     }
 
     /// A tensor that shares the memory of anything with `__dlpack__` on the CPU.

@@ -6,6 +6,7 @@ mod gradient;
 mod indexing;
 mod info;
 mod inplace;
+mod like;
 mod reduce;
 mod shape;
 pub mod values;

@@ -253,7 +253,7 @@ impl PyTensor {
     #[pyo3(signature = (pad, value=None))]
     fn pad(&self, py: Python<'_>, pad: Vec<isize>, value: Option<Arg>) -> Made {
         let shape = self.0.shape();
-        if pad.len() % 2 != 0 || pad.len() / 2 > shape.len() || pad.iter().any(|&p| p < 0) {
+        if !pad.len().is_multiple_of(2) || pad.len() / 2 > shape.len() || pad.iter().any(|&p| p < 0) {
             return Err(PyValueError::new_err(format!(
                 "pad: expected pairs of sizes of 0 or more for at most {} dimensions, got {pad:?}",
                 shape.len()

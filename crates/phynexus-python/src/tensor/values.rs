@@ -19,6 +19,9 @@ fn plain<'py>(py: Python<'py>, dtype: DType, value: Value) -> PyResult<Bound<'py
     })
 }
 
+/// What a pickled tensor is made of: bytes, shape, dtype, requires_grad.
+type Parts = (Py<PyAny>, Vec<usize>, &'static str, bool);
+
 /// Where `to` goes.
 enum Target {
     Device(&'static dyn Device),
@@ -261,10 +264,7 @@ impl PyTensor {
         run(py, self.0.shape().elements(), || phynexus::contiguous(&self.0)).map(PyTensor)
     }
 
-    fn __reduce__(
-        &self,
-        py: Python<'_>,
-    ) -> PyResult<(Py<PyAny>, (Py<PyAny>, Vec<usize>, &'static str, bool))> {
+    fn __reduce__(&self, py: Python<'_>) -> PyResult<(Py<PyAny>, Parts)> {
         let rebuild = py.import("neurenix._phynexus")?.getattr("_rebuild")?.unbind();
         let bytes = self.tobytes(py)?.into_any().unbind();
         Ok((rebuild, (bytes, self.0.shape().to_vec(), self.0.dtype().name(), self.0.requires_grad())))

@@ -23,7 +23,9 @@ fn check_float(what: &str, dtype: DType) -> Result<()> {
     if dtype.is_float() {
         return Ok(());
     }
-    Err(Error::Type(format!("{what} draws floating-point numbers, got dtype {dtype}; use randint for integers")))
+    Err(Error::Type(format!(
+        "{what} draws floating-point numbers, got dtype {dtype}; use randint for integers"
+    )))
 }
 
 /// Uniform in [0, 1).
@@ -39,7 +41,14 @@ pub fn normal(shape: Shape, dtype: DType, device: On, g: &Generator) -> Result<T
 }
 
 /// Integers of [low, high).
-pub fn random_integers(low: i64, high: i64, shape: Shape, dtype: DType, device: On, g: &Generator) -> Result<Tensor> {
+pub fn random_integers(
+    low: i64,
+    high: i64,
+    shape: Shape,
+    dtype: DType,
+    device: On,
+    g: &Generator,
+) -> Result<Tensor> {
     if low >= high {
         return Err(Error::Value(format!("randint: low {low} must be less than high {high}")));
     }
@@ -60,7 +69,9 @@ pub fn permutation(n: usize, dtype: DType, device: On, g: &Generator) -> Result<
 pub fn arange(start: Value, end: Value, step: Value, dtype: DType, device: On) -> Result<Tensor> {
     let (a, b, s) = (start.as_f64(), end.as_f64(), step.as_f64());
     if s == 0.0 || !a.is_finite() || !b.is_finite() || !s.is_finite() {
-        return Err(Error::Value(format!("arange: need finite bounds and a step that is not 0, got {a}, {b}, step {s}")));
+        return Err(Error::Value(format!(
+            "arange: need finite bounds and a step that is not 0, got {a}, {b}, step {s}"
+        )));
     }
     let count = match (start, end, step) {
         (Value::I(a), Value::I(b), Value::I(s)) => {

@@ -1,7 +1,8 @@
 //! Elementwise functions: promotion as PyTorch's, then one formula.
 
 use crate::op::{Few, Op, apply, apply1};
-use crate::ops::map::{Cast, Map, MapFn, result_dtype};
+use crate::ops::function::MapFn;
+use crate::ops::map::{Cast, Map, result_dtype};
 use crate::tensor::Tensor;
 use phynexus_core::{Category, DType, Error, ReduceOp, Result, Value};
 use phynexus_formula::Type;
@@ -99,7 +100,11 @@ pub fn elementwise(row: Row, operands: &[Operand<'_>], scalars: &[f64]) -> Resul
         match *operand {
             Operand::Tensor(t) => {
                 let own = t.dtype();
-                converted.push(if own.compute() == want { None } else { Some(cast(t, stored(want, dtype))?) });
+                converted.push(if own.compute() == want {
+                    None
+                } else {
+                    Some(cast(t, stored(want, dtype))?)
+                });
             }
             Operand::Number(value, _) => {
                 numbers |= 1 << slot;
@@ -118,7 +123,10 @@ pub fn elementwise(row: Row, operands: &[Operand<'_>], scalars: &[f64]) -> Resul
         return Err(Error::Type(format!("{}: at least one operand must be a tensor", about.name)));
     }
     if about.row_wise && tensors.iter().all(|t| t.shape().is_empty()) {
-        return Err(Error::Value(format!("{}: works along the last dimension, got a tensor without dimensions", about.name)));
+        return Err(Error::Value(format!(
+            "{}: works along the last dimension, got a tensor without dimensions",
+            about.name
+        )));
     }
     check_divisor(row, dtype, operands)?;
     control.extend(scalars.iter().enumerate().map(|(k, &s)| number(about.scalar_type(k, ty), Value::F(s))));

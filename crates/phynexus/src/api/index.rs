@@ -46,7 +46,8 @@ fn range(size: usize, start: Option<isize>, stop: Option<isize>, step: Option<is
         None => default,
         Some(at) => (if at < 0 { at.saturating_add(n) } else { at }).clamp(low, high),
     };
-    let (first, last) = if step > 0 { (clip(start, 0), clip(stop, n)) } else { (clip(start, n - 1), clip(stop, -1)) };
+    let (first, last) =
+        if step > 0 { (clip(start, 0), clip(stop, n)) } else { (clip(start, n - 1), clip(stop, -1)) };
     let distance = if step > 0 { last - first } else { first - last };
     let size = if distance <= 0 { 0 } else { (distance as usize).div_ceil(step.unsigned_abs()) };
     Ok(Range { start: first.max(0) as usize, size, step })
@@ -59,7 +60,8 @@ fn positions(mask: &Tensor) -> Result<Vec<Tensor>> {
     let mut all = Vec::new();
     for axis in 0..shape.len() {
         let after: usize = shape[axis + 1..].iter().product();
-        let number = |n: usize| super::Operand::Number(Value::I(n.max(1) as i64), phynexus_core::Category::Integer);
+        let number =
+            |n: usize| super::Operand::Number(Value::I(n.max(1) as i64), phynexus_core::Category::Integer);
         let whole = super::binary(Row::FloorDivide, &flat, number(after))?;
         all.push(super::binary(Row::Remainder, &whole, number(shape[axis]))?);
     }
@@ -155,7 +157,8 @@ fn plan(shape: &Shape, index: &[Index]) -> Result<Plan> {
         .map(|(d, t)| match (t, device) {
             (Some(t), _) => Ok((d, t)),
             (None, device) => {
-                super::full(Shape::SCALAR, Value::I(0), DType::I64, device.unwrap_or(crate::machine::cpu())).map(|t| (d, t))
+                super::full(Shape::SCALAR, Value::I(0), DType::I64, device.unwrap_or(crate::machine::cpu()))
+                    .map(|t| (d, t))
             }
         })
         .collect();

@@ -17,7 +17,7 @@ impl Tensor {
                 "{what}: several elements of an expanded tensor share memory; write to a copy (.clone())"
             )));
         }
-        if grad_enabled() && state.requires_grad && matches!(state.edge, crate::tape::Edge::None) {
+        if grad_enabled() && state.requires_grad && matches!(state.edge, crate::node::Edge::None) {
             return Err(Error::Runtime(format!(
                 "{what}: a leaf that requires gradients cannot be changed in place while recording; use no_grad()"
             )));
@@ -39,9 +39,12 @@ impl Tensor {
         }
         target.buffer().bump();
         self.renew();
-        if grad_enabled() && !matches!(edge, crate::tape::Edge::None) {
+        if grad_enabled() && !matches!(edge, crate::node::Edge::None) {
             if !target.dtype().is_float() {
-                return Err(Error::Type(format!("{what}: a {} tensor cannot carry gradients", target.dtype())));
+                return Err(Error::Type(format!(
+                    "{what}: a {} tensor cannot carry gradients",
+                    target.dtype()
+                )));
             }
             self.become_result_of(value)?;
         }

@@ -1,7 +1,8 @@
 //! Functions of neural networks that are one formula each.
 
 use crate::op::{Op, apply1};
-use crate::ops::map::{Map, MapFn};
+use crate::ops::function::MapFn;
+use crate::ops::map::Map;
 use crate::random::Generator;
 use crate::tensor::Tensor;
 use phynexus_core::{DType, Error, ReduceOp, Result, Shape, Value};
@@ -18,7 +19,13 @@ pub enum Reduction {
 }
 
 /// An elementwise loss between two tensors of one shape, reduced within the same formula.
-pub fn elementwise_loss(row: Row, x: &Tensor, target: &Tensor, reduction: Reduction, scalars: &[f64]) -> Result<Tensor> {
+pub fn elementwise_loss(
+    row: Row,
+    x: &Tensor,
+    target: &Tensor,
+    reduction: Reduction,
+    scalars: &[f64],
+) -> Result<Tensor> {
     let (shape, other) = (x.shape(), target.shape());
     if shape != other {
         return Err(Error::Value(format!(
@@ -60,7 +67,10 @@ pub fn layer_norm(
         if let Some(t) = t
             && t.shape() != *normalized
         {
-            return Err(Error::Value(format!("layer_norm: expected a {name} of shape {normalized}, got {}", t.shape())));
+            return Err(Error::Value(format!(
+                "layer_norm: expected a {name} of shape {normalized}, got {}",
+                t.shape()
+            )));
         }
     }
     let row = normalized.elements();
@@ -91,17 +101,23 @@ pub fn layer_norm(
 pub fn embedding(index: &Tensor, weight: &Tensor, padding: Option<usize>) -> Result<Tensor> {
     let table = weight.shape();
     if table.len() != 2 {
-        return Err(Error::Value(format!("embedding: expected a weight of two dimensions, got shape {table}")));
+        return Err(Error::Value(format!(
+            "embedding: expected a weight of two dimensions, got shape {table}"
+        )));
     }
     if index.dtype().is_float() || index.dtype() == DType::Bool {
-        return Err(Error::Type(format!("embedding: indices must be integers, got {}; convert with .long()", index.dtype())));
+        return Err(Error::Type(format!(
+            "embedding: indices must be integers, got {}; convert with .long()",
+            index.dtype()
+        )));
     }
     let shape = index.shape();
     let flat = super::reshape(&super::cast(index, DType::I64)?, Shape::new(&[shape.elements()])?)?;
     let mut rows = weight.index_select(0, &flat)?;
     if let Some(padding) = padding {
         let number = super::Operand::Number(Value::I(padding as i64), phynexus_core::Category::Integer);
-        let is_padding = super::reshape(&super::binary(Row::Eq, &flat, number)?, Shape::new(&[shape.elements(), 1])?)?;
+        let is_padding =
+            super::reshape(&super::binary(Row::Eq, &flat, number)?, Shape::new(&[shape.elements(), 1])?)?;
         rows = super::where_tensors(&is_padding, &rows.detach(), &rows)?;
     }
     let mut dims = shape.to_vec();
@@ -116,7 +132,10 @@ pub fn dropout(x: &Tensor, p: f64, g: &Generator) -> Result<Tensor> {
     }
     let draws = super::uniform(x.shape(), DType::F32, x.device(), g)?;
     let kept = super::cast(&super::binary(Row::Ge, &draws, p)?, x.dtype())?;
-    super::mul(&super::mul(x, &kept)?, &super::full(Shape::SCALAR, Value::F(1.0 / (1.0 - p)), x.dtype(), x.device())?)
+    super::mul(
+        &super::mul(x, &kept)?,
+        &super::full(Shape::SCALAR, Value::F(1.0 / (1.0 - p)), x.dtype(), x.device())?,
+    )
 }
 
 /// Labels and logits with the classes in the last dimension: (rows, classes) and (rows).
@@ -163,7 +182,9 @@ pub fn cross_entropy(
         return Err(Error::Type(format!("cross_entropy: logits must be floating-point, got {}", x.dtype())));
     }
     if !(0.0..=1.0).contains(&label_smoothing) {
-        return Err(Error::Value(format!("cross_entropy: label_smoothing must be in [0, 1], got {label_smoothing}")));
+        return Err(Error::Value(format!(
+            "cross_entropy: label_smoothing must be in [0, 1], got {label_smoothing}"
+        )));
     }
     let labels = !target.dtype().is_float();
     let (logits, target, rows_shape) = classes_last(x, target, labels)?;
@@ -171,7 +192,10 @@ pub fn cross_entropy(
     if let Some(w) = weight
         && (w.shape().len() != 1 || w.shape()[0] != classes)
     {
-        return Err(Error::Value(format!("cross_entropy: expected {classes} class weights, got shape {}", w.shape())));
+        return Err(Error::Value(format!(
+            "cross_entropy: expected {classes} class weights, got shape {}",
+            w.shape()
+        )));
     }
     let target = if labels { super::cast(&target, DType::I64)? } else { super::cast(&target, x.dtype())? };
     if labels {
@@ -210,7 +234,11 @@ fn check_labels(target: &Tensor, classes: usize, ignore_index: i64) -> Result<()
         let mut value = target.reduce(op, None, false)?.array().first()?.as_i64();
         if value == ignore_index && !(0..classes as i64).contains(&value) {
             let ignored = super::binary(Row::Eq, &target, integer(ignore_index))?;
-            value = super::where_(&ignored, integer(0), (&target).into())?.reduce(op, None, false)?.array().first()?.as_i64();
+            value = super::where_(&ignored, integer(0), (&target).into())?
+                .reduce(op, None, false)?
+                .array()
+                .first()?
+                .as_i64();
         }
         if !(0..classes as i64).contains(&value) {
             return Err(Error::Index(format!(

@@ -36,7 +36,13 @@ fn to_rows(x: &Tensor, axes: &[usize]) -> Result<(Tensor, Shape, SmallVec<[usize
 
 /// A row-wise table row along `axes`. Results with one value for each row lose these dimensions (or keep them with
 /// size 1); the others have the operand's shape.
-pub fn row_operation(row: Row, x: &Tensor, axes: &[usize], scalars: &[f64], keepdim: bool) -> Result<Few<Tensor>> {
+pub fn row_operation(
+    row: Row,
+    x: &Tensor,
+    axes: &[usize],
+    scalars: &[f64],
+    keepdim: bool,
+) -> Result<Few<Tensor>> {
     let shape = x.shape();
     let (rows, moved, order) = to_rows(x, axes)?;
     let results = super::elementwise(row, &[(&rows).into()], scalars)?;
@@ -109,10 +115,18 @@ impl Tensor {
     }
 
     /// Mean and variance (with a correction of the divisor) over some dimensions, in two passes.
-    pub fn moments(&self, dims: Option<&[isize]>, correction: f64, keepdim: bool) -> Result<(Tensor, Tensor)> {
+    pub fn moments(
+        &self,
+        dims: Option<&[isize]>,
+        correction: f64,
+        keepdim: bool,
+    ) -> Result<(Tensor, Tensor)> {
         let axes = self.axes(dims)?;
         if !self.dtype().is_float() {
-            return Err(Error::Type(format!("var and std need a floating-point tensor, got {}", self.dtype())));
+            return Err(Error::Type(format!(
+                "var and std need a floating-point tensor, got {}",
+                self.dtype()
+            )));
         }
         let mut both = row_operation(Row::Moments, self, &axes, &[correction], keepdim)?;
         let var = both.remove(1);

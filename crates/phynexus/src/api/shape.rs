@@ -97,7 +97,8 @@ pub fn cat(tensors: &[Tensor], axis: isize) -> Result<Tensor> {
 
 fn apply_cat(part: &[Tensor], axis: usize) -> Result<Tensor> {
     let refs: SmallVec<[&Tensor; 8]> = part.iter().collect();
-    let specs: SmallVec<[crate::op::Spec; 8]> = part.iter().map(|t| crate::op::Spec::from(&t.array())).collect();
+    let specs: SmallVec<[crate::op::Spec; 8]> =
+        part.iter().map(|t| crate::op::Spec::from(&t.array())).collect();
     crate::op::Operation::infer(&Concat { axis }, &specs)?;
     apply1(Op::Concat(Concat { axis }), &refs)
 }
@@ -110,7 +111,10 @@ pub fn stack(tensors: &[Tensor], axis: isize) -> Result<Tensor> {
     let shape = first.shape();
     for (k, t) in tensors.iter().enumerate() {
         if t.shape() != shape {
-            return Err(Error::Value(format!("stack: tensor {k} has shape {}, expected {shape} as the first", t.shape())));
+            return Err(Error::Value(format!(
+                "stack: tensor {k} has shape {}, expected {shape} as the first",
+                t.shape()
+            )));
         }
     }
     let mut dims = shape.to_vec();

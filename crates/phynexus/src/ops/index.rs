@@ -2,9 +2,9 @@
 
 use crate::api;
 use crate::array::Array;
+use crate::node::Context;
 use crate::op::{Few, Needs, Op, Operation, Spec, apply1};
 use crate::ops::{check_index, launch, one, shaped};
-use crate::tape::Context;
 use crate::tensor::Tensor;
 use phynexus_core::{DType, Error, ReduceOp, Result, ScatterOp, Shape, Spec as KernelSpec, Value};
 use phynexus_formula::ops::Op as Row;
@@ -158,7 +158,8 @@ impl Operation for Scatter {
                 let mut part = apply1(Op::Gather(Gather { axis: self.axis }), &[&grad, index])?;
                 if self.op == ScatterOp::Set {
                     let zero = api::full(Shape::SCALAR, Value::F(0.0), grad.dtype(), grad.device())?;
-                    part = api::where_tensors(&self.stays(index, context.input_spec(0).shape)?, &part, &zero)?;
+                    part =
+                        api::where_tensors(&self.stays(index, context.input_spec(0).shape)?, &part, &zero)?;
                 }
                 Some(api::embed_leading(&part, context.input_spec(2).shape)?)
             }
@@ -179,7 +180,11 @@ impl Operation for Nonzero {
         if inputs[0].dtype != DType::Bool {
             return Err(Error::Type(format!("nonzero: expected a bool tensor, got {}", inputs[0].dtype)));
         }
-        Ok(one(Spec { shape: Shape::new(&[inputs[0].shape.elements()])?, dtype: DType::I64, device: inputs[0].device }))
+        Ok(one(Spec {
+            shape: Shape::new(&[inputs[0].shape.elements()])?,
+            dtype: DType::I64,
+            device: inputs[0].device,
+        }))
     }
     fn run(&self, inputs: &[&Array]) -> Result<Few<Array>> {
         let Spec { dtype, device, .. } = self.infer(&[Spec::from(inputs[0])])?[0];

@@ -1,159 +1,17 @@
 //! Formulas as operations: elementwise, over rows, or over a whole tensor as one row.
 
 use crate::array::Array;
+use crate::node::Context;
 use crate::op::{Few, Needs, Op, Operation, Spec, apply};
+use crate::ops::function::{GradientFn, MapFn};
 use crate::ops::one;
-use crate::tape::{Context, sum_to};
+use crate::tape::sum_to;
 use crate::tensor::Tensor;
-use parking_lot::{Mutex, RwLock};
-use phynexus_core::{DType, Error, Kernel, Layout, Result, Shape, Spec as KernelSpec, Task, Value, View};
+use phynexus_core::{DType, Error, Layout, Result, Shape, Value, View};
+use phynexus_formula::Source;
 use phynexus_formula::ops::{Op as Row, ResultType};
-use phynexus_formula::{Builder, Formula, Gradient, Rank, Reduction, Source, Type, differentiate, evaluate_scalars, hoist};
 use smallvec::SmallVec;
-use std::sync::{Arc, LazyLock, OnceLock};
-
-type DTypes = SmallVec<[DType; 8]>;
-
-/// A formula ready to be an operation: its kernels by dtype, and its gradients, each again such a function.
-#[derive(Debug)]
-pub struct MapFn {
-    name: String,
-    formula: Formula,
-    /// The formula that devices run: what is the same for all elements is computed by `host`.
-    kernel: Formula,
-    host: Option<Formula>,
-    differentiable: bool,
-    /// Which results have one value for each row, a bit each.
-    row_results: u32,
-    kernels: RwLock<Vec<(DTypes, Arc<Kernel>)>>,
-    gradients: Mutex<Vec<(u32, Arc<GradientFn>)>>,
-    result_gradient: OnceLock<Arc<MapFn>>,
-}
-
-#[derive(Debug)]
-struct GradientFn {
-    function: Arc<MapFn>,
-    sources: Vec<Source>,
-}
-
-impl MapFn {
-    /// A function of this formula; `rows` says which results have one value for each row.
-    pub fn new(name: String, formula: Formula, row_results: u32, differentiable: bool) -> Arc<MapFn> {
-        let hoisted = hoist(&formula);
-        // A host formula that only hands its operands on costs a call for nothing.
-        let plain = hoisted.host.outputs().len() == formula.scalars().len()
-            && hoisted.host.outputs().iter().enumerate().all(|(i, id)| {
-                matches!(hoisted.host.node(*id), phynexus_formula::Node::Scalar { slot, .. } if slot as usize == i)
-            });
-        Arc::new(MapFn {
-            name,
-            formula,
-            kernel: hoisted.kernel,
-            host: (!plain).then_some(hoisted.host),
-            differentiable,
-            row_results,
-            kernels: RwLock::default(),
-            gradients: Mutex::default(),
-            result_gradient: OnceLock::new(),
-        })
-    }
-
-    /// The function of a table row for operands of `ty`; the operands in `numbers` (a bit each) are scalars and
-    /// come before the row's own.
-    pub fn of(row: Row, ty: Type, numbers: u32) -> &'static Arc<MapFn> {
-        static TABLE: LazyLock<Vec<OnceLock<Arc<MapFn>>>> =
-            LazyLock::new(|| (0..Row::ALL.len() * 5 * 8).map(|_| OnceLock::new()).collect());
-        TABLE[(row as usize * 5 + ty as usize) * 8 + numbers as usize].get_or_init(|| {
-            let about = row.row();
-            let mut b = Builder::new();
-            let operands: Vec<_> = (0..about.inputs)
-                .map(|k| {
-                    let ty = about.input_type(k, ty);
-                    if numbers >> k & 1 == 1 { b.scalar(ty) } else { b.input(ty) }
-                })
-                .collect();
-            let scalars: Vec<_> = (0..about.scalars).map(|k| b.scalar(about.scalar_type(k, ty))).collect();
-            let results = (about.build)(&mut b, &operands, &scalars);
-            let formula = b.finish(&results);
-            let row_results = if about.row_wise { row_ranks(&formula) } else { 0 };
-            MapFn::new(about.name.into(), formula, row_results, about.differentiable)
-        })
-    }
-
-    /// The sum or mean of a table row's elementwise result over the whole tensor.
-    pub fn reduced(row: Row, ty: Type, mean: bool) -> Arc<MapFn> {
-        static TABLE: LazyLock<Vec<OnceLock<Arc<MapFn>>>> =
-            LazyLock::new(|| (0..Row::ALL.len() * 5 * 2).map(|_| OnceLock::new()).collect());
-        let slot = &TABLE[(row as usize * 5 + ty as usize) * 2 + mean as usize];
-        slot.get_or_init(|| MapFn::new_reduced(row, ty, mean)).clone()
-    }
-
-    fn new_reduced(row: Row, ty: Type, mean: bool) -> Arc<MapFn> {
-        let elementwise = row.formula(ty);
-        let mut b = Builder::new();
-        let inputs: Vec<_> = elementwise.inputs().to_vec().into_iter().map(|ty| b.input(ty)).collect();
-        let scalars: Vec<_> = elementwise.scalars().to_vec().into_iter().map(|ty| b.scalar(ty)).collect();
-        let each = b.inline(&elementwise, &inputs, &scalars)[0];
-        let mut result = b.reduce(Reduction::Sum, each);
-        if mean {
-            let length = b.length();
-            let length = b.cast(ty, length);
-            result = b.div(result, length);
-        }
-        let name = format!("{}_{}", row.name(), if mean { "mean" } else { "sum" });
-        MapFn::new(name, b.finish(&[result]), 1, row.row().differentiable)
-    }
-
-    fn kernel(&self, inputs: &[DType], outputs: &[DType]) -> Arc<Kernel> {
-        let matches = |k: &DTypes| k[..inputs.len()] == *inputs && k[inputs.len()..] == *outputs;
-        if let Some((_, kernel)) = self.kernels.read().iter().find(|(k, _)| matches(k)) {
-            return kernel.clone();
-        }
-        let spec = KernelSpec::Map { formula: self.kernel.clone(), inputs: inputs.to_vec(), outputs: outputs.to_vec() };
-        let kernel = Arc::new(Kernel::new(spec));
-        let key = inputs.iter().chain(outputs).copied().collect();
-        self.kernels.write().push((key, kernel.clone()));
-        kernel
-    }
-
-    /// The gradient with respect to the operands in `wanted`.
-    fn gradient(&self, wanted: u32) -> Arc<GradientFn> {
-        let mut known = self.gradients.lock();
-        if let Some((_, gradient)) = known.iter().find(|(w, _)| *w == wanted) {
-            return gradient.clone();
-        }
-        let slots: Vec<usize> = (0..self.formula.inputs().len()).filter(|i| wanted >> i & 1 == 1).collect();
-        let Gradient { formula, sources } = differentiate(&self.formula, &slots);
-        let function = MapFn::new(format!("{} (gradient)", self.name), formula, 0, true);
-        let gradient = Arc::new(GradientFn { function, sources });
-        known.push((wanted, gradient.clone()));
-        gradient
-    }
-}
-
-impl MapFn {
-    /// The gradient as a function of (result, upstream) alone, for an activation that allows it.
-    pub fn from_result(&self) -> &Arc<MapFn> {
-        self.result_gradient.get_or_init(|| self.new_from_result())
-    }
-
-    fn new_from_result(&self) -> Arc<MapFn> {
-        let gradient = self.gradient(1);
-        let mut b = Builder::new();
-        let ty = self.formula.inputs()[0];
-        let (result, upstream) = (b.input(ty), b.input(ty));
-        let place = |s: &Source| if matches!(s, Source::Output(_)) { result } else { upstream };
-        let operands: Vec<_> = gradient.sources.iter().map(place).collect();
-        let outputs = b.inline(&gradient.function.formula, &operands, &[]);
-        MapFn::new(gradient.function.name.clone(), b.finish(&outputs), 0, true)
-    }
-}
-
-/// Which outputs of a row-wise formula have one value for each row.
-fn row_ranks(formula: &Formula) -> u32 {
-    let is_row = |(i, id): (usize, &phynexus_formula::Id)| ((formula.rank(*id) != Rank::Element) as u32) << i;
-    formula.outputs().iter().enumerate().map(is_row).sum()
-}
+use std::sync::Arc;
 
 /// A function applied to operands that broadcast together.
 #[derive(Clone, Debug)]
@@ -290,13 +148,19 @@ impl Operation for Map {
         }
         let outputs: Few<DType> = wanted.iter().map(|&i| context.input_spec(i).dtype).collect();
         let spans = |t: &Tensor| t.shape() == full;
-        let grads = if operands.iter().any(spans) || !operands.is_empty() && self.spans_together(&operands, full)? {
-            let refs: SmallVec<[&Tensor; 4]> = operands.iter().collect();
-            let map = Map { function: gradient.function.clone(), scalars: self.scalars.clone(), outputs, whole: self.whole };
-            apply(Op::Map(map), &refs)?
-        } else {
-            expanded_gradient(self, &gradient, operands, outputs, full, context)?
-        };
+        let grads =
+            if operands.iter().any(spans) || !operands.is_empty() && self.spans_together(&operands, full)? {
+                let refs: SmallVec<[&Tensor; 4]> = operands.iter().collect();
+                let map = Map {
+                    function: gradient.function.clone(),
+                    scalars: self.scalars.clone(),
+                    outputs,
+                    whole: self.whole,
+                };
+                apply(Op::Map(map), &refs)?
+            } else {
+                expanded_gradient(self, &gradient, operands, outputs, full, context)?
+            };
         let mut all: Few<Option<Tensor>> = SmallVec::from_elem(None, inputs);
         for (&i, grad) in wanted.iter().zip(grads) {
             all[i] = Some(sum_to(grad, &context.input_spec(i).shape)?);
@@ -333,17 +197,6 @@ fn expanded_gradient(
     let refs: SmallVec<[&Tensor; 4]> = operands.iter().collect();
     let function = gradient.function.clone();
     apply(Op::Map(Map { function, scalars: map.scalars.clone(), outputs, whole: map.whole }), &refs)
-}
-
-impl MapFn {
-    fn launch(&self, inputs: &[View<'_>], outputs: &[View<'_>], scalars: &[Value]) -> Result<()> {
-        let ins: DTypes = inputs.iter().map(|v| v.dtype).collect();
-        let outs: DTypes = outputs.iter().map(|v| v.dtype).collect();
-        let kernel = self.kernel(&ins, &outs);
-        let hoisted = self.host.as_ref().map(|host| evaluate_scalars(host, scalars));
-        let scalars = hoisted.as_deref().unwrap_or(scalars);
-        outputs[0].buffer.device().launch(&kernel, &[Task { inputs, outputs, scalars }])
-    }
 }
 
 /// `a += b` for arrays of one shape and dtype.

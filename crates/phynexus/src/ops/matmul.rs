@@ -2,10 +2,12 @@
 
 use crate::api;
 use crate::array::Array;
+use crate::node::Context;
 use crate::op::{Few, Needs, Op, Operation, Spec, apply1};
-use crate::ops::map::{Map, MapFn};
+use crate::ops::function::MapFn;
+use crate::ops::map::Map;
 use crate::ops::one;
-use crate::tape::{Context, sum_to};
+use crate::tape::sum_to;
 use crate::tensor::Tensor;
 use parking_lot::RwLock;
 use phynexus_core::{DType, Error, Kernel, Layout, ReduceOp, Result, Shape, Spec as KernelSpec, Task, View};
@@ -72,7 +74,9 @@ impl Operation for MatMul {
         let (m, k) = sides(a, self.left_transposed);
         let (other, n) = sides(b, self.right_transposed);
         if k != other {
-            return Err(Error::Value(format!("matmul: inner sizes differ, {a} @ {b}; expected {k} == {other}")));
+            return Err(Error::Value(format!(
+                "matmul: inner sizes differ, {a} @ {b}; expected {k} == {other}"
+            )));
         }
         if inputs[0].dtype != inputs[1].dtype {
             return Err(Error::Type(format!(
@@ -81,7 +85,9 @@ impl Operation for MatMul {
             )));
         }
         if inputs[0].dtype == DType::Bool {
-            return Err(Error::Type("matmul: bool tensors have no product; convert them with .float()".into()));
+            return Err(Error::Type(
+                "matmul: bool tensors have no product; convert them with .float()".into(),
+            ));
         }
         if a.len() == 2 && b.len() == 2 {
             return Ok(one(Spec { shape: Shape::new(&[m, n])?, ..inputs[0] }));
@@ -141,7 +147,8 @@ pub struct Linear {
 impl Linear {
     /// Whether an activation can be part of the product: only if its gradient can be told from its result.
     pub fn can_fuse(row: Row) -> bool {
-        static KNOWN: LazyLock<Vec<bool>> = LazyLock::new(|| Row::ALL.iter().map(|&r| Linear::fuses(r)).collect());
+        static KNOWN: LazyLock<Vec<bool>> =
+            LazyLock::new(|| Row::ALL.iter().map(|&r| Linear::fuses(r)).collect());
         KNOWN[row as usize]
     }
 
@@ -151,7 +158,12 @@ impl Linear {
             return false;
         }
         let function = MapFn::of(row, Type::F32, 0);
-        let map = Map { function: function.clone(), scalars: SmallVec::new(), outputs: one(DType::F32), whole: false };
+        let map = Map {
+            function: function.clone(),
+            scalars: SmallVec::new(),
+            outputs: one(DType::F32),
+            whole: false,
+        };
         map.saves(1).is_some_and(|needs| needs.inputs == 0)
     }
 }
@@ -171,7 +183,10 @@ impl Operation for Linear {
         if let Some(b) = inputs.get(2)
             && (b.shape.len() != 1 || b.shape[0] != w[0])
         {
-            return Err(Error::Value(format!("linear: expected a bias of shape ({},), got {}", w[0], b.shape)));
+            return Err(Error::Value(format!(
+                "linear: expected a bias of shape ({},), got {}",
+                w[0], b.shape
+            )));
         }
         if inputs.iter().any(|s| s.dtype != inputs[0].dtype) || !inputs[0].dtype.is_float() {
             let dtypes: Vec<String> = inputs.iter().map(|s| s.dtype.to_string()).collect();

@@ -1,5 +1,6 @@
 //! The operations, by kind. Each is a small struct that implements [`crate::op::Operation`].
 
+pub mod function;
 pub mod index;
 pub mod map;
 pub mod matmul;

@@ -1,9 +1,9 @@
 //! Operations without operands: random numbers, one value, evenly spaced numbers.
 
 use crate::array::Array;
+use crate::node::Context;
 use crate::op::{Few, Needs, Operation, Spec};
 use crate::ops::{launch, one};
-use crate::tape::Context;
 use crate::tensor::Tensor;
 use phynexus_core::{Distribution, Kernel, Result, Spec as KernelSpec, Task, Value};
 use phynexus_formula::{Builder, Type};
@@ -93,4 +93,3 @@ source!(Range, "arange", |op, out| {
     let scalars = [op.start, op.step];
     op.spec.device.launch(kernel, &[Task { inputs: &[], outputs: &[out.view()], scalars: &scalars }])
 });
-

@@ -2,10 +2,10 @@
 
 use crate::api;
 use crate::array::Array;
+use crate::node::Context;
 use crate::op::{Few, Needs, Op, Operation, Spec, apply1};
 use crate::ops::shape::Range;
 use crate::ops::{launch, one};
-use crate::tape::Context;
 use crate::tensor::Tensor;
 use phynexus_core::{DType, Error, ReduceOp, Result, Shape, Spec as KernelSpec, Value};
 use phynexus_formula::ops::Op as Row;
@@ -65,11 +65,16 @@ impl Operation for Reduce {
     fn infer(&self, inputs: &[Spec]) -> Result<Few<Spec>> {
         let Spec { shape, dtype, device } = inputs[0];
         if self.op == ReduceOp::Mean && !dtype.is_float() {
-            return Err(Error::Type(format!("mean needs a floating-point tensor, got {dtype}; convert it with .float()")));
+            return Err(Error::Type(format!(
+                "mean needs a floating-point tensor, got {dtype}; convert it with .float()"
+            )));
         }
         let order = matches!(self.op, ReduceOp::Max | ReduceOp::Min | ReduceOp::ArgMax | ReduceOp::ArgMin);
         if order && self.axes.iter().any(|&a| shape[a] == 0) {
-            return Err(Error::Value(format!("{} over no elements, in shape {shape}, has no value", self.name())));
+            return Err(Error::Value(format!(
+                "{} over no elements, in shape {shape}, has no value",
+                self.name()
+            )));
         }
         Ok(one(Spec { shape: self.shape(&shape, self.keepdim), dtype: self.dtype(dtype), device }))
     }
@@ -179,7 +184,8 @@ impl Operation for CumSum {
     }
     fn run(&self, inputs: &[&Array]) -> Result<Few<Array>> {
         let spec = self.infer(&[Spec::from(inputs[0])])?[0];
-        let input = if inputs[0].dtype() == spec.dtype { inputs[0].clone() } else { inputs[0].cast(spec.dtype)? };
+        let input =
+            if inputs[0].dtype() == spec.dtype { inputs[0].clone() } else { inputs[0].cast(spec.dtype)? };
         let out = Array::empty(spec.shape, spec.dtype, spec.device)?;
         if out.elements() > 0 {
             launch(KernelSpec::CumSum, &[input.view()], &out)?;

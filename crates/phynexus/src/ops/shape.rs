@@ -2,9 +2,10 @@
 
 use crate::api;
 use crate::array::Array;
+use crate::node::Context;
 use crate::op::{Few, Needs, Op, Operation, Spec, apply1};
 use crate::ops::{one, shaped};
-use crate::tape::{Context, sum_to};
+use crate::tape::sum_to;
 use crate::tensor::Tensor;
 use phynexus_core::{Error, Result, Shape, Value};
 use smallvec::SmallVec;

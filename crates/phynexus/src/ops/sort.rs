@@ -2,10 +2,10 @@
 
 use crate::api;
 use crate::array::Array;
+use crate::node::Context;
 use crate::op::{Few, Needs, Op, Operation, Spec, apply1};
 use crate::ops::index::Scatter;
 use crate::ops::{launch_all, one};
-use crate::tape::Context;
 use crate::tensor::Tensor;
 use phynexus_core::{DType, Result, ScatterOp, Spec as KernelSpec, Value};
 

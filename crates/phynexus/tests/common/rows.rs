@@ -4,7 +4,8 @@ use crate::cases::{Case, Draw, Operand};
 use crate::common::Memory;
 use phynexus::formula::Type;
 use phynexus::formula::ops::{Op as Row, Promotion, ResultType, Special};
-use phynexus::ops::map::{Map, MapFn, result_dtype};
+use phynexus::ops::function::MapFn;
+use phynexus::ops::map::{Map, result_dtype};
 use phynexus::{DType, Op, Value};
 
 /// A table row over operands of `dtype`; those in `fixed` (a bit each) are numbers.
