@@ -6,7 +6,7 @@ use phynexus::formula::Type;
 use phynexus::formula::ops::{Op as Row, Promotion, ResultType, Special};
 use phynexus::ops::function::MapFn;
 use phynexus::ops::map::{Map, result_dtype};
-use phynexus::{DType, Op, Value};
+use phynexus::{DType, MapFn, Op, Value};
 
 /// A table row over operands of `dtype`; those in `fixed` (a bit each) are numbers.
 fn formula(row: Row, dtype: DType, fixed: u32, dims: &[Vec<usize>], memory: Memory) -> Option<Case> {
