@@ -4,7 +4,6 @@ use crate::cases::{Case, Draw, Operand};
 use crate::common::Memory;
 use phynexus::formula::Type;
 use phynexus::formula::ops::{Op as Row, Promotion, ResultType, Special};
-use phynexus::ops::function::MapFn;
 use phynexus::ops::map::{Map, result_dtype};
 use phynexus::{DType, MapFn, Op, Value};
 
