@@ -20,6 +20,9 @@ pub fn matmul(a: &Tensor, b: &Tensor) -> Result<Tensor> {
             sb[sb.len().saturating_sub(2)]
         )));
     }
+    if sa.len() == 2 && sb.len() == 2 {
+        return product(a, b);
+    }
     if sa.len() >= 3 && sb.len() == 2 {
         // One large product instead of many: the rows of all batches are rows of one matrix.
         let (k, n) = (sb[0], sb[1]);

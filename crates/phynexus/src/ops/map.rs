@@ -30,23 +30,34 @@ impl Map {
     /// Runs over the whole tensor as one row.
     fn run_whole(&self, inputs: &[&Array], outputs: Few<Array>, full: Shape) -> Result<Few<Array>> {
         let frame = Shape::new(&[1, full.elements()])?;
-        let mut copies: SmallVec<[Array; 4]> = SmallVec::new();
+        let mut copies: SmallVec<[Option<Array>; 4]> = SmallVec::new();
+        let mut layouts: SmallVec<[Layout; 4]> = SmallVec::new();
         for input in inputs {
-            let flat = if input.elements() == 1 {
-                input.with_layout(input.reshape(Shape::SCALAR)?.layout().broadcast(&frame)?)
-            } else {
-                input.with_layout(input.layout().broadcast(&full)?).reshape(frame)?
+            let one = if input.elements() == 1 { input.layout().reshape(&Shape::SCALAR) } else { None };
+            let spread = input.layout().broadcast(&full)?;
+            let seen = match one {
+                Some(one) => Some(one.broadcast(&frame)?),
+                None => spread.reshape(&frame),
             };
-            copies.push(flat);
+            layouts.push(seen.unwrap_or(Layout::contiguous(frame)));
+            copies.push(if seen.is_some() { None } else { Some(input.with_layout(spread).copy()?) });
         }
-        let mut results: SmallVec<[Array; 2]> = SmallVec::new();
         for output in &outputs {
             let one = output.shape().is_empty() && self.function.row_results != 0;
-            results.push(output.reshape(if one { Shape::new(&[1, 1])? } else { frame })?);
+            layouts.push(Layout::contiguous(if one { Shape::new(&[1, 1])? } else { frame }));
         }
-        let operands: SmallVec<[View<'_>; 4]> = copies.iter().map(Array::view).collect();
-        let views: SmallVec<[View<'_>; 4]> = results.iter().map(Array::view).collect();
-        self.function.launch(&operands, &views, &self.scalars)?;
+        fn view<'a>(array: &'a Array, layout: &'a Layout) -> View<'a> {
+            View { buffer: array.buffer(), dtype: array.dtype(), layout }
+        }
+        let (ins, outs) = layouts.split_at(inputs.len());
+        let mut operands: SmallVec<[View<'_>; 4]> = SmallVec::new();
+        for (i, layout) in ins.iter().enumerate() {
+            operands.push(view(copies[i].as_ref().unwrap_or(inputs[i]), layout));
+        }
+        let results: SmallVec<[View<'_>; 4]> =
+            outputs.iter().zip(outs).map(|(a, layout)| view(a, layout)).collect();
+        self.function.launch(&operands, &results, &self.scalars)?;
+        drop(results);
         Ok(outputs)
     }
 

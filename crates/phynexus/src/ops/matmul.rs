@@ -50,17 +50,24 @@ fn sides(shape: &Shape, transposed: bool) -> (usize, usize) {
     if transposed { (columns, rows) } else { (rows, columns) }
 }
 
-/// The layout of the matrices as (batch, rows, columns), where that needs no copy.
+/// The layout of one matrix, or of its transpose, as a batch of one.
+fn matrix(a: &Array, transposed: bool) -> Result<Layout> {
+    let layout = a.layout().unsqueeze(0)?;
+    Ok(if transposed { layout.permute(&[0, 2, 1]) } else { layout })
+}
+
+fn view<'a>(array: &'a Array, layout: &'a Layout) -> View<'a> {
+    View { buffer: array.buffer(), dtype: array.dtype(), layout }
+}
+
+/// The matrices, or their transposes, as (batch, rows, columns).
 fn batched(a: &Array, batch: &Shape, transposed: bool) -> Result<Array> {
     let n = a.shape().len();
-    let flat = if n == 2 && batch.is_empty() {
-        a.with_layout(a.layout().unsqueeze(0)?)
-    } else {
-        let mut dims: SmallVec<[usize; 8]> = batch[..].into();
-        dims.extend_from_slice(&a.shape()[n - 2..]);
-        let layout = a.layout().broadcast(&Shape::new(&dims)?)?;
-        a.with_layout(layout).reshape(Shape::new(&[batch.elements(), a.shape()[n - 2], a.shape()[n - 1]])?)?
-    };
+    let mut dims: SmallVec<[usize; 8]> = batch[..].into();
+    dims.extend_from_slice(&a.shape()[n - 2..]);
+    let layout = a.layout().broadcast(&Shape::new(&dims)?)?;
+    let flat = Shape::new(&[batch.elements(), a.shape()[n - 2], a.shape()[n - 1]])?;
+    let flat = a.with_layout(layout).reshape(flat)?;
     Ok(if transposed { flat.with_layout(flat.layout().permute(&[0, 2, 1])) } else { flat })
 }
 
@@ -104,11 +111,20 @@ impl Operation for MatMul {
         if out.elements() == 0 {
             return Ok(one(out));
         }
+        let kernel = kernel(false, None, spec.dtype.compute());
+        if inputs.iter().all(|a| a.shape().len() == 2) {
+            let (left, right) =
+                (matrix(inputs[0], self.left_transposed)?, matrix(inputs[1], self.right_transposed)?);
+            let result = matrix(&out, false)?;
+            let views = [view(inputs[0], &left), view(inputs[1], &right)];
+            let task = Task { inputs: &views, outputs: &[view(&out, &result)], scalars: &[] };
+            spec.device.launch(&kernel, &[task])?;
+            return Ok(one(out));
+        }
         let batch = Shape::new(&spec.shape[..spec.shape.len() - 2])?;
         let a = batched(inputs[0], &batch, self.left_transposed)?;
         let b = batched(inputs[1], &batch, self.right_transposed)?;
         let flat = batched(&out, &batch, false)?;
-        let kernel = kernel(false, None, spec.dtype.compute());
         let task = Task { inputs: &[a.view(), b.view()], outputs: &[flat.view()], scalars: &[] };
         spec.device.launch(&kernel, &[task])?;
         Ok(one(out))
@@ -209,13 +225,13 @@ impl Operation for Linear {
         let w = inputs[1].layout().permute(&[1, 0]).unsqueeze(0)?;
         let y = Layout::contiguous(Shape::new(&[1, spec.shape[0], spec.shape[1]])?);
         let mut operands: SmallVec<[View<'_>; 3]> = SmallVec::new();
-        operands.push(View { buffer: inputs[0].buffer(), dtype: spec.dtype, layout: &x });
-        operands.push(View { buffer: inputs[1].buffer(), dtype: spec.dtype, layout: &w });
+        operands.push(view(inputs[0], &x));
+        operands.push(view(inputs[1], &w));
         if let Some(bias) = inputs.get(2) {
             operands.push(bias.view());
         }
         let kernel = kernel(inputs.len() == 3, self.activation, spec.dtype.compute());
-        let result = View { buffer: out.buffer(), dtype: spec.dtype, layout: &y };
+        let result = view(&out, &y);
         spec.device.launch(&kernel, &[Task { inputs: &operands, outputs: &[result], scalars: &[] }])?;
         Ok(one(out))
     }
