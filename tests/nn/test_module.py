@@ -376,3 +376,24 @@ class TestErrorsNameTheModule:
                 raise Special("as it is")
 
         assert self.message(nn.Sequential(Broken()), neurenix.ones(1), kind=Special) == "as it is"
+
+
+def test_what_a_module_holds_is_not_lost_by_an_assignment():
+    module = nn.Module()
+    module.register_buffer("mean", neurenix.zeros(2))
+    module.weight, module.layer = nn.Parameter(neurenix.ones(2)), nn.Linear(1, 1)
+    for name, value in (
+        ("weight", module.weight - 1),
+        ("weight", neurenix.zeros(2)),
+        ("mean", 3),
+        ("layer", len),
+    ):
+        with pytest.raises(TypeError, match=f"{name!r} holds a .* delete the attribute first"):
+            setattr(module, name, value)
+    assert list(module.state_dict()) == ["weight", "mean", "layer.weight", "layer.bias"]
+    module.weight, module.layer, module.mean = nn.Parameter(neurenix.ones(3)), nn.ReLU(), None
+    module.mean = neurenix.ones(3)
+    assert list(module.state_dict()) == ["weight", "mean"]
+    del module.mean
+    module.mean = 3
+    assert list(module.state_dict()) == ["weight"]

@@ -9,6 +9,7 @@ import numpy as np
 
 from neurenix._phynexus import Device, DType, Tensor
 from neurenix.autograd import no_grad
+from neurenix.nn.parameter import Parameter
 
 if TYPE_CHECKING:
     from neurenix.nn.module import Module
@@ -19,6 +20,17 @@ class Mismatches(NamedTuple):
 
     missing_keys: list[str]
     unexpected_keys: list[str]
+
+
+def guard(module: Module, name: str, value: Any, submodule: type[Module]) -> None:
+    """Refuses an assignment after which optimizers would train, or checkpoints lose, what the module has no more."""
+    held = vars(module).get(name)
+    kinds = Parameter | submodule | Tensor if name in module._buffers else Parameter | submodule
+    if isinstance(held, kinds) and not isinstance(value, kinds | None):
+        raise TypeError(
+            f"{type(module).__name__}: {name!r} holds a {type(held).__name__}, which {type(value).__name__} would "
+            "replace; write into a tensor with copy_ under no_grad(), or delete the attribute first"
+        )
 
 
 def named_state(module: Module) -> Iterator[tuple[str, Tensor]]:

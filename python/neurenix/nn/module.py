@@ -58,6 +58,7 @@ class Module:
     forward: Callable[..., Any] = _no_forward
 
     def __setattr__(self, name: str, value: Any) -> None:
+        _state.guard(self, name, value, Module)
         if isinstance(value, Module) or name in ("forward", "_hooks"):
             Module._changes[0] += 1
         object.__setattr__(self, name, value)
@@ -150,7 +151,8 @@ class Module:
         return [(name, value) for name, value in vars(self).items() if isinstance(value, Parameter)]
 
     def _own_buffers(self) -> list[tuple[str, Any]]:
-        return [(name, vars(self)[name]) for name in self._buffers if vars(self).get(name) is not None]
+        own = vars(self)
+        return [(name, own[name]) for name in self._buffers if isinstance(own.get(name), Tensor)]
 
     def _named(
         self,
