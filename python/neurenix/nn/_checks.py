@@ -21,7 +21,8 @@ def number(where: str, name: str, value: Any, low: float, high: float) -> float:
     if isinstance(value, bool | str) or not hasattr(value, "__float__"):
         raise TypeError(f"{where}: {name} must be a number, got {type(value).__name__} {value!r}")
     if not low <= value <= high:
-        raise ValueError(f"{where}: {name} must be in [{low:g}, {high:g}], got {value}")
+        allowed = "above 0" if low == 5e-324 else f"in [{low:g}, {high:g}]"
+        raise ValueError(f"{where}: {name} must be {allowed}, got {value}")
     return float(value)
 
 

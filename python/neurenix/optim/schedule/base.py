@@ -111,7 +111,10 @@ def schedule(function: Callable[Concatenate[float, P], float]) -> Callable[P, Sc
 
     @functools.wraps(function)
     def make(*args: P.args, **kwargs: P.kwargs) -> Schedule:
-        bound = own.bind(*args, **kwargs)
+        try:
+            bound = own.bind(*args, **kwargs)
+        except TypeError as error:
+            raise TypeError(f"{kind}{own.replace(return_annotation=own.empty)}: {error}") from None
         bound.apply_defaults()
         made = Schedule(
             kind, {name: _checked(f"{kind}: {name}", name, v) for name, v in bound.arguments.items()}
