@@ -138,3 +138,13 @@ def test_membership_of_a_position():
     x = neurenix.arange(5)
     assert x[Tensor(3)].item() == 3
     assert [10, 11, 12][x[1]] == 11
+
+
+@pytest.mark.parametrize("mask", [True, False, np.True_, np.False_])
+def test_a_truth_value_is_a_mask_without_dimensions(mask):
+    x, a = neurenix.arange(6).reshape(2, 3), np.arange(6).reshape(2, 3)
+    assert x[mask].shape == a[mask].shape
+    assert x[mask].tolist() == a[mask].tolist()
+    x[mask] = 7
+    a[mask] = 7
+    assert x.tolist() == a.tolist()

@@ -193,3 +193,20 @@ def test_tensors_are_hashable_and_compared_elementwise():
 def test_buffers_outlive_their_exporter():
     x = Tensor(memoryview(bytearray(b"\1\2\3")))
     assert x.tolist() == [1, 2, 3]
+
+
+def test_numpy_leaves_operators_to_tensors():
+    p = neurenix.ones(2, requires_grad=True)
+    for value in (np.float64(2) * p, np.full(2, 2.0) * p, p * np.full(2, 2.0), np.float32(2) * p):
+        assert isinstance(value, neurenix.Tensor)
+        assert value.requires_grad
+        assert value.tolist() == [2.0, 2.0]
+    assert (np.float64(2) * p).dtype == neurenix.float32  # a number takes the tensor's dtype
+    assert (np.full(2, 3.0) - p).tolist() == [2.0, 2.0]
+
+
+def test_to_takes_keywords():
+    x = neurenix.ones(2)
+    assert x.to(dtype="float64").dtype == neurenix.float64
+    assert x.to(device="cpu", dtype=neurenix.int32).dtype == neurenix.int32
+    assert x.to(device="cpu") is x

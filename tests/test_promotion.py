@@ -83,3 +83,19 @@ def test_truth_values():
     assert (a ^ b).tolist() == [False, True, False]
     assert (~a).tolist() == [False, False, True]
     assert a.sum().item() == 2
+
+
+@pytest.mark.parametrize(
+    ("dtype", "number"), [("int32", 2**40), ("int32", -(2**31) - 1), ("uint8", 256), ("uint8", -1)]
+)
+def test_numbers_that_do_not_fit_are_errors(dtype, number):
+    x = neurenix.Tensor([1], dtype=dtype)
+    with pytest.raises(ValueError, match=f"{number} does not fit into {dtype}"):
+        x + number
+    assert (x == number).tolist() == [False]
+
+
+def test_integers_have_no_negative_powers():
+    with pytest.raises(ValueError, match="negative power -1"):
+        neurenix.Tensor([2]) ** -1
+    assert (neurenix.Tensor([2.0]) ** -1).tolist() == [0.5]

@@ -32,7 +32,7 @@ pub(crate) fn allocate(bytes: usize) -> Result<u64> {
     let (class, size) = class_of(bytes);
     if size < LARGE {
         let kept = SMALL.try_with(|lists| lists.borrow_mut().0[class].pop()).ok().flatten();
-        return kept.map_or_else(|| fresh(size).ok_or_else(|| exhausted(bytes)), Ok);
+        return kept.map_or_else(|| fresh(size, bytes).ok_or_else(|| exhausted(bytes)), Ok);
     }
     if let Some(block) = shared(|cache| cache.take(class, size)).flatten() {
         return Ok(block);
@@ -42,11 +42,11 @@ pub(crate) fn allocate(bytes: usize) -> Result<u64> {
         empty_cache();
     }
     if fits() {
-        if let Some(block) = fresh(size) {
+        if let Some(block) = fresh(size, bytes) {
             return Ok(block);
         }
         empty_cache();
-        if let Some(block) = fresh(size) {
+        if let Some(block) = fresh(size, bytes) {
             return Ok(block);
         }
     }
@@ -93,29 +93,87 @@ const fn class_of(bytes: usize) -> (usize, usize) {
     (8 + (power - 9) * 8 + steps - 9, steps << (power - 3))
 }
 
-/// How a block of a class was asked for from the system; the same when it is given back.
-fn system_layout(size: usize) -> Option<Layout> {
-    Layout::from_size_align(size, if size >= HUGE { HUGE_PAGE } else { ALIGN }).ok()
-}
-
-fn fresh(size: usize) -> Option<u64> {
-    // SAFETY: the size is not zero.
-    let block = unsafe { alloc(system_layout(size)?) };
-    if block.is_null() {
-        return None;
-    }
-    #[cfg(target_os = "linux")]
+/// A new block of `size` bytes, of which `bytes` are wanted.
+fn fresh(size: usize, bytes: usize) -> Option<u64> {
     if size >= HUGE {
-        // SAFETY: the range was just allocated; this is advice only.
-        unsafe { libc::madvise(block.cast(), size, libc::MADV_HUGEPAGE) };
+        return pages::map(size, bytes);
     }
-    Some(block as u64)
+    // SAFETY: the size is not zero.
+    let block = unsafe { alloc(Layout::from_size_align(size, ALIGN).ok()?) };
+    (!block.is_null()).then_some(block as u64)
 }
 
 fn release(block: u64, size: usize) {
-    if let Some(layout) = system_layout(size) {
+    if size >= HUGE {
+        pages::unmap(block, size);
+    } else if let Ok(layout) = Layout::from_size_align(size, ALIGN) {
         // SAFETY: `fresh` made the block with this very layout, and its last owner has given it back.
         unsafe { dealloc(block as *mut u8, layout) };
+    }
+}
+
+/// Large blocks straight from the system: an allocator would keep its own notes beside each, a huge page for every block.
+#[cfg(target_os = "linux")]
+mod pages {
+    use super::HUGE_PAGE;
+    use libc::{
+        MADV_HUGEPAGE, MADV_NOHUGEPAGE, MAP_ANONYMOUS, MAP_FAILED, MAP_PRIVATE, PROT_READ, PROT_WRITE,
+    };
+
+    /// Aligned to a huge page. Whole huge pages back what is wanted, small ones the rest, so that nothing that is not used
+    /// takes memory.
+    pub fn map(size: usize, bytes: usize) -> Option<u64> {
+        let whole = bytes / HUGE_PAGE * HUGE_PAGE;
+        // SAFETY: a new anonymous mapping; what is cut off at its ends and advised about lies inside it.
+        unsafe {
+            let all = libc::mmap(
+                std::ptr::null_mut(),
+                size + HUGE_PAGE,
+                PROT_READ | PROT_WRITE,
+                MAP_PRIVATE | MAP_ANONYMOUS,
+                -1,
+                0,
+            );
+            if all == MAP_FAILED {
+                return None;
+            }
+            let before = (all as usize).next_multiple_of(HUGE_PAGE) - all as usize;
+            let block = all.byte_add(before);
+            if before > 0 {
+                libc::munmap(all, before);
+            }
+            if before < HUGE_PAGE {
+                libc::munmap(block.byte_add(size), HUGE_PAGE - before);
+            }
+            libc::madvise(block, whole, MADV_HUGEPAGE);
+            libc::madvise(block.byte_add(whole), size - whole, MADV_NOHUGEPAGE);
+            Some(block as u64)
+        }
+    }
+
+    pub fn unmap(block: u64, size: usize) {
+        // SAFETY: `map` made this mapping, and its last owner has given it back.
+        unsafe { libc::munmap(block as *mut libc::c_void, size) };
+    }
+}
+
+/// Large blocks from the allocator.
+#[cfg(not(target_os = "linux"))]
+mod pages {
+    use super::HUGE_PAGE;
+    use std::alloc::{Layout, alloc, dealloc};
+
+    pub fn map(size: usize, _bytes: usize) -> Option<u64> {
+        // SAFETY: the size is not zero.
+        let block = unsafe { alloc(Layout::from_size_align(size, HUGE_PAGE).ok()?) };
+        (!block.is_null()).then_some(block as u64)
+    }
+
+    pub fn unmap(block: u64, size: usize) {
+        if let Ok(layout) = Layout::from_size_align(size, HUGE_PAGE) {
+            // SAFETY: `map` made the block with this very layout, and its last owner has given it back.
+            unsafe { dealloc(block as *mut u8, layout) };
+        }
     }
 }
 

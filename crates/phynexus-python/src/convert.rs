@@ -52,6 +52,13 @@ impl<'py> FromPyObject<'_, 'py> for Arg {
     fn extract(value: Borrowed<'_, 'py, PyAny>) -> PyResult<Arg> {
         match value.cast::<PyTensor>() {
             Ok(t) => Ok(Arg::Tensor(t.get().0.clone())),
+            // An array counts as a tensor of its values; a NumPy scalar is a number.
+            Err(_)
+                if value.hasattr("__array_interface__")?
+                    && value.getattr("ndim")?.extract::<usize>()? > 0 =>
+            {
+                tensor(&value, None, phynexus::cpu()).map(Arg::Tensor)
+            }
             Err(_) => number(&value).map(|(value, kind)| Arg::Number(value, kind)),
         }
     }
@@ -168,7 +175,10 @@ fn index_entry(value: &Bound<'_, PyAny>) -> PyResult<Index> {
         }
         return Ok(Index::Tensor(t.clone()));
     }
-    if value.is_instance_of::<PyInt>() && !value.is_instance_of::<PyBool>() {
+    if value.is_instance_of::<PyBool>() {
+        return Ok(Index::Tensor(tensor(value, Some(DType::Bool), phynexus::cpu())?)); // a mask without dimensions
+    }
+    if value.is_instance_of::<PyInt>() {
         let far = |_| PyIndexError::new_err(format!("index {value} does not fit into 64 bits"));
         return Ok(Index::At(value.extract().map_err(far)?));
     }

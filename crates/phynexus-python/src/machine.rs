@@ -62,8 +62,20 @@ fn version() -> &'static str {
     env!("CARGO_PKG_VERSION")
 }
 
+/// Says so if the environment asks for a number of threads that cannot be.
+fn check_environment(py: Python<'_>) -> PyResult<()> {
+    if let Ok(text) = std::env::var("NEURENIX_NUM_THREADS")
+        && let Err(error) = cpu_device::parse_threads(&text)
+    {
+        let text = std::ffi::CString::new(format!("NEURENIX_NUM_THREADS is ignored: {error}"))?;
+        PyErr::warn(py, &py.get_type::<pyo3::exceptions::PyUserWarning>(), &text, 1)?;
+    }
+    Ok(())
+}
+
 /// Adds the functions to the module.
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    check_environment(m.py())?;
     m.add_function(wrap_pyfunction!(available_devices, m)?)?;
     m.add_function(wrap_pyfunction!(cpu_features, m)?)?;
     m.add_function(wrap_pyfunction!(set_num_threads, m)?)?;

@@ -10,6 +10,11 @@ use pyo3::types::PyTuple;
 
 #[pymethods]
 impl PyTensor {
+    /// NumPy's scalars and arrays leave operators with a tensor to the tensor.
+    #[classattr]
+    fn __array_priority__() -> f64 {
+        1000.0
+    }
     /// The sizes of the dimensions, a tuple.
     #[getter]
     fn shape<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {

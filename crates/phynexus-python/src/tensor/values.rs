@@ -7,7 +7,7 @@ use crate::dtype::PyDType;
 use crate::error::{run, to_python};
 use crate::memory;
 use phynexus::{DType, Device, Tensor, Value};
-use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString};
 
@@ -169,7 +169,7 @@ impl PyTensor {
     /// nothing changes. With `inplace` this very object changes, and every holder of it (optimizers, modules) follows.
     ///
     /// Args:
-    ///     target: a device, a dtype, or a tensor.
+    ///     target: a device, a dtype, or a tensor; or one of the keywords `device` and `dtype`, or both.
     ///     inplace: whether this object itself moves.
     ///
     /// Raises:
@@ -179,19 +179,32 @@ impl PyTensor {
     ///     >>> import neurenix
     ///     >>> neurenix.ones(1).to("float64").dtype
     ///     neurenix.float64
-    #[pyo3(signature = (target, inplace=false))]
+    #[pyo3(signature = (target=None, inplace=false, *, device=None, dtype=None))]
     fn to<'py>(
         this: &Bound<'py, Self>,
-        target: &Bound<'_, PyAny>,
+        target: Option<&Bound<'_, PyAny>>,
         inplace: bool,
+        device: Option<&Bound<'_, PyAny>>,
+        dtype: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let t = this.get();
-        let to = self::target(target)?;
-        let (device, dtype) = match to {
-            Target::Device(device) => (device, t.0.dtype()),
-            Target::DType(dtype) => (t.0.device(), dtype),
-            Target::Both(device, dtype) => (device, dtype),
-        };
+        let (mut to_device, mut to_dtype) = (t.0.device(), t.0.dtype());
+        match target.map(self::target).transpose()? {
+            Some(Target::Device(device)) => to_device = device,
+            Some(Target::DType(dtype)) => to_dtype = dtype,
+            Some(Target::Both(device, dtype)) => (to_device, to_dtype) = (device, dtype),
+            None if device.is_none() && dtype.is_none() => {
+                return Err(PyTypeError::new_err("to() needs a device, a dtype or a tensor"));
+            }
+            None => {}
+        }
+        if device.is_some() {
+            to_device = PyDevice::resolve(device)?;
+        }
+        if let Some(dtype) = dtype {
+            to_dtype = PyDType::parse(dtype)?;
+        }
+        let (device, dtype) = (to_device, to_dtype);
         if device.id() == t.0.device().id() && dtype == t.0.dtype() {
             return Ok(this.clone().into_any());
         }

@@ -129,6 +129,7 @@ pub fn elementwise(row: Row, operands: &[Operand<'_>], scalars: &[f64]) -> Resul
         )));
     }
     check_divisor(row, dtype, operands)?;
+    check_numbers(row, dtype, operands)?;
     control.extend(scalars.iter().enumerate().map(|(k, &s)| number(about.scalar_type(k, ty), Value::F(s))));
     let outputs = (0..about.outputs).map(|_| result_dtype(row, dtype)).collect();
     let map = Map { function: MapFn::of(row, ty, numbers).clone(), scalars: control, outputs, whole: false };
@@ -169,6 +170,34 @@ fn check_divisor(row: Row, dtype: DType, operands: &[Operand<'_>]) -> Result<()>
     };
     if zero {
         return Err(Error::Value(format!("{}: integer division by zero", row.name())));
+    }
+    Ok(())
+}
+
+/// Integers as numbers must fit the tensor's dtype, and as exponents must not be negative: the result would be wrong
+/// without a word.
+fn check_numbers(row: Row, dtype: DType, operands: &[Operand<'_>]) -> Result<()> {
+    let range = match dtype {
+        DType::U8 => 0..=u8::MAX as i64,
+        DType::I32 => i32::MIN as i64..=i32::MAX as i64,
+        DType::I64 => i64::MIN..=i64::MAX,
+        _ => return Ok(()),
+    };
+    for (k, operand) in operands.iter().enumerate() {
+        let Operand::Number(Value::I(n), _) = operand else { continue };
+        if !range.contains(n) && row.row().result == phynexus_formula::ops::ResultType::Same {
+            return Err(Error::Value(format!(
+                "{}: the number {n} does not fit into {dtype} ({} to {}); convert the tensor with .long()",
+                row.name(),
+                range.start(),
+                range.end()
+            )));
+        }
+        if row == Row::Pow && k == 1 && *n < 0 {
+            return Err(Error::Value(format!(
+                "pow: integers to the negative power {n} are not integers; convert the tensor with .float()"
+            )));
+        }
     }
     Ok(())
 }

@@ -1,9 +1,8 @@
 //! Indexing as NumPy's: integers, slices, ellipsis, new axes, masks and integer tensors, for reading and writing.
 
-use crate::op::{Few, Op, apply, apply1};
+use crate::op::{Op, apply1};
 use crate::ops::index::{Gather, Nonzero, Scatter};
 use crate::ops::shape::{Overwrite, Range, Slice};
-use crate::ops::sort::Sort;
 use crate::tape::grad_enabled;
 use crate::tensor::Tensor;
 use phynexus_core::{DType, Error, ReduceOp, Result, ScatterOp, Shape, Value};
@@ -123,9 +122,16 @@ fn plan(shape: &Shape, index: &[Index]) -> Result<Plan> {
                 ranges.push(range);
                 axis += 1;
             }
+            Index::Tensor(t) if t.dtype() == DType::Bool && t.shape().is_empty() => {
+                // A mask without dimensions adds one, of one element or none.
+                let count = t.array().first()?.as_i64();
+                let at = super::arange(Value::I(0), Value::I(count), Value::I(1), DType::I64, t.device())?;
+                picks.push((dims.len(), Some(at)));
+                dims.push(1);
+            }
             Index::Tensor(t) if t.dtype() == DType::Bool => {
                 let own = t.shape();
-                if own.is_empty() || own[..] != shape[axis..axis + own.len()] {
+                if own[..] != shape[axis..axis + own.len()] {
                     return Err(Error::Index(format!(
                         "a mask of shape {own} does not fit dimensions {axis} and on of shape {shape}"
                     )));
@@ -315,20 +321,6 @@ impl Tensor {
         }
         crate::ops::check_index("index_select", index.dtype())?;
         self.pick(axis, index)
-    }
-
-    /// Sorted values and positions along a dimension.
-    pub fn sort(&self, dim: isize, descending: bool) -> Result<(Tensor, Tensor)> {
-        let shape = self.shape();
-        let axis = shape.axis(dim)?;
-        if shape.is_empty() {
-            let zero = super::full(shape, Value::I(0), DType::I64, self.device())?;
-            return Ok((self.clone(), zero));
-        }
-        let mut order: SmallVec<[usize; 8]> = (0..shape.len()).collect();
-        order.swap(axis, shape.len() - 1);
-        let sorted: Few<Tensor> = apply(Op::Sort(Sort { descending }), &[&super::permute(self, &order)?])?;
-        Ok((super::permute(&sorted[0], &order)?, super::permute(&sorted[1], &order)?))
     }
 
     /// Positions of the elements that are not zero, one row each.

@@ -8,6 +8,7 @@ mod nn;
 mod product;
 mod reduce;
 mod shape;
+mod sort;
 
 pub use create::{arange, eye, full, linspace, normal, permutation, random_integers, uniform};
 pub use elementwise::{Operand, add, binary, cast, elementwise, mul, scale, unary, where_, where_tensors};
