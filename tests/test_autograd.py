@@ -396,3 +396,10 @@ def test_nan_gradients_are_not_hidden():
     x = Tensor([0.0, 4.0], requires_grad=True)
     x.sqrt().sum().backward()
     assert x.grad.tolist() == [float("inf"), 0.25]
+
+
+def test_a_refused_assignment_changes_nothing():
+    target = neurenix.zeros(2, dtype="int64")
+    with pytest.raises(TypeError, match="cannot carry gradients"):
+        target.copy_(neurenix.ones(2, requires_grad=True) * 3)
+    assert target.tolist() == [0, 0]

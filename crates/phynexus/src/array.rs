@@ -88,7 +88,12 @@ impl Array {
 
     /// As an operand of a launch.
     pub fn view(&self) -> View<'_> {
-        View { buffer: &self.0.buffer, dtype: self.0.dtype, layout: &self.0.layout }
+        self.view_as(&self.0.layout)
+    }
+
+    /// As an operand under another layout.
+    pub fn view_as<'a>(&'a self, layout: &'a Layout) -> View<'a> {
+        View { buffer: &self.0.buffer, dtype: self.0.dtype, layout }
     }
 
     /// The same memory under another layout.

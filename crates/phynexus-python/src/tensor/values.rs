@@ -112,7 +112,7 @@ impl PyTensor {
         }
         let source =
             source.cast(array.dtype()).and_then(|s| s.to_device(array.device())).map_err(to_python)?;
-        self.0.write_values(&source).map_err(to_python)
+        self.0.write_values(&source, "_numpy_data").map_err(to_python)
     }
 
     #[pyo3(signature = (dtype=None, copy=None))]

@@ -285,7 +285,7 @@ impl Tensor {
         crate::program::forbid(WHAT)?;
         let array = self.array();
         let view = Slice { ranges: plan.ranges }.view(&array);
-        Tensor::new(view).write_values(&part.array())?;
+        Tensor::new(view).write_values(&part.array(), WHAT)?;
         self.renew();
         Ok(())
     }
@@ -366,11 +366,7 @@ fn replaced(seen: &Tensor, plan: &Plan, value: &Tensor, what: &str) -> Result<Te
     let scatter = Scatter { axis: 0, op: ScatterOp::Set };
     let done = apply1(Op::Scatter(scatter), &[&front, &index, &value])?;
     let moved: SmallVec<[usize; 8]> = p.order.iter().map(|&a| plan.shape[a]).collect();
-    let mut back: SmallVec<[usize; 8]> = SmallVec::from_elem(0, p.order.len());
-    for (to, &from) in p.order.iter().enumerate() {
-        back[from] = to;
-    }
-    super::permute(&super::reshape(&done, Shape::new(&moved)?)?, &back)
+    super::unpermute(&super::reshape(&done, Shape::new(&moved)?)?, &p.order)
 }
 
 /// The value repeated to the shape that it is assigned to; leading dimensions of size 1 may be too many.

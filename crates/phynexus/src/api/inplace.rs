@@ -4,7 +4,7 @@
 use crate::array::Array;
 use crate::op::{Op, same_device};
 use crate::ops::shape::Copy;
-use crate::tape::{GradMode, grad_enabled};
+use crate::tape::grad_enabled;
 use crate::tensor::Tensor;
 use phynexus_core::{Error, Result, Shape, Value};
 
@@ -29,26 +29,13 @@ impl Tensor {
     pub fn assign(&self, value: &Tensor, what: &str) -> Result<()> {
         self.check_writable(what)?;
         crate::program::forbid(what)?;
-        let target = self.array();
         let (source, edge) = value.array_and_edge();
-        same_device(what, &target, &source)?;
-        let source = expand_to(&source, target.shape(), what)?;
-        if target.elements() > 0 {
-            let source = if shares_memory(&target, &source) { source.copy()? } else { source };
-            target.write_from(&source)?;
+        let recorded = grad_enabled() && !matches!(edge, crate::node::Edge::None);
+        if recorded && !self.dtype().is_float() {
+            return Err(Error::Type(format!("{what}: a {} tensor cannot carry gradients", self.dtype())));
         }
-        target.buffer().bump();
-        self.renew();
-        if grad_enabled() && !matches!(edge, crate::node::Edge::None) {
-            if !target.dtype().is_float() {
-                return Err(Error::Type(format!(
-                    "{what}: a {} tensor cannot carry gradients",
-                    target.dtype()
-                )));
-            }
-            self.become_result_of(value)?;
-        }
-        Ok(())
+        self.write_values(&source, what)?;
+        if recorded { self.become_result_of(value) } else { Ok(()) }
     }
 
     /// Takes over the history of `value`, cast and expanded to this tensor's dtype and shape.
@@ -64,16 +51,15 @@ impl Tensor {
     }
 
     /// Writes values without telling the tape anything.
-    pub fn write_values(&self, values: &Array) -> Result<()> {
+    pub fn write_values(&self, values: &Array, what: &str) -> Result<()> {
         let target = self.array();
-        same_device("write", &target, values)?;
-        let values = expand_to(values, target.shape(), "write")?;
+        same_device(what, &target, values)?;
+        let values = expand_to(values, target.shape(), what)?;
         if target.elements() > 0 {
             let values = if shares_memory(&target, &values) { values.copy()? } else { values };
             target.write_from(&values)?;
         }
-        target.buffer().bump();
-        self.renew();
+        self.renew_after_change();
         Ok(())
     }
 
@@ -85,8 +71,7 @@ impl Tensor {
         if array.elements() > 0 {
             array.fill(value)?;
         }
-        array.buffer().bump();
-        self.renew();
+        self.renew_after_change();
         if grad_enabled() && !self.is_leaf() {
             self.detach_in_place();
         }
@@ -113,12 +98,6 @@ impl Tensor {
             )));
         }
         self.assign(&result, what)
-    }
-
-    /// The same without recording.
-    pub fn update_values(&self, what: &str, function: impl FnOnce(&Tensor) -> Result<Tensor>) -> Result<()> {
-        let _mode = GradMode::new(false);
-        self.update(what, function)
     }
 }
 

@@ -16,4 +16,4 @@ pub use index::Index;
 pub use nn::{Reduction, cross_entropy, dropout, elementwise_loss, embedding, layer_norm};
 pub use product::{linear, matmul};
 pub use reduce::{ArgOf, reduce};
-pub use shape::{cat, contiguous, embed_leading, expand, flip, permute, reshape, slice, stack};
+pub use shape::{cat, contiguous, embed_leading, expand, flip, permute, reshape, slice, stack, unpermute};

@@ -49,11 +49,7 @@ pub fn row_operation(
     let mut done = Few::new();
     for result in results {
         if result.shape() == rows.shape() && row.row().outputs == 1 && !row_reduces(row) {
-            let mut back: SmallVec<[usize; 8]> = SmallVec::from_elem(0, order.len());
-            for (to, &from) in order.iter().enumerate() {
-                back[from] = to;
-            }
-            done.push(super::permute(&super::reshape(&result, moved)?, &back)?);
+            done.push(super::unpermute(&super::reshape(&result, moved)?, &order)?);
         } else {
             let mut out = shape;
             for &axis in axes.iter().rev() {

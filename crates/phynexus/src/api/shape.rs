@@ -33,6 +33,15 @@ pub fn permute(x: &Tensor, order: &[usize]) -> Result<Tensor> {
     apply1(Op::Permute(Permute { order: order.into() }), &[x])
 }
 
+/// The dimensions back from the order that [`permute`] gave them.
+pub fn unpermute(x: &Tensor, order: &[usize]) -> Result<Tensor> {
+    let mut back: SmallVec<[usize; 8]> = SmallVec::from_elem(0, order.len());
+    for (to, &from) in order.iter().enumerate() {
+        back[from] = to;
+    }
+    permute(x, &back)
+}
+
 /// Repeated to a larger shape, without a copy.
 pub fn expand(x: &Tensor, shape: Shape) -> Result<Tensor> {
     if x.shape() == shape { Ok(x.clone()) } else { apply1(Op::Expand(Expand { shape }), &[x]) }

@@ -46,16 +46,13 @@ impl Map {
             let one = output.shape().is_empty() && self.function.row_results != 0;
             layouts.push(Layout::contiguous(if one { Shape::new(&[1, 1])? } else { frame }));
         }
-        fn view<'a>(array: &'a Array, layout: &'a Layout) -> View<'a> {
-            View { buffer: array.buffer(), dtype: array.dtype(), layout }
-        }
         let (ins, outs) = layouts.split_at(inputs.len());
         let mut operands: SmallVec<[View<'_>; 4]> = SmallVec::new();
         for (i, layout) in ins.iter().enumerate() {
-            operands.push(view(copies[i].as_ref().unwrap_or(inputs[i]), layout));
+            operands.push(copies[i].as_ref().unwrap_or(inputs[i]).view_as(layout));
         }
         let results: SmallVec<[View<'_>; 4]> =
-            outputs.iter().zip(outs).map(|(a, layout)| view(a, layout)).collect();
+            outputs.iter().zip(outs).map(|(a, layout)| a.view_as(layout)).collect();
         self.function.launch(&operands, &results, &self.scalars)?;
         drop(results);
         Ok(outputs)
@@ -117,7 +114,7 @@ impl Operation for Map {
         for input in inputs {
             let other = if *input.shape() == full { None } else { next.next() };
             let layout = other.unwrap_or(input.layout());
-            operands.push(View { buffer: input.buffer(), dtype: input.dtype(), layout });
+            operands.push(input.view_as(layout));
         }
         let results: SmallVec<[View<'_>; 4]> = outputs.iter().map(Array::view).collect();
         self.function.launch(&operands, &results, &self.scalars)?;
@@ -225,7 +222,7 @@ pub fn in_place(function: &Arc<MapFn>, target: &Array, others: &[&Array], scalar
         let mut operands: SmallVec<[View<'_>; 4]> = SmallVec::new();
         operands.push(target.view());
         for (other, layout) in others.iter().zip(&layouts) {
-            operands.push(View { buffer: other.buffer(), dtype: other.dtype(), layout });
+            operands.push(other.view_as(layout));
         }
         function.launch(&operands, &[target.view()], scalars)?;
     }

@@ -56,10 +56,6 @@ fn matrix(a: &Array, transposed: bool) -> Result<Layout> {
     Ok(if transposed { layout.permute(&[0, 2, 1]) } else { layout })
 }
 
-fn view<'a>(array: &'a Array, layout: &'a Layout) -> View<'a> {
-    View { buffer: array.buffer(), dtype: array.dtype(), layout }
-}
-
 /// The matrices, or their transposes, as (batch, rows, columns).
 fn batched(a: &Array, batch: &Shape, transposed: bool) -> Result<Array> {
     let n = a.shape().len();
@@ -116,8 +112,8 @@ impl Operation for MatMul {
             let (left, right) =
                 (matrix(inputs[0], self.left_transposed)?, matrix(inputs[1], self.right_transposed)?);
             let result = matrix(&out, false)?;
-            let views = [view(inputs[0], &left), view(inputs[1], &right)];
-            let task = Task { inputs: &views, outputs: &[view(&out, &result)], scalars: &[] };
+            let views = [inputs[0].view_as(&left), inputs[1].view_as(&right)];
+            let task = Task { inputs: &views, outputs: &[out.view_as(&result)], scalars: &[] };
             spec.device.launch(&kernel, &[task])?;
             return Ok(one(out));
         }
@@ -225,13 +221,13 @@ impl Operation for Linear {
         let w = inputs[1].layout().permute(&[1, 0]).unsqueeze(0)?;
         let y = Layout::contiguous(Shape::new(&[1, spec.shape[0], spec.shape[1]])?);
         let mut operands: SmallVec<[View<'_>; 3]> = SmallVec::new();
-        operands.push(view(inputs[0], &x));
-        operands.push(view(inputs[1], &w));
+        operands.push(inputs[0].view_as(&x));
+        operands.push(inputs[1].view_as(&w));
         if let Some(bias) = inputs.get(2) {
             operands.push(bias.view());
         }
         let kernel = kernel(inputs.len() == 3, self.activation, spec.dtype.compute());
-        let result = view(&out, &y);
+        let result = out.view_as(&y);
         spec.device.launch(&kernel, &[Task { inputs: &operands, outputs: &[result], scalars: &[] }])?;
         Ok(one(out))
     }

@@ -163,11 +163,7 @@ fn product_of_others(x: &Tensor, axes: &[usize]) -> Result<Tensor> {
         others = api::reshape(&others, Shape::new(&[rows, 1, 2 * size.div_ceil(2)])?)?;
         others = api::reshape(&part(&others, 0, *size)?, Shape::new(&[rows, *size])?)?;
     }
-    let mut back: SmallVec<[usize; 8]> = SmallVec::from_elem(0, order.len());
-    for (to, &from) in order.iter().enumerate() {
-        back[from] = to;
-    }
-    api::permute(&api::reshape(&others, moved.shape())?, &back)
+    api::unpermute(&api::reshape(&others, moved.shape())?, &order)
 }
 
 /// Running sums along the last dimension.

@@ -88,11 +88,7 @@ impl Operation for Permute {
         Some(Needs::default())
     }
     fn grad(&self, context: &Context) -> Result<Few<Option<Tensor>>> {
-        let mut order: SmallVec<[usize; 8]> = SmallVec::from_elem(0, self.order.len());
-        for (to, &from) in self.order.iter().enumerate() {
-            order[from] = to;
-        }
-        Ok(one(Some(apply1(Op::Permute(Permute { order }), &[&context.grad(0)?])?)))
+        Ok(one(Some(api::unpermute(&context.grad(0)?, &self.order)?)))
     }
 }
 
