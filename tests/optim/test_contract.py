@@ -80,13 +80,15 @@ def test_engine_is_the_formula_on_numpy(cls, arguments, others, randoms) -> None
     (param,) = randoms([(50,)], "float64")
     optimizer = cls([param], **arguments)
     group = optimizer.param_groups[0]
-    named = {n for n, p in inspect.signature(cls.formula).parameters.items() if p.kind is p.KEYWORD_ONLY}
+    named = {
+        n for n, p in inspect.signature(optimizer.rule(group)).parameters.items() if p.kind is p.KEYWORD_ONLY
+    }
     hyper = {name: group[name] for name in named - {"t"}}
     p, states = param.detach().numpy().copy(), [np.zeros(50) for _ in optimizer.state_names(group)]
     for t in range(1, 1001):
         gradients([param], t)
         timed = {"t": t} if "t" in named else {}
-        p, *states = cls.formula(p, param.grad.numpy(), *states, **timed, **hyper)
+        p, *states = optimizer.rule(group)(p, param.grad.numpy(), *states, **timed, **hyper)
         optimizer.step()
     np.testing.assert_allclose(param.detach().numpy(), p, rtol=1e-12)
     for name, state in zip(optimizer.state_names(group), states, strict=True):

@@ -108,11 +108,9 @@ def test_debias_does_not_cancel() -> None:
 
 
 def test_interface_of_a_formula() -> None:
-    formula = trace(
-        Adam.formula, 2, {"lr": 0.1, "betas": (0.9, 0.99), "eps": 0.0, "weight_decay": 0.0}, "float32"
-    )
+    formula = trace(Adam.formula, 2, {"lr": 0.1, "betas": (0.9, 0.99), "eps": 0.0}, "float32")
     assert formula.inputs == ["float32"] * 4
-    assert formula.scalars == ["float64"] * 6  # t, lr, two betas, eps, weight_decay
+    assert formula.scalars == ["float64"] * 5  # t, lr, two betas, eps
     assert formula.outputs == 3
 
 

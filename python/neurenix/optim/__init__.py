@@ -6,19 +6,14 @@
 >>> optimizer = nx.optim.AdamW(model.named_parameters(), lr=warmup_cosine(1e-3, warmup=100, total=1000))
 """
 
-from neurenix.optim import formula, schedule
-from neurenix.optim.adam import Adam
-from neurenix.optim.adamw import AdamW
+from neurenix.optim import algorithms, formula, schedule
+from neurenix.optim.algorithms import *  # noqa: F403
 from neurenix.optim.limits import Choice, Each, Flag, Limit, Number
 from neurenix.optim.optimizer import Hook, Optimizer, Options
 from neurenix.optim.schedule import Schedule, Scheduler
-from neurenix.optim.sgd import SGD
 from neurenix.optim.tracing import trace
 
 __all__ = [
-    "SGD",
-    "Adam",
-    "AdamW",
     "Choice",
     "Each",
     "Flag",
@@ -33,3 +28,4 @@ __all__ = [
     "schedule",
     "trace",
 ]
+__all__ += algorithms.__all__

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Final, Literal, TypedDict
 from neurenix._phynexus import Tensor, set_grad
 
 from . import persistence
+from .decay import decayed
 from .groups import Group, Params, check_unique, complete, describe, split
 from .limits import ANYTHING, COMMON, Choice, Limit, resolve
 from .plan import Plan
@@ -115,6 +116,9 @@ class Optimizer:
     formula: ClassVar[Callable[..., Any] | None] = None
     """`formula(p, g, *states, t, **hyperparameters) -> (p, *states)`; t counts the parameter's steps from
     1."""
+    decay_mode: ClassVar[str] = "l2"
+    """How `weight_decay` acts where the formula does not ask for it: "l2" adds λ·p to the gradient, "decoupled"
+    multiplies p by 1 − η·λ before the step."""
     limits: ClassVar[Mapping[str, Limit]] = COMMON
     """What hyperparameters may be; a subclass gives those that differ from its base."""
 
@@ -176,6 +180,11 @@ class Optimizer:
     def last_step_skipped(self) -> bool:
         """Whether the last step did nothing because of `nonfinite="skip"`."""
         return self._skipped
+
+    def rule(self, group: Group) -> Callable[..., Any] | None:
+        """The formula with weight decay around it."""
+        formula = self.formula
+        return formula and decayed(formula, self.decay_mode) if "weight_decay" in group else formula
 
     def state_names(self, group: Group) -> Sequence[str]:
         """Names of the states that a group needs; override where hyperparameters decide it."""

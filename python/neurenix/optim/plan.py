@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from operator import is_
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 from neurenix._phynexus import Formula, Stepper, Tensor
 
@@ -16,8 +16,10 @@ from .tracing import layout, leaves, select, trace
 class Rule(Protocol):
     """What a plan asks of an optimizer."""
 
-    formula: ClassVar[Callable[..., Any] | None]
     defaults: dict[str, Any]
+
+    def rule(self, group: Group) -> Callable[..., Any] | None:
+        """What is traced for a group."""
 
     def state_names(self, group: Group) -> Sequence[str]:
         """Names of the states that the group's hyperparameters call for."""
@@ -77,11 +79,12 @@ class Plan:
                 state[param]["step"] = step
 
     def _read(self, rule: Rule, group: Group, state: dict[Tensor, dict[str, Any]]) -> None:
-        if rule.formula is None:
+        formula = rule.rule(group)
+        if formula is None:
             raise NotImplementedError(f"{type(rule).__name__} has neither a formula nor a step() of its own")
         rule.normalize(self.label, group)
         self._scalars, self._scheduled = [], []
-        for name, value in select(rule.formula, {name: group[name] for name in rule.defaults}).items():
+        for name, value in select(formula, {name: group[name] for name in rule.defaults}).items():
             limit, label = rule.limit(name), f"{self.label}: {name}"
             if has_schedule(value):
                 self._scheduled.append((len(self._scalars), label, limit, value))
@@ -104,7 +107,8 @@ class Plan:
         )
 
     def _build(self, rule: Rule, group: Group, state: dict[Tensor, dict[str, Any]]) -> None:
-        assert rule.formula is not None
+        formula = rule.rule(group)
+        assert formula is not None
         self.sync(state)
         batches: dict[Any, list[Tensor]] = {}
         for position, param in enumerate(group["params"]):
@@ -115,7 +119,7 @@ class Plan:
         steppers = []
         for (dtype, _), params in batches.items():
             kind = compute_type(dtype)
-            compiled = trace(rule.formula, len(names), hyper, kind, group["maximize"])
+            compiled = trace(formula, len(names), hyper, kind, group["maximize"])
             steppers.append((_stepper(compiled, self.label, params, names, kind, state), params))
         self._steppers, self._members = steppers, list(group["params"])
         self._forms = self._forms_of(rule, group)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
-from .adam import Adam, adam_update
-from .formula import Value
-from .groups import Params
-from .optimizer import Options
+from ..groups import Params
+from ..optimizer import Options
+from .adam import Adam
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -52,6 +51,8 @@ class AdamW(Adam):
         I. Loshchilov, F. Hutter, Decoupled weight decay regularization, arXiv 1711.05101, algorithm 2.
     """
 
+    decay_mode: ClassVar = "decoupled"
+
     def __init__(
         self,
         params: Params,
@@ -63,19 +64,3 @@ class AdamW(Adam):
         **options: Unpack[Options],
     ) -> None:
         super().__init__(params, lr, betas, eps, weight_decay, amsgrad, **options)
-
-    @staticmethod
-    def formula(
-        p: Value,
-        g: Value,
-        m: Value,
-        v: Value,
-        *top: Value,
-        t: Value,
-        lr: Value,
-        betas: Value,
-        eps: Value,
-        weight_decay: Value,
-    ) -> tuple[Value, ...]:
-        """The rule above."""
-        return adam_update(p * (1 - lr * weight_decay), g, m, v, *top, t=t, lr=lr, betas=betas, eps=eps)

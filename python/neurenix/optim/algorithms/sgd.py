@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
-from .formula import Value, where
-from .groups import Group, Params
-from .limits import ANY_NUMBER, Flag
-from .optimizer import Optimizer, Options
+from ..formula import Value, where
+from ..groups import Group, Params
+from ..limits import ANY_NUMBER, Flag
+from ..optimizer import Optimizer, Options
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -86,11 +86,9 @@ class SGD(Optimizer):
         lr: Value,
         momentum: Value,
         dampening: Value,
-        weight_decay: Value,
         nesterov: bool,
     ) -> tuple[Value, ...]:
-        """The rule above; without momentum it has no b."""
-        g = g + weight_decay * p
+        """The rule above, without weight decay; without momentum it has no b."""
         if not b:
             return (p - lr * g,)
         first = t == 1

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
-from .formula import Value, debias, maximum, rsqrt, sqrt
-from .groups import Group, Params
-from .limits import Flag
-from .optimizer import Optimizer, Options
+from ..formula import Value, debias, maximum, rsqrt, sqrt
+from ..groups import Group, Params
+from ..limits import Flag
+from ..optimizer import Optimizer, Options
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -73,28 +73,12 @@ class Adam(Optimizer):
 
     @staticmethod
     def formula(
-        p: Value,
-        g: Value,
-        m: Value,
-        v: Value,
-        *top: Value,
-        t: Value,
-        lr: Value,
-        betas: Value,
-        eps: Value,
-        weight_decay: Value,
+        p: Value, g: Value, m: Value, v: Value, *top: Value, t: Value, lr: Value, betas: Value, eps: Value
     ) -> tuple[Value, ...]:
-        """The rule above."""
-        return adam_update(p, g + weight_decay * p, m, v, *top, t=t, lr=lr, betas=betas, eps=eps)
-
-
-def adam_update(
-    p: Value, g: Value, m: Value, v: Value, *top: Value, t: Value, lr: Value, betas: Value, eps: Value
-) -> tuple[Value, ...]:
-    """Adam's step from p with the gradient g; `top` is the largest v, if it counts."""
-    beta1, beta2 = betas
-    m = m + (1 - beta1) * (g - m)
-    v = beta2 * v + (1 - beta2) * g * g
-    top = tuple(maximum(old, v) for old in top)
-    scale = sqrt(top[0] if top else v) * rsqrt(debias(beta2, t)) + eps
-    return p - lr / debias(beta1, t) * m / scale, m, v, *top
+        """The rule above, without weight decay; `top` is the largest v, if it counts."""
+        beta1, beta2 = betas
+        m = m + (1 - beta1) * (g - m)
+        v = beta2 * v + (1 - beta2) * g * g
+        top = tuple(maximum(old, v) for old in top)
+        scale = sqrt(top[0] if top else v) * rsqrt(debias(beta2, t)) + eps
+        return p - lr / debias(beta1, t) * m / scale, m, v, *top

@@ -1,0 +1,11 @@
+"""The optimizers, one file each."""
+
+from neurenix.optim.algorithms.adam import Adam
+from neurenix.optim.algorithms.adamw import AdamW
+from neurenix.optim.algorithms.sgd import SGD
+
+__all__ = [
+    "SGD",
+    "Adam",
+    "AdamW",
+]
