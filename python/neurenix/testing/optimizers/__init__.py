@@ -1,0 +1,118 @@
+"""A conformance suite for optimizers: the project's own and those of its users."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from . import contract, correctness, invariance, nothing, saving
+from .record import Record, per_tensor
+
+__all__ = ["PROPERTIES", "Record", "check_optimizer", "check_property", "per_tensor"]
+
+#: Every property by its name: a function that raises AssertionError where an optimizer lacks it, and says why where
+#: it does not apply.
+PROPERTIES: Final[Mapping[str, Callable[[Record], str | None]]] = {
+    check.__name__: check
+    for check in (
+        correctness.computes_its_rule,
+        correctness.hyperparameters_count,
+        correctness.holds_in_low_precision,
+        correctness.goes_downhill,
+        invariance.order_and_grouping_do_not_show,
+        invariance.tensors_are_independent,
+        invariance.threads_do_not_show,
+        invariance.strides_do_not_show,
+        invariance.runs_repeat,
+        nothing.zero_lr_moves_nothing,
+        nothing.no_gradient_no_change,
+        nothing.zero_gradients_are_finite,
+        nothing.zero_gradients_move_nothing,
+        nothing.gradients_are_not_written,
+        saving.resumes_exactly,
+        saving.refused_states_change_nothing,
+        saving.state_has_its_size,
+        saving.state_may_be_made_early,
+        saving.copies_go_on_alike,
+        saving.counts_do_not_overflow,
+        contract.maximizing_is_the_negated_gradient,
+        contract.nonfinite_gradients_can_be_skipped,
+        contract.nonfinite_gradients_can_raise,
+        contract.bad_arguments_are_errors,
+        contract.bad_parameters_are_errors,
+        contract.errors_change_nothing,
+        contract.hooks_are_called,
+        contract.closures_are_called,
+        contract.its_repr_tells,
+    )
+}
+
+
+def check_property(record: Record, name: str) -> str | None:
+    """Checks one property.
+
+    Args:
+        record: the optimizer.
+        name: a key of `PROPERTIES`.
+
+    Returns:
+        None if the optimizer has the property; why it was not checked otherwise.
+
+    Raises:
+        AssertionError: says what was expected, what was found and with which arguments.
+        ValueError: if the record skips a property that does not exist.
+    """
+    unknown = set(record.skips) - set(PROPERTIES)
+    if unknown:
+        raise ValueError(f"{record} skips {sorted(unknown)}; the properties are {', '.join(PROPERTIES)}")
+    return record.skips.get(name) or PROPERTIES[name](record)
+
+
+def check_optimizer(optimizer: Any, **fields: Any) -> dict[str, str]:
+    """Checks that an optimizer keeps what Neurenix promises of all of them; see `PROPERTIES`.
+
+    Args:
+        optimizer: a class, a function `(params, **arguments) -> Optimizer`, or a `Record`.
+        **fields: those of a `Record`, if it is none.
+
+    Returns:
+        The properties that were not checked, with the reason.
+
+    Raises:
+        AssertionError: with a line for each property that does not hold.
+
+    >>> import neurenix as nx
+    >>> from neurenix.testing import check_optimizer
+    >>> class Half(nx.optim.Optimizer):
+    ...     def __init__(self, params, lr=0.1, **options):
+    ...         super().__init__(params, {"lr": lr}, **options)
+    ...
+    ...     @staticmethod
+    ...     def formula(p, g, *, lr):
+    ...         return p - lr * 0.5 * g
+    >>> unchecked = check_optimizer(
+    ...     Half,
+    ...     moves={"lr": 0.2},
+    ...     errors=[({"lr": -1.0}, ValueError, "lr")],
+    ...     state_bytes=0,
+    ...     skips={"copies_go_on_alike": "a class of an example cannot be pickled"},
+    ... )
+    >>> unchecked["computes_its_rule"]
+    'no oracle was given'
+    """
+    record = optimizer if isinstance(optimizer, Record) else Record(optimizer, **fields)
+    if record is optimizer and fields:
+        raise TypeError(f"check_optimizer: {', '.join(fields)} belong into the Record that was given")
+    failures, unchecked = [], {}
+    for name in PROPERTIES:
+        try:
+            reason = check_property(record, name)
+        except AssertionError as failure:
+            failures.append(f"  - {name}: {failure}")
+        else:
+            if reason is not None:
+                unchecked[name] = reason
+    if failures:
+        count = f"{len(failures)} of {len(PROPERTIES)}"
+        raise AssertionError("\n".join([f"{record} lacks {count} properties:", *failures]))
+    return unchecked

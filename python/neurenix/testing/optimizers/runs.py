@@ -1,0 +1,204 @@
+"""Training as the properties need it: fixed random gradients, for the optimizer and for its oracle."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from neurenix._phynexus import Tensor
+from neurenix.optim import Optimizer
+from neurenix.optim.limits import ANYTHING, has_schedule, resolve
+
+from .record import Array, Record, Shape
+
+
+class Process:
+    """Gradients of a mild parabola in every other tensor (in all for rules with a closure), and noise.
+
+    Scales differ by element; one element never has a gradient. The noise begins anew after `period` steps.
+    """
+
+    def __init__(self, shapes: Sequence[Shape], period: int = 64, everywhere: bool = False) -> None:
+        rng = np.random.default_rng(0)
+        sizes = [int(np.prod(shape)) for shape in shapes]
+        bounds = np.cumsum([0, *sizes])
+        self.shapes = tuple(shapes)
+        self.cuts = [slice(a, b) for a, b in itertools.pairwise(bounds)]
+        self.start = rng.normal(size=bounds[-1])
+        scale = rng.permutation(np.logspace(-1.5, 0.5, bounds[-1]))
+        self.noise = scale * (rng.normal(size=(period, bounds[-1])) + rng.normal(size=bounds[-1]))
+        self.curvature = rng.uniform(0.05, 0.2, bounds[-1])
+        for place, cut in enumerate(self.cuts):
+            if place % 2 and not everywhere:
+                self.curvature[cut] = 0
+        still = self.cuts[int(np.argmax(sizes))].start
+        self.noise[:, still] = self.curvature[still] = 0
+
+    def split(self, flat: Array) -> list[Array]:
+        """Views of the tensors in one array of all elements."""
+        return [flat[cut].reshape(shape) for cut, shape in zip(self.cuts, self.shapes, strict=True)]
+
+    def at(self, t: int, flat: Array) -> Array:
+        """The gradients at step t, counted from 1."""
+        gradients: Array = self.curvature * flat + self.noise[t % len(self.noise)]
+        return gradients
+
+    def loss(self, t: int, flat: Array) -> float:
+        """What the gradients are those of."""
+        return float(np.dot(flat, self.curvature * flat / 2 + self.noise[t % len(self.noise)]))
+
+
+@functools.lru_cache(maxsize=64)
+def process(shapes: tuple[Shape, ...], period: int, everywhere: bool) -> Process:
+    """The process of these shapes, made once."""
+    return Process(shapes, period, everywhere)
+
+
+def flatten(arrays: Sequence[Any]) -> Array:
+    """All elements in one array."""
+    return np.concatenate([np.ravel(array) for array in arrays])
+
+
+def values(params: Sequence[Tensor]) -> Array:
+    """All elements of tensors of any floating dtype."""
+    return flatten([param.detach().double().numpy() for param in params])
+
+
+def bits(params: Sequence[Tensor]) -> list[bytes]:
+    """The exact contents of tensors."""
+    return [param.detach().tobytes() for param in params]
+
+
+class Run:
+    """Parameters with their optimizer, which are trained.
+
+    Args:
+        record: whose optimizer.
+        dtype: of the parameters.
+        start: their values; by default those of the process.
+        shapes: by default the record's.
+        period: of the noise.
+        arrange: makes the optimizer's first argument of the parameters; by default their list.
+        changes: other arguments.
+    """
+
+    def __init__(
+        self,
+        record: Record,
+        dtype: str = "float64",
+        *,
+        start: Array | None = None,
+        shapes: Sequence[Shape] | None = None,
+        period: int = 64,
+        arrange: Callable[[list[Tensor]], Any] = list,
+        **changes: Any,
+    ) -> None:
+        self.record = record
+        self.process = process(tuple(shapes or record.shapes), period, record.closure)
+        arrays = self.process.split(self.process.start if start is None else start)
+        self.params = [Tensor(array, dtype=dtype, requires_grad=True) for array in arrays]
+        self.optimizer: Optimizer = record.build(arrange(self.params), **changes)
+
+    def put(self, flat: Array) -> None:
+        """Sets the gradients."""
+        for param, gradient in zip(self.params, self.process.split(flat), strict=True):
+            kind = param.dtype.name
+            if param.grad is not None and kind != "bfloat16":
+                param.grad.numpy()[...] = gradient
+            else:
+                param.grad = Tensor(gradient, dtype=kind)
+
+    def closure(self, t: int, gradients: Array | None = None) -> Callable[[], Tensor]:
+        """Computes the loss and its gradients at step t, or sets those that are given."""
+
+        def closure() -> Tensor:
+            here = values(self.params)
+            self.put(self.process.at(t, here) if gradients is None else gradients)
+            return Tensor(self.process.loss(t, here), dtype="float64")
+
+        return closure
+
+    def step(self, t: int, gradients: Array | None = None) -> Run:
+        """Makes step t, counted from 1."""
+        record = self.record
+        if record.advance is not None:
+            record.advance(self.optimizer, self.closure(t, gradients), t)
+        elif record.closure:
+            self.optimizer.step(self.closure(t, gradients))
+        else:
+            self.put(self.process.at(t, values(self.params)) if gradients is None else gradients)
+            self.optimizer.step()
+        return self
+
+    def train(self, stop: int, start: int = 1) -> Run:
+        """Makes the steps from `start` to `stop`, both included."""
+        for t in range(start, stop + 1):
+            self.step(t)
+        return self
+
+    def values(self) -> Array:
+        """All elements of the parameters."""
+        return values(self.params)
+
+    def bits(self) -> list[bytes]:
+        """The exact contents of the parameters."""
+        return bits(self.params)
+
+
+def contents(value: Any) -> Any:
+    """Nested state with tensors as their exact contents, to be compared."""
+    if isinstance(value, Tensor):
+        return value.dtype.name, tuple(value.shape), value.detach().tobytes()
+    if isinstance(value, Mapping):
+        return {key: contents(item) for key, item in value.items()}
+    return list(map(contents, value)) if isinstance(value, (list, tuple)) else value
+
+
+class Oracle:
+    """A record's oracle on its way: values and the gradients that it was given.
+
+    Args:
+        record: whose oracle.
+        optimizer: whose hyperparameters.
+        changes: other arguments.
+    """
+
+    def __init__(self, record: Record, optimizer: Optimizer, **changes: Any) -> None:
+        assert record.oracle is not None
+        self.record = record
+        self.process = process(tuple(record.shapes), 64, record.closure)
+        self.flat = self.process.start.copy()
+        self.memory: dict[Any, Any] = {}
+        group = optimizer.param_groups[0]
+        self.sign = -1.0 if group.get("maximize") else 1.0
+        named = inspect.signature(record.oracle).parameters.values()
+        known = {**record.hyperparameters, **record.arguments, **changes}
+        known |= {name: group[name] for name in optimizer.defaults}
+        if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in named):
+            wanted = [parameter.name for parameter in named if parameter.kind is parameter.KEYWORD_ONLY]
+            known = {name: known[name] for name in wanted if name in known}
+        self.hyper = known
+        self.scheduled = [name for name, value in known.items() if has_schedule(value)]
+
+    def step(self, t: int) -> Array:
+        """Makes step t and returns the gradients at its start."""
+        oracle = self.record.oracle
+        assert oracle is not None
+        gradients = self.process.at(t, self.flat)
+        hyper = {**self.hyper}
+        for name in self.scheduled:
+            hyper[name] = resolve(ANYTHING, name, hyper[name], t - 1)
+
+        def grads(params: Sequence[Array]) -> tuple[float, list[Array]]:
+            flat = flatten(params)
+            loss, found = self.process.loss(t, flat), self.process.at(t, flat)
+            return self.sign * loss, self.process.split(self.sign * found)
+
+        given = grads if self.record.closure else self.process.split(self.sign * gradients)
+        self.flat = flatten(oracle(self.process.split(self.flat), given, self.memory, t, **hyper))
+        return gradients

@@ -1,0 +1,45 @@
+"""Every optimizer has every property. Records of what is known about each are in `records/`."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from pathlib import Path
+
+import pytest
+from neurenix import optim
+from neurenix.optim import Optimizer
+from neurenix.testing import PROPERTIES, Record, check_property
+
+FOLDER = Path(__file__).parent / "records"
+RECORDS: list[Record] = [
+    record
+    for path in sorted(FOLDER.glob("*.py"))
+    for record in importlib.import_module(f"optim.records.{path.stem}").RECORDS
+]
+
+
+def covered(record: Record) -> type[Optimizer]:
+    return record.optimizer if inspect.isclass(record.optimizer) else type(record.sample)
+
+
+def test_every_optimizer_has_a_record() -> None:
+    classes = {
+        value for value in vars(optim).values() if inspect.isclass(value) and issubclass(value, Optimizer)
+    }
+    missing = {cls.__name__ for cls in classes - {Optimizer} - set(map(covered, RECORDS))}
+    assert not missing, f"no record in tests/optim/records for {', '.join(sorted(missing))}"
+
+
+@pytest.mark.parametrize("record", RECORDS, ids=str)
+def test_records_say_everything(record: Record) -> None:
+    assert record.oracle is not None
+    assert record.errors
+    assert record.state_bytes is not None
+
+
+@pytest.mark.parametrize("name", PROPERTIES)
+@pytest.mark.parametrize("record", RECORDS, ids=str)
+def test_property(record: Record, name: str) -> None:
+    if reason := check_property(record, name):
+        pytest.skip(reason)
