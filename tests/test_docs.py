@@ -2,9 +2,12 @@
 
 import importlib
 import re
+import sys
+import types
 from pathlib import Path
 
 import pytest
+from neurenix.testing import PROPERTIES
 
 ROOT = Path(__file__).parent.parent
 PAGES = [
@@ -23,10 +26,11 @@ def test_code_runs(page, tmp_path, monkeypatch):
     """The blocks of a page are one program, from the top."""
     monkeypatch.chdir(tmp_path)
     text = page.read_text()
-    scope = {"__name__": "page"}
+    module = types.ModuleType("page")
+    monkeypatch.setitem(sys.modules, "page", module)  # so that its classes can be pickled
     for block in BLOCK.finditer(text):
         line = text[: block.start(1)].count("\n")
-        exec(compile("\n" * line + block[1], str(page), "exec"), scope)
+        exec(compile("\n" * line + block[1], str(page), "exec"), vars(module))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
@@ -41,6 +45,13 @@ def test_api_pages_list_what_there_is(page):
     listed = re.findall(r"^\| `([\w.]+)", page.read_text(), re.MULTILINE)
     assert sorted(listed) == sorted(set(listed))
     assert set(listed) == set(module.__all__)
+
+
+def test_properties_of_optimizers_are_listed():
+    table = re.findall(
+        r"^\| `(\w+)` \| (.*) \|$", (ROOT / "docs" / "testing-optimizers.md").read_text(), re.MULTILINE
+    )
+    assert table == [(name, " ".join(check.__doc__.split())) for name, check in PROPERTIES.items()]
 
 
 def test_readme_shows_the_examples():

@@ -36,6 +36,7 @@ def test_records_say_everything(record: Record) -> None:
     assert record.oracle is not None
     assert record.errors
     assert record.state_bytes is not None
+    assert set(record.skips) <= set(PROPERTIES)
 
 
 @pytest.mark.parametrize("name", PROPERTIES)

@@ -60,11 +60,7 @@ def check_property(record: Record, name: str) -> str | None:
 
     Raises:
         AssertionError: says what was expected, what was found and with which arguments.
-        ValueError: if the record skips a property that does not exist.
     """
-    unknown = set(record.skips) - set(PROPERTIES)
-    if unknown:
-        raise ValueError(f"{record} skips {sorted(unknown)}; the properties are {', '.join(PROPERTIES)}")
     return record.skips.get(name) or PROPERTIES[name](record)
 
 
@@ -80,6 +76,7 @@ def check_optimizer(optimizer: Any, **fields: Any) -> dict[str, str]:
 
     Raises:
         AssertionError: with a line for each property that does not hold.
+        ValueError: if the record skips a property that does not exist.
 
     >>> import neurenix as nx
     >>> from neurenix.testing import check_optimizer
@@ -103,16 +100,23 @@ def check_optimizer(optimizer: Any, **fields: Any) -> dict[str, str]:
     record = optimizer if isinstance(optimizer, Record) else Record(optimizer, **fields)
     if record is optimizer and fields:
         raise TypeError(f"check_optimizer: {', '.join(fields)} belong into the Record that was given")
-    failures, unchecked = [], {}
+    unknown = set(record.skips) - set(PROPERTIES)
+    if unknown:
+        raise ValueError(f"{record} skips {sorted(unknown)}; the properties are {', '.join(PROPERTIES)}")
+    failures: list[str] = []
+    unchecked: dict[str, str] = {}
+    first: Exception | None = None
     for name in PROPERTIES:
         try:
             reason = check_property(record, name)
-        except AssertionError as failure:
-            failures.append(f"  - {name}: {failure}")
+        except Exception as failure:
+            text = str(failure) if isinstance(failure, AssertionError) else repr(failure)
+            failures.append(f"  - {name}: {text}")
+            first = first or failure
         else:
             if reason is not None:
                 unchecked[name] = reason
     if failures:
         count = f"{len(failures)} of {len(PROPERTIES)}"
-        raise AssertionError("\n".join([f"{record} lacks {count} properties:", *failures]))
+        raise AssertionError("\n".join([f"{record} lacks {count} properties:", *failures])) from first
     return unchecked

@@ -165,7 +165,7 @@ def closures_are_called(record: Record) -> str | None:
         require(
             bool(recorded) and all(recorded), f"{record}: the closure is not called with gradients recorded"
         )
-        require(loss is losses[0] or float(loss) == losses[0].item(), f"{record}: the loss is not returned")
+        require(loss is not None and float(loss) == losses[0].item(), f"{record}: the loss is not returned")
         other.step(t)
     require(run.bits() == other.bits(), f"{record}: a closure changes the step")
     return None

@@ -45,7 +45,8 @@ class Process:
 
     def at(self, t: int, flat: Array) -> Array:
         """The gradients at step t, counted from 1."""
-        gradients: Array = self.curvature * flat + self.noise[t % len(self.noise)]
+        with np.errstate(all="ignore"):  # a run that diverges shows in its values
+            gradients: Array = self.curvature * flat + self.noise[t % len(self.noise)]
         return gradients
 
     def loss(self, t: int, flat: Array) -> float:
@@ -179,10 +180,10 @@ class Oracle:
         named = inspect.signature(record.oracle).parameters.values()
         known = {**record.hyperparameters, **record.arguments, **changes}
         known |= {name: group[name] for name in optimizer.defaults}
-        if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in named):
-            wanted = [parameter.name for parameter in named if parameter.kind is parameter.KEYWORD_ONLY]
-            known = {name: known[name] for name in wanted if name in known}
-        self.hyper = known
+        wanted = {parameter.name for parameter in named if parameter.kind is parameter.KEYWORD_ONLY}
+        if any(parameter.kind is parameter.VAR_KEYWORD for parameter in named):
+            wanted |= set(record.hyperparameters)
+        self.hyper = known = {name: value for name, value in known.items() if name in wanted}
         self.scheduled = [name for name, value in known.items() if has_schedule(value)]
 
     def step(self, t: int) -> Array:
