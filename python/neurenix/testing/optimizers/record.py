@@ -134,7 +134,8 @@ def require(holds: Any, message: str) -> None:
 def per_tensor(rule: Callable[..., Any]) -> Callable[..., list[Array]]:
     """An oracle from a rule for one tensor: `rule(p, g, s, t, **hyperparameters) -> p`.
 
-    `s` is the tensor's own dict, empty at first, for whatever the rule keeps between steps.
+    `s` is the tensor's own dict, empty at first, for whatever the rule keeps between steps. A tensor without
+    dimensions comes as one of a single element, as NumPy makes plain numbers of what is computed from it.
 
     >>> import numpy as np
     >>> @per_tensor
@@ -150,7 +151,9 @@ def per_tensor(rule: Callable[..., Any]) -> Callable[..., list[Array]]:
         params: Sequence[Array], grads: Sequence[Array], memory: dict[Any, Any], t: int, **hyper: Any
     ) -> list[Array]:
         return [
-            rule(p, g, memory.setdefault(place, {}), t, **hyper)
+            rule(np.atleast_1d(p), np.atleast_1d(g), memory.setdefault(place, {}), t, **hyper).reshape(
+                p.shape
+            )
             for place, (p, g) in enumerate(zip(params, grads, strict=True))
         ]
 

@@ -114,6 +114,11 @@ class Run:
             else:
                 param.grad = Tensor(gradient, dtype=kind)
 
+    def place(self, flat: Array) -> None:
+        """Sets the parameters, which must be float64."""
+        for param, value in zip(self.params, self.process.split(flat), strict=True):
+            param.detach().numpy()[...] = value
+
     def closure(self, t: int, gradients: Array | None = None) -> Callable[[], Tensor]:
         """Computes the loss and its gradients at step t, or sets those that are given."""
 
@@ -161,18 +166,18 @@ def contents(value: Any) -> Any:
 
 
 class Oracle:
-    """A record's oracle on its way: values and the gradients that it was given.
+    """The way of a record's oracle beside a run that has not yet begun.
 
     Args:
-        record: whose oracle.
-        optimizer: whose hyperparameters.
-        changes: other arguments.
+        run: whose start, gradients and hyperparameters it has.
+        changes: the arguments that the run was given.
     """
 
-    def __init__(self, record: Record, optimizer: Optimizer, **changes: Any) -> None:
+    def __init__(self, run: Run, **changes: Any) -> None:
+        record, optimizer = run.record, run.optimizer
         assert record.oracle is not None
         self.record = record
-        self.process = process(tuple(record.shapes), 64, record.closure)
+        self.process = run.process
         self.flat = self.process.start.copy()
         self.memory: dict[Any, Any] = {}
         group = optimizer.param_groups[0]
