@@ -409,7 +409,8 @@ class Graph:
     def length(self) -> int: ...
     def type(self, a: int) -> str: ...
     def rank(self, a: int) -> Literal["scalar", "row", "element"]: ...
-    def finish(self, outputs: Sequence[int]) -> Formula: ...
+    def finish(self, outputs: Sequence[int]) -> Formula:
+        """The formula of these outputs; the graph can still grow."""
 
 @final
 class Formula:
@@ -423,21 +424,47 @@ class Formula:
     def print(self, dialect: Literal["wgsl", "cuda", "hip"]) -> str: ...
 
 @final
-class Stepper:
-    """One formula over the tensors of one (group, dtype, device): inputs (p, g, *states), outputs (p, *states).
+class Rule:
+    """A traced update rule: a formula, what its operands and numbers are, its states, and the reductions that cut it.
 
-    Scalar 0 of the formula is the tensor's own step count, counted here; the others are given at each step.
+    inputs: ("param", 0), ("grad", 0), ("extra", i), ("state", i), ("reduced", stage). numbers: ("step", 0), ("hyper", i),
+    ("size", axis), ("state", i), ("reduced", stage). states: "full", "row", "column", "batch", "blocks:N", "number".
+    stages: (formula, "sum" | "prod" | "max" | "min", what is kept: "row", "column", "batch", "tensor", "tensors").
+    prepared: the gradient that tensor code is given, and how many stages it needs.
     """
 
-    def __new__(cls, formula: Formula, params: Sequence[Tensor], states: Sequence[Sequence[Tensor]], steps: Sequence[int]) -> Self: ...
+    def __new__(cls, formula: Formula, inputs: Sequence[tuple[str, int]], numbers: Sequence[tuple[str, int]], states: Sequence[str], stages: Sequence[tuple[Formula, str, str]], prepared: tuple[Formula, int] | None = None) -> Self: ...
+    @property
+    def formula(self) -> Formula: ...
+    @property
+    def prepares(self) -> bool: ...
+    @property
+    def stages(self) -> int: ...
+
+_Extras = Sequence[Sequence[Tensor | None]] | None
+
+@final
+class Stepper:
+    """A rule bound to the tensors of one (group, dtype, device), whose steps and states that are numbers it keeps."""
+
+    def __new__(cls, rule: Rule, params: Sequence[Tensor], views: Sequence[tuple[int, int, int]], states: Sequence[Sequence[Tensor]], numbers: Sequence[Sequence[float]], steps: Sequence[int]) -> Self: ...
     steps: list[int]
+    @property
+    def numbers(self) -> list[list[float]]: ...
+    @property
+    def shared(self) -> list[float]: ...
+    @property
+    def is_coupled(self) -> bool: ...
     def nonfinite(self) -> list[int]:
         """Positions of the parameters whose gradients hold a NaN or an infinity."""
     def is_current(self) -> bool:
         """Whether dtype and shape of all parameters are still those the stepper was made for."""
-    def step(self, scalars: Sequence[float]) -> int:
-        """Updates every parameter that has a gradient and its states in place; returns how many. States follow a
-        parameter to its device."""
+    def step(self, scalars: Sequence[float], extras: _Extras = None, only: int | None = None) -> int:
+        """Updates every parameter that has a gradient (or only one) and its states in place; returns how many. States follow
+        a parameter to its device."""
+
+def step_together(steppers: Sequence[tuple[Stepper, Sequence[float], _Extras]]) -> int: ...
+def prepare_together(steppers: Sequence[tuple[Stepper, Sequence[float], _Extras]]) -> list[list[tuple[int, Tensor]]]: ...
 
 # The machine
 def available_devices() -> list[Device]: ...

@@ -161,7 +161,7 @@ def test_scalars_and_frozen_tensors_are_parameters(make) -> None:
 
 
 def test_unknown_arguments(make) -> None:
-    with pytest.raises(TypeError, match="unexpected keyword argument 'learning_rate'"):
+    with pytest.raises(TypeError, match="SGD has no argument 'learning_rate'; it takes lr, momentum"):
         SGD([make([1.0])], learning_rate=0.1)
 
 

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from neurenix.optim import SGD, Adam, AdamW, Optimizer, trace
 from neurenix.optim import formula as f
+from neurenix.optim.states import State
+from neurenix.optim.tracing import Recipe, trace_recipe
 
 UNARY = [
     "sqrt",
@@ -116,10 +118,11 @@ def test_interface_of_a_formula() -> None:
 
 def test_traced_once_for_each_static_value() -> None:
     hyper = {"lr": 0.1, "momentum": 0.9, "dampening": 0.0, "weight_decay": 0.0, "nesterov": False}
-    one = trace(SGD.formula, 1, hyper, "float32")
-    assert trace(SGD.formula, 1, {**hyper, "lr": 0.2}, "float32") is one
-    assert trace(SGD.formula, 1, {**hyper, "nesterov": True}, "float32") is not one
-    assert trace(SGD.formula, 1, hyper, "float64") is not one
+    recipe = Recipe(SGD.formula, (State("momentum_buffer"),))
+    one = trace_recipe(recipe, hyper, "float32")
+    assert trace_recipe(recipe, {**hyper, "lr": 0.2}, "float32") is one
+    assert trace_recipe(recipe, {**hyper, "nesterov": True}, "float32") is not one
+    assert trace_recipe(recipe, hyper, "float64") is not one
 
 
 @pytest.mark.parametrize("dialect", ["wgsl", "cuda", "hip"])

@@ -30,6 +30,11 @@ impl Layout {
         layout
     }
 
+    /// The same with the first element further on by `elements`.
+    pub fn moved(self, elements: usize) -> Layout {
+        Layout { offset: self.offset + elements, ..self }
+    }
+
     /// The shape.
     #[inline]
     pub fn shape(&self) -> &Shape {

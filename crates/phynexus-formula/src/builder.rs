@@ -14,7 +14,7 @@ use std::collections::HashMap;
 /// let formula = b.finish(&[sum]);
 /// assert_eq!(formula.inputs().len(), 2);
 /// ```
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Builder {
     nodes: Vec<Node>,
     types: Vec<Type>,

@@ -3,7 +3,7 @@
 use parking_lot::Mutex;
 use phynexus::formula::print::{self, Dialect};
 use phynexus::formula::{Binary, Builder, Constant, Formula, Id, Rank, Reduction, Type, Unary};
-use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 
 const TYPES: [(&str, Type); 5] = [
@@ -70,6 +70,11 @@ fn named<T: Copy + std::fmt::Debug>(all: &[T], name: &str, what: &str) -> PyResu
     })
 }
 
+/// The reduction of this name.
+pub fn reduction(name: &str) -> PyResult<Reduction> {
+    named(REDUCTIONS, name, "reduction")
+}
+
 fn type_of(name: &str) -> PyResult<Type> {
     TYPES.iter().find(|(n, _)| *n == name).map(|(_, ty)| *ty).ok_or_else(|| {
         PyValueError::new_err(format!(
@@ -85,13 +90,11 @@ fn type_name(ty: Type) -> &'static str {
 
 /// Builds a formula: every method adds a node and returns its number. Asking twice gives the same number.
 #[pyclass(name = "Graph", module = "neurenix._phynexus", frozen)]
-pub struct PyGraph(Mutex<(Option<Builder>, u32)>);
+pub struct PyGraph(Mutex<(Builder, u32)>);
 
 impl PyGraph {
     fn with<T>(&self, work: impl FnOnce(&mut Builder) -> PyResult<T>) -> PyResult<T> {
-        let mut state = self.0.lock();
-        let builder = state.0.as_mut();
-        work(builder.ok_or_else(|| PyRuntimeError::new_err("this graph is finished; build another"))?)
+        work(&mut self.0.lock().0)
     }
 
     /// Adds a node made of others after checking that they exist.
@@ -127,7 +130,7 @@ fn same(b: &Builder, x: Id, y: Id, what: &str) -> PyResult<()> {
 impl PyGraph {
     #[new]
     fn new() -> PyGraph {
-        PyGraph(Mutex::new((Some(Builder::new()), 0)))
+        PyGraph(Mutex::new((Builder::new(), 0)))
     }
     /// The next tensor operand.
     fn input(&self, r#type: &str) -> PyResult<u32> {
@@ -196,7 +199,7 @@ impl PyGraph {
     }
     /// A reduction over the whole tensor (or row): "sum", "prod", "max", "min".
     fn reduce(&self, op: &str, a: u32) -> PyResult<u32> {
-        let kind = named(REDUCTIONS, op, "reduction")?;
+        let kind = reduction(op)?;
         self.node(&[a], |b, ids| Ok(b.reduce(kind, ids[0])))
     }
     /// The number of elements, int64.
@@ -224,16 +227,14 @@ impl PyGraph {
             })
         })
     }
-    /// The formula of these outputs; the graph cannot be used after.
+    /// The formula of these outputs; the graph can still grow.
     fn finish(&self, outputs: Vec<u32>) -> PyResult<PyFormula> {
-        let mut state = self.0.lock();
+        let state = self.0.lock();
         if outputs.is_empty() || outputs.iter().any(|&id| id > state.1) {
             return Err(PyValueError::new_err(format!("outputs {outputs:?} are not nodes of this graph")));
         }
-        let builder =
-            state.0.take().ok_or_else(|| PyRuntimeError::new_err("this graph is finished; build another"))?;
         let ids: Vec<Id> = outputs.into_iter().map(Id).collect();
-        Ok(PyFormula(builder.finish(&ids)))
+        Ok(PyFormula(state.0.clone().finish(&ids)))
     }
 }
 

@@ -34,7 +34,7 @@ fn _phynexus(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<autograd::PyHook>()?;
     m.add_class::<formula::PyGraph>()?;
     m.add_class::<formula::PyFormula>()?;
-    m.add_class::<stepper::PyStepper>()?;
+    stepper::register(m)?;
     m.add_class::<program::PyProgram>()?;
     functions::register(m)?;
     autograd::register(m)?;

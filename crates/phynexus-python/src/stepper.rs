@@ -1,34 +1,159 @@
 //! The optimizer step.
 
 use crate::error::{detached, to_python};
-use crate::formula::PyFormula;
+use crate::formula::{PyFormula, reduction};
 use crate::tensor::PyTensor;
 use parking_lot::Mutex;
+use phynexus::stepper::{Extent, Given, Kind, Member, Number, Operand, Over, Rule, Stage, prepare, step};
 use phynexus::{Stepper, Tensor, Value};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
-/// One formula over the tensors of one (group, dtype, device): inputs (p, g, *states), outputs (p, *states). Scalar 0
-/// of the formula is the tensor's own step count, counted here; the others are given at each step.
+fn unknown<T>(what: &str, name: &str, known: &str) -> PyResult<T> {
+    Err(PyValueError::new_err(format!("no {what} is called {name:?}; known: {known}")))
+}
+
+fn extent(name: &str) -> PyResult<Extent> {
+    let of = |batch, rows, columns| Extent { batch, rows, columns };
+    Ok(match name {
+        "full" => Extent::FULL,
+        "row" => of(true, true, false),
+        "column" => of(true, false, true),
+        "batch" => of(true, false, false),
+        "tensor" => Extent::NONE,
+        _ => return unknown("extent", name, "full, row, column, batch, tensor"),
+    })
+}
+
+fn operand((name, index): (String, usize)) -> PyResult<Operand> {
+    Ok(match name.as_str() {
+        "param" => Operand::Param,
+        "grad" => Operand::Grad,
+        "extra" => Operand::Extra(index),
+        "state" => Operand::State(index),
+        "reduced" => Operand::Reduced(index),
+        _ => return unknown("operand", &name, "param, grad, extra, state, reduced"),
+    })
+}
+
+fn number((name, index): (String, usize)) -> PyResult<Number> {
+    Ok(match name.as_str() {
+        "step" => Number::Step,
+        "hyper" => Number::Hyper(index),
+        "size" => Number::Size(index),
+        "state" => Number::State(index),
+        "reduced" => Number::Reduced(index),
+        _ => return unknown("number", &name, "step, hyper, size, state, reduced"),
+    })
+}
+
+fn kind(name: &str) -> PyResult<Kind> {
+    match name.strip_prefix("blocks:").map(str::parse) {
+        Some(Ok(n)) if n > 0 => Ok(Kind::Blocks(n)),
+        Some(_) => unknown("kind of state", name, "blocks:N with N > 0"),
+        None if name == "number" => Ok(Kind::Number),
+        None => extent(name).map(Kind::Tensor),
+    }
+}
+
+/// A traced update rule: a formula, what its operands and numbers are, its states, and the reductions that cut it.
+#[pyclass(name = "Rule", module = "neurenix._phynexus", frozen)]
+pub struct PyRule(Rule);
+
+#[pymethods]
+impl PyRule {
+    #[new]
+    #[pyo3(signature = (formula, inputs, numbers, states, stages, prepared=None))]
+    fn new(
+        formula: &Bound<'_, PyFormula>,
+        inputs: Vec<(String, usize)>,
+        numbers: Vec<(String, usize)>,
+        states: Vec<String>,
+        stages: Vec<(Bound<'_, PyFormula>, String, String)>,
+        prepared: Option<(Bound<'_, PyFormula>, usize)>,
+    ) -> PyResult<PyRule> {
+        let stage = |(formula, op, over): (Bound<'_, PyFormula>, String, String)| {
+            let over = if over == "tensors" { Over::Tensors } else { Over::Tensor(extent(&over)?) };
+            Ok(Stage { formula: formula.get().0.clone(), op: reduction(&op)?, over })
+        };
+        Ok(PyRule(Rule {
+            formula: formula.get().0.clone(),
+            prepared: prepared.map(|(formula, stages)| (formula.get().0.clone(), stages)),
+            inputs: inputs.into_iter().map(operand).collect::<PyResult<_>>()?,
+            numbers: numbers.into_iter().map(number).collect::<PyResult<_>>()?,
+            states: states.iter().map(|name| kind(name)).collect::<PyResult<_>>()?,
+            stages: stages.into_iter().map(stage).collect::<PyResult<_>>()?,
+        }))
+    }
+    /// The formula of the last launch, as it was traced.
+    #[getter]
+    fn formula(&self) -> PyFormula {
+        PyFormula(self.0.formula.clone())
+    }
+    /// Whether tensor code is given another gradient than the parameter's own.
+    #[getter]
+    fn prepares(&self) -> bool {
+        self.0.prepared.is_some()
+    }
+    /// How many reductions cut it.
+    #[getter]
+    fn stages(&self) -> usize {
+        self.0.stages.len()
+    }
+}
+
+/// A rule bound to the tensors of one (group, dtype, device). It counts their steps and holds their states that are numbers.
 #[pyclass(name = "Stepper", module = "neurenix._phynexus", frozen)]
 pub struct PyStepper {
     inner: Mutex<Stepper>,
     elements: usize,
 }
 
+type Extras<'py> = Vec<Vec<Option<Bound<'py, PyTensor>>>>;
+
+fn extras(given: Option<Extras<'_>>) -> Vec<Vec<Option<Tensor>>> {
+    let tensors =
+        |of: Vec<Option<Bound<'_, PyTensor>>>| of.into_iter().map(|t| t.map(|t| t.get().0.clone())).collect();
+    given.unwrap_or_default().into_iter().map(tensors).collect()
+}
+
+fn values(scalars: Vec<f64>) -> Vec<Value> {
+    scalars.into_iter().map(Value::F).collect()
+}
+
 #[pymethods]
 impl PyStepper {
     #[new]
     fn new(
-        formula: &Bound<'_, PyFormula>,
+        rule: &Bound<'_, PyRule>,
         params: Vec<Bound<'_, PyTensor>>,
+        views: Vec<[usize; 3]>,
         states: Vec<Vec<Bound<'_, PyTensor>>>,
+        numbers: Vec<Vec<f64>>,
         steps: Vec<i64>,
     ) -> PyResult<PyStepper> {
-        let params: Vec<Tensor> = params.iter().map(|p| p.get().0.clone()).collect();
-        let states: Vec<Vec<Tensor>> =
-            states.iter().map(|s| s.iter().map(|t| t.get().0.clone()).collect()).collect();
-        let elements = params.iter().map(|p| p.shape().elements()).sum();
-        let inner = Stepper::new(&formula.get().0, &params, &states, &steps).map_err(to_python)?;
+        let lengths = [views.len(), states.len(), numbers.len(), steps.len()];
+        if lengths.iter().any(|&n| n != params.len()) {
+            return Err(PyValueError::new_err(format!(
+                "{} parameters do not fit to {lengths:?} views, states, numbers and step counts",
+                params.len()
+            )));
+        }
+        let mut members = Vec::with_capacity(params.len());
+        for ((((param, view), states), numbers), step) in
+            params.into_iter().zip(views).zip(states).zip(numbers).zip(steps)
+        {
+            let states = states.iter().map(|t| t.get().0.clone()).collect();
+            members.push(Member {
+                param: param.get().0.clone(),
+                view,
+                states,
+                numbers: numbers.into(),
+                step,
+            });
+        }
+        let elements = members.iter().map(|m| m.param.shape().elements()).sum();
+        let inner = Stepper::new(&rule.get().0, members).map_err(to_python)?;
         Ok(PyStepper { inner: Mutex::new(inner), elements })
     }
     /// The step counts of the tensors.
@@ -40,6 +165,21 @@ impl PyStepper {
     fn set_steps(&self, steps: Vec<i64>) -> PyResult<()> {
         self.inner.lock().set_steps(&steps).map_err(to_python)
     }
+    /// For each tensor its states that are numbers.
+    #[getter]
+    fn numbers(&self) -> Vec<Vec<f64>> {
+        self.inner.lock().numbers()
+    }
+    /// The numbers over all tensors that the last step found.
+    #[getter]
+    fn shared(&self) -> Vec<f64> {
+        self.inner.lock().shared().to_vec()
+    }
+    /// Whether the rule needs numbers over all tensors: then `step_together` makes the steps.
+    #[getter]
+    fn is_coupled(&self) -> bool {
+        self.inner.lock().is_coupled()
+    }
     /// Positions of the parameters whose gradients hold a NaN or an infinity.
     fn nonfinite(&self, py: Python<'_>) -> PyResult<Vec<usize>> {
         detached(py, || self.inner.lock().nonfinite())
@@ -48,9 +188,69 @@ impl PyStepper {
     fn is_current(&self) -> bool {
         self.inner.lock().is_current()
     }
-    /// Updates every parameter that has a gradient and its states in place; returns how many.
-    fn step(&self, py: Python<'_>, scalars: Vec<f64>) -> PyResult<usize> {
-        let values: Vec<Value> = scalars.into_iter().map(Value::F).collect();
-        crate::error::run(py, self.elements, || self.inner.lock().step(&values))
+    /// Updates every parameter that has a gradient (or only one of them) and its states in place; returns how many.
+    #[pyo3(signature = (scalars, extras=None, only=None))]
+    fn step(
+        &self,
+        py: Python<'_>,
+        scalars: Vec<f64>,
+        extras: Option<Extras<'_>>,
+        only: Option<usize>,
+    ) -> PyResult<usize> {
+        let (hyper, extras) = (values(scalars), self::extras(extras));
+        crate::error::run(py, self.elements, || {
+            self.inner.lock().step(Given { hyper: &hyper, extras: &extras, only })
+        })
     }
+}
+
+type Together<'py> = Vec<(Bound<'py, PyStepper>, Vec<f64>, Option<Extras<'py>>)>;
+
+/// Calls `work` with all steppers locked and what they are given.
+fn together<T: Send>(
+    py: Python<'_>,
+    steppers: Together<'_>,
+    work: impl FnOnce(&mut [(&mut Stepper, Given<'_>)]) -> phynexus::Result<T> + Send,
+) -> PyResult<T> {
+    for (i, (stepper, ..)) in steppers.iter().enumerate() {
+        if steppers[..i].iter().any(|(other, ..)| other.is(stepper)) {
+            return Err(PyValueError::new_err("a stepper is given twice"));
+        }
+    }
+    let mut given = Vec::with_capacity(steppers.len());
+    for (stepper, scalars, further) in steppers {
+        given.push((stepper.unbind(), values(scalars), extras(further)));
+    }
+    detached(py, || {
+        let mut locks: Vec<_> = given.iter().map(|(s, ..)| s.get().inner.lock()).collect();
+        let mut steps: Vec<(&mut Stepper, Given<'_>)> = locks
+            .iter_mut()
+            .zip(&given)
+            .map(|(lock, (_, hyper, extras))| (&mut **lock, Given { hyper, extras, only: None }))
+            .collect();
+        work(&mut steps)
+    })
+}
+
+/// One step of several steppers, whose rules need numbers over the tensors of all of them; returns how many tensors. Each is
+/// given as (stepper, scalars, extras or None).
+#[pyfunction]
+fn step_together(py: Python<'_>, steppers: Together<'_>) -> PyResult<usize> {
+    together(py, steppers, step)
+}
+
+/// For each stepper the gradients that the tensor code of its rule is given: (position of the tensor, gradient).
+#[pyfunction]
+fn prepare_together(py: Python<'_>, steppers: Together<'_>) -> PyResult<Vec<Vec<(usize, PyTensor)>>> {
+    let found = together(py, steppers, prepare)?;
+    let wrap = |of: Vec<(usize, Tensor)>| of.into_iter().map(|(i, t)| (i, PyTensor(t))).collect();
+    Ok(found.into_iter().map(wrap).collect())
+}
+
+/// Adds what this module defines.
+pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add_class::<PyRule>()?;
+    m.add_class::<PyStepper>()?;
+    m.add_function(wrap_pyfunction!(step_together, m)?)?;
+    m.add_function(wrap_pyfunction!(prepare_together, m)?)
 }

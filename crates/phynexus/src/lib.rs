@@ -13,7 +13,7 @@ mod op;
 pub mod ops;
 mod program;
 mod random;
-mod stepper;
+pub mod stepper;
 mod tape;
 mod tensor;
 

@@ -4,7 +4,8 @@ mod common;
 
 use common::{Rng, array, error, near, values};
 use phynexus::formula::{Builder, Formula, Reduction, Type, Unary};
-use phynexus::{Array, DType, Stepper, Tensor, Value, cpu_device};
+use phynexus::stepper::{Given, Member, Rule};
+use phynexus::{Array, DType, Result, Stepper, Tensor, Value, cpu_device};
 use std::slice::from_ref;
 
 /// `m ← mu m + g / (1 + |g|)`, `p ← p − lr t m`: with a norm over the tensor, and the step count in it.
@@ -27,6 +28,19 @@ fn clipped(ty: Type) -> Formula {
 }
 
 const HYPER: [Value; 2] = [Value::F(0.1), Value::F(0.9)];
+const GIVEN: Given<'_> = Given { hyper: &HYPER, extras: &[], only: None };
+
+/// A stepper for a rule without further ado.
+fn bind(formula: &Formula, params: &[Tensor], states: &[Vec<Tensor>], steps: &[i64]) -> Result<Stepper> {
+    let members = params.iter().zip(states).zip(steps).map(|((param, states), &step)| Member {
+        param: param.clone(),
+        view: [1, 1, param.shape().elements()],
+        states: states.iter().cloned().collect(),
+        numbers: Default::default(),
+        step,
+    });
+    Stepper::new(&Rule::plain(formula.clone()), members.collect())
+}
 
 fn random(rng: &mut Rng, n: usize) -> Vec<f64> {
     (0..n).map(|_| rng.uniform(-1.0, 1.0)).collect()
@@ -55,7 +69,7 @@ fn a_norm_goes_over_each_tensor_by_itself() {
         let params: Vec<Tensor> = p.iter().map(|v| Tensor::new(array(v, &[v.len()], dtype))).collect();
         let states: Vec<Vec<Tensor>> = sizes.iter().map(|&n| vec![zeros(n, state)]).collect();
         let mut m: Vec<Vec<f64>> = sizes.iter().map(|&n| vec![0.0; n]).collect();
-        let mut stepper = Stepper::new(&clipped(ty), &params, &states, &[0; 5]).unwrap();
+        let mut stepper = bind(&clipped(ty), &params, &states, &[0; 5]).unwrap();
         for t in 1..4 {
             for (k, param) in params.iter().enumerate() {
                 let g = random(&mut rng, sizes[k]);
@@ -66,7 +80,7 @@ fn a_norm_goes_over_each_tensor_by_itself() {
                     p[k][i] -= 0.1 * t as f64 * m[k][i];
                 }
             }
-            assert_eq!(stepper.step(&HYPER).unwrap(), 5);
+            assert_eq!(stepper.step(GIVEN).unwrap(), 5);
         }
         for (k, param) in params.iter().enumerate() {
             assert!(near(&values(param), &p[k], tolerance), "{dtype} with {state} of {} elements", sizes[k]);
@@ -81,9 +95,9 @@ fn a_norm_goes_over_each_tensor_by_itself() {
 fn missing_gradients_leave_a_tensor_alone() {
     let params = [zeros(3, DType::F64), zeros(3, DType::F64)];
     let states = params.clone().map(|_| vec![zeros(3, DType::F64)]);
-    let mut stepper = Stepper::new(&clipped(Type::F64), &params, &states, &[0, 7]).unwrap();
+    let mut stepper = bind(&clipped(Type::F64), &params, &states, &[0, 7]).unwrap();
     set_grad(&params[0], &[1.0, 0.0, 0.0]);
-    assert_eq!(stepper.step(&HYPER).unwrap(), 1);
+    assert_eq!(stepper.step(GIVEN).unwrap(), 1);
     assert_eq!(
         (stepper.steps(), values(&params[1]), values(&states[1][0])),
         (vec![1, 7], vec![0.0; 3], vec![0.0; 3])
@@ -91,7 +105,7 @@ fn missing_gradients_leave_a_tensor_alone() {
     assert_eq!(values(&params[0]), [-0.1 * 0.5, 0.0, 0.0]);
     params[0].set_grad(None).unwrap();
     set_grad(&params[1], &[0.0, 1.0, 0.0]);
-    stepper.step(&HYPER).unwrap();
+    stepper.step(GIVEN).unwrap();
     assert_eq!(stepper.steps(), [1, 8]);
     assert!(near(&values(&params[1]), &[0.0, -0.1 * 8.0 * 0.5, 0.0], 1e-15));
     stepper.set_steps(&[4, 5]).unwrap();
@@ -113,9 +127,9 @@ fn bits_depend_neither_on_threads_nor_on_company_or_order() {
             })
             .collect();
         let (params, states): (Vec<Tensor>, Vec<Vec<Tensor>>) = tensors.into_iter().unzip();
-        let mut stepper = Stepper::new(&clipped(Type::F32), &params, &states, &vec![0; order.len()]).unwrap();
+        let mut stepper = bind(&clipped(Type::F32), &params, &states, &vec![0; order.len()]).unwrap();
         for _ in 0..3 {
-            stepper.step(&HYPER).unwrap();
+            stepper.step(GIVEN).unwrap();
         }
         let mut bits = vec![vec![]; sizes.len()];
         for (&k, p) in order.iter().zip(&params) {
@@ -142,7 +156,7 @@ fn the_tape_sees_that_parameters_changed() {
     let needs = needs.reduce(phynexus::ReduceOp::Sum, None, false).unwrap();
     set_grad(&p, &[1.0, 2.0]);
     let states = [vec![zeros(2, DType::F64)]];
-    Stepper::new(&clipped(Type::F64), from_ref(&p), &states, &[0]).unwrap().step(&HYPER).unwrap();
+    bind(&clipped(Type::F64), from_ref(&p), &states, &[0]).unwrap().step(GIVEN).unwrap();
     assert!(error(phynexus::backward(&[needs], &[None], false, false)).contains("changed in place"));
     assert_eq!(values(&p.grad().unwrap()), [1.0, 2.0], "gradients are never written to");
 }
@@ -151,7 +165,7 @@ fn the_tape_sees_that_parameters_changed() {
 fn gradients_that_are_not_finite_are_found() {
     let params = [zeros(2, DType::F32), zeros(2, DType::F32), zeros(2, DType::F32), zeros(2, DType::F32)];
     let states = params.clone().map(|_| vec![zeros(2, DType::F32)]);
-    let stepper = Stepper::new(&clipped(Type::F32), &params, &states, &[0; 4]).unwrap();
+    let stepper = bind(&clipped(Type::F32), &params, &states, &[0; 4]).unwrap();
     set_grad(&params[0], &[1.0, f64::NAN]);
     set_grad(&params[1], &[1.0, 2.0]);
     set_grad(&params[3], &[f64::INFINITY, 2.0]);
@@ -164,29 +178,27 @@ fn what_does_not_fit_is_an_error() {
     let formula = clipped(Type::F64);
     let state = |n: usize| vec![zeros(n, DType::F64)];
     let new = |params: &[Tensor], states: &[Vec<Tensor>], steps: &[i64]| {
-        Stepper::new(&formula, params, states, steps).map(|_| ())
+        bind(&formula, params, states, steps).map(|_| ())
     };
     assert!(error(new(&[], &[], &[])).contains("at least one parameter"));
-    assert!(error(new(from_ref(&p), &[vec![]], &[0])).contains("for 0 states"));
-    assert!(error(new(&[p.clone(), q.clone()], &[state(3)], &[0, 0])).contains("2 parameters, 1 lists"));
-    assert!(error(new(from_ref(&p), &[state(3)], &[])).contains("0 step counts"));
+    assert!(error(new(from_ref(&p), &[vec![]], &[0])).contains("needs 1 tensors"));
     assert!(error(new(&[p.clone(), q], &[state(3), state(3)], &[0, 0])).contains("(2,)"));
     assert!(
         error(new(&[p.clone(), zeros(3, DType::F32)], &[state(3), state(3)], &[0, 0])).contains("float32")
     );
     let mixed = [state(3), vec![zeros(3, DType::F32)]];
     assert!(error(new(&[p.clone(), zeros(3, DType::F64)], &mixed, &[0, 0])).contains("stored as [float64]"));
-    let mut stepper = Stepper::new(&formula, from_ref(&p), &[state(3)], &[0]).unwrap();
-    assert!(error(stepper.step(&HYPER[..1])).contains("2 hyperparameters, got 1"));
+    let mut stepper = bind(&formula, from_ref(&p), &[state(3)], &[0]).unwrap();
+    assert!(error(stepper.step(Given { hyper: &HYPER[..1], ..GIVEN })).contains("2 hyperparameters, got 1"));
     assert!(error(stepper.set_steps(&[1, 2])).contains("expected 1 step counts, got 2"));
     assert!(stepper.is_current());
     p.set_array(array(&[1.0], &[1], DType::F64));
     assert!(!stepper.is_current());
     set_grad(&p, &[1.0]);
-    let text = error(stepper.step(&HYPER).map(|_| ()));
+    let text = error(stepper.step(GIVEN).map(|_| ()));
     assert!(text.contains("(1,)"), "{text}");
     let view = Array::full(common::shape(&[3, 2]), Value::F(0.0), DType::F64, phynexus::cpu()).unwrap();
     p.set_array(view.with_layout(view.layout().slice(1, 0, 1, 1).reshape(&common::shape(&[3])).unwrap()));
     set_grad(&p, &[1.0; 3]);
-    assert!(error(stepper.step(&HYPER).map(|_| ())).contains("contiguous"));
+    assert!(error(stepper.step(GIVEN).map(|_| ())).contains("contiguous"));
 }

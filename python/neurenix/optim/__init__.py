@@ -9,11 +9,15 @@
 from neurenix.optim import algorithms, formula, schedule
 from neurenix.optim.algorithms import *  # noqa: F403
 from neurenix.optim.limits import Choice, Each, Flag, Limit, Number
-from neurenix.optim.optimizer import Hook, Optimizer, Options
+from neurenix.optim.optimizer import Hook, Optimizer
+from neurenix.optim.options import Options
+from neurenix.optim.plan import Batch
 from neurenix.optim.schedule import Schedule, Scheduler
+from neurenix.optim.states import State
 from neurenix.optim.tracing import trace
 
 __all__ = [
+    "Batch",
     "Choice",
     "Each",
     "Flag",
@@ -24,6 +28,7 @@ __all__ = [
     "Options",
     "Schedule",
     "Scheduler",
+    "State",
     "formula",
     "schedule",
     "trace",

@@ -16,14 +16,20 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable
-from typing import Any, ClassVar, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias
 
 import numpy as np
 
 from neurenix._phynexus import Graph
 
+if TYPE_CHECKING:
+    from .tracing import Tape
+
 Value: TypeAlias = Any
 """What a rule computes with: a symbol while it is traced, a NumPy array or a float otherwise."""
+
+Axis: TypeAlias = int | tuple[int, ...] | None
+"""What a reduction goes over: the whole tensor (None), its columns (-1), its rows (-2) or both (-2, -1)."""
 
 _OPERATORS: Final = {
     "add": operator.add,
@@ -61,17 +67,22 @@ class Symbol:
     first.
     """
 
-    __slots__ = ("graph", "id", "kind")
+    __slots__ = ("id", "kind", "tape")
     __hash__: ClassVar[None]  # type: ignore[assignment]
 
-    def __init__(self, graph: Graph, id: int, kind: str) -> None:
-        self.graph = graph
+    def __init__(self, tape: Tape, id: int, kind: str) -> None:
+        self.tape = tape
         self.id = id
         self.kind = kind  # the type of elements: float32 or float64
 
     def new(self, id: int) -> Symbol:
         """The symbol of another node of the same graph."""
-        return Symbol(self.graph, id, self.kind)
+        return Symbol(self.tape, id, self.kind)
+
+    @property
+    def graph(self) -> Graph:
+        """The graph that the node is in."""
+        return self.tape.graph
 
     @property
     def type(self) -> str:
@@ -122,11 +133,17 @@ class Symbol:
             )
         return self.id, other.id
 
-    def reduced(self, op: str) -> Symbol:
-        """A reduction over all elements of the tensor."""
+    def as_element(self, value: Value) -> Symbol:
+        """A value that differs by element; one that is the same for all stands in each of them."""
+        if isinstance(value, Symbol) and value.is_element:
+            return value
+        return where(self == self, value, math.nan)  # type: ignore[no-any-return]
+
+    def reduced(self, op: str, axis: Axis) -> Symbol:
+        """A reduction over the tensor, or along axes of (batch, rows, columns)."""
         if not self.is_element:
             raise ValueError("formula: a reduction needs something that differs by element, got a scalar")
-        return self.new(self.graph.reduce(op, self.number().id))
+        return self.tape.reduce(op, self, "tensor" if axis is None else _left(axis))
 
     __add__, __radd__ = _infix("add")
     __sub__, __rsub__ = _infix("sub")
@@ -272,29 +289,62 @@ def where(condition: Value, yes: Value, no: Value) -> Value:
     return condition.new(condition.graph.select(condition.id, yes, no))
 
 
-def total(x: Value) -> Value:
-    """The sum over all elements of the tensor."""
-    return x.reduced("sum") if isinstance(x, Symbol) else np.sum(x)
+def _left(axis: Axis) -> str:
+    """What keeps a value of its own when a reduction has gone over these axes."""
+    axes = axis if isinstance(axis, tuple) else (axis,)
+    kept = {(-1,): "row", (-2,): "column", (-2, -1): "batch"}.get(tuple(sorted(axes)))  # type: ignore[type-var, arg-type]
+    if kept is None:
+        raise ValueError(f"formula: axis must be None, -1 (columns), -2 (rows) or (-2, -1), got {axis!r}")
+    return kept
 
 
-def largest(x: Value) -> Value:
-    """The largest element of the tensor; NaN if any is NaN."""
-    return x.reduced("max") if isinstance(x, Symbol) else np.max(x)
+def total(x: Value, axis: Axis = None) -> Value:
+    """The sum over all elements of the tensor, or along axes of (batch, rows, columns), which stay with size 1.
+
+    >>> import numpy as np
+    >>> total(np.ones((2, 3)), axis=-1)
+    array([[3.],
+           [3.]])
+    """
+    return x.reduced("sum", axis) if isinstance(x, Symbol) else np.sum(x, axis, keepdims=axis is not None)
 
 
-def count(x: Value) -> Value:
-    """The number of elements of the tensor, as a float."""
-    return x.new(x.graph.cast(x.kind, x.graph.length())) if isinstance(x, Symbol) else float(np.size(x))
+def largest(x: Value, axis: Axis = None) -> Value:
+    """The largest element of the tensor, or along axes; NaN if any is NaN."""
+    return x.reduced("max", axis) if isinstance(x, Symbol) else np.max(x, axis, keepdims=axis is not None)
 
 
-def mean(x: Value) -> Value:
-    """The mean of all elements of the tensor."""
-    return total(x) / count(x)
+def smallest(x: Value, axis: Axis = None) -> Value:
+    """The smallest element of the tensor, or along axes; NaN if any is NaN."""
+    return x.reduced("min", axis) if isinstance(x, Symbol) else np.min(x, axis, keepdims=axis is not None)
 
 
-def norm(x: Value) -> Value:
-    """The Euclidean norm of the tensor."""
-    return sqrt(total(x * x))
+def count(x: Value, axis: Axis = None) -> Value:
+    """The number of elements of the tensor, or along axes, as a float."""
+    axes = (-3, -2, -1) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    if isinstance(x, Symbol):
+        return math.prod((x.tape.size(axis + 3) for axis in axes), start=1.0)
+    return float(np.size(x) if axis is None else math.prod(np.shape(x)[axis] for axis in axes))
+
+
+def mean(x: Value, axis: Axis = None) -> Value:
+    """The mean of all elements of the tensor, or along axes."""
+    return total(x, axis) / count(x, axis)
+
+
+def norm(x: Value, axis: Axis = None) -> Value:
+    """The Euclidean norm of the tensor, or along axes."""
+    return sqrt(total(x * x, axis))
+
+
+def everywhere(x: Value, *, largest: bool = False) -> Value:
+    """The sum (or the largest) of a number of each tensor over all tensors of the optimizer that have a gradient.
+
+    The order of the tensors does not matter, not even to the last bit. On NumPy there is one tensor.
+    """
+    if not isinstance(x, Symbol):
+        return x
+    return x.tape.reduce("max" if largest else "sum", x, "tensors")
 
 
 def debias(beta: Value, t: Value) -> Value:

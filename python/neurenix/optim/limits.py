@@ -38,9 +38,10 @@ class Number:
     low: float = -math.inf
     high: float = math.inf
     high_included: bool = False
+    low_included: bool = True
 
     def __str__(self) -> str:
-        opening = "(" if self.low == -math.inf else "["
+        opening = "[" if self.low_included and self.low > -math.inf else "("
         return f"a number in {opening}{self.low:g}, {self.high:g}{']' if self.high_included else ')'}"
 
     def check(self, name: str, value: Any) -> Any:
@@ -55,9 +56,10 @@ class Number:
             number = float(value)
         except OverflowError:
             number = math.inf
-        if not (math.isfinite(number) and self.low <= number <= self.high) or (
-            number == self.high and not self.high_included
-        ):
+        outside = (number == self.high and not self.high_included) or (
+            number == self.low and not self.low_included
+        )
+        if not (math.isfinite(number) and self.low <= number <= self.high) or outside:
             raise ValueError(f"{name} must be {self}, got {value!r}")
         return int(value) if isinstance(value, Integral) else number
 
@@ -138,6 +140,7 @@ class Anything:
 
 ANY_NUMBER: Final = Number()
 NOT_NEGATIVE: Final = Number(0)
+POSITIVE: Final = Number(0, low_included=False)
 FRACTION: Final = Number(0, 1)
 ANYTHING: Final = Anything()
 
@@ -148,6 +151,12 @@ COMMON: Final[Mapping[str, Limit]] = {
     "eps": NOT_NEGATIVE,
     "momentum": NOT_NEGATIVE,
     "betas": Each(FRACTION, 2),
+    "clip_norm": POSITIVE,
+    "clip_value": POSITIVE,
+    "clip_adaptive": POSITIVE,
+    "centralize": Flag(),
+    "cautious": Flag(),
+    "ema": FRACTION,
     "maximize": Flag(),
 }
 

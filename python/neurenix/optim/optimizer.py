@@ -3,38 +3,21 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Final, Literal, TypedDict
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from typing import Any, Final
 
-from neurenix._phynexus import Tensor, set_grad
+from neurenix._phynexus import Tensor, prepare_together, set_grad, step_together
 
 from . import persistence
-from .decay import decayed
+from .averaging import averaged
 from .groups import Group, Params, check_unique, complete, describe, split
-from .limits import ANYTHING, COMMON, Choice, Limit, resolve
+from .limits import Choice, Flag, resolve
+from .options import DECAY_MODE, HYPER, Policy
 from .plan import Plan
-
-
-class Options(TypedDict, total=False):
-    """Keyword arguments that every optimizer takes.
-
-    maximize: ascend instead of descend. nonfinite: what a step does about gradients with NaN or infinity:
-    "propagate" uses them as they are, "skip" leaves parameters, state and step counts of all groups untouched,
-    "raise" raises FloatingPointError with the parameters' names.
-
-    >>> import neurenix as nx
-    >>> w = nx.Tensor([1.0], requires_grad=True)
-    >>> optimizer = nx.optim.SGD([w], lr=0.1, maximize=True, nonfinite="skip")
-    >>> w.grad = nx.Tensor([float("inf")])
-    >>> optimizer.step()
-    >>> w.tolist()
-    [1.0]
-    """
-
-    maximize: bool
-    nonfinite: Literal["propagate", "skip", "raise"]
-
+from .rule import UpdateRule
 
 _POLICY: Final = Choice(("propagate", "skip", "raise"))
 
@@ -68,7 +51,7 @@ class Hook:
         self._hooks.pop(self, None)
 
 
-class Optimizer:
+class Optimizer(UpdateRule):
     """Base of all optimizers, and of your own.
 
     There are two ways to write one. Give a *formula*, which is compiled for every device and runs at the
@@ -102,25 +85,11 @@ class Optimizer:
             of parameters.
         defaults: hyperparameters for groups that leave them out. Wherever a number may stand, so may a
             schedule: a callable of the group's step (from 0), see `neurenix.optim.schedule`.
-        maximize: ascend instead of descend.
-        nonfinite: "propagate", "skip" or "raise", see `Options`.
+        weight_decay_mode, accumulate, accumulate_sum, maximize, nonfinite, **options: see `Options`.
 
     Raises:
         TypeError, ValueError: for parameters that cannot be optimized and values out of range; names both.
     """
-
-    states: ClassVar[Sequence[str]] = ()
-    """Names of the states of a parameter: what the formula takes after p and g, and returns after p. They
-    begin as
-    zeros, in float32 (float64 for float64 parameters)."""
-    formula: ClassVar[Callable[..., Any] | None] = None
-    """`formula(p, g, *states, t, **hyperparameters) -> (p, *states)`; t counts the parameter's steps from
-    1."""
-    decay_mode: ClassVar[str] = "l2"
-    """How `weight_decay` acts where the formula does not ask for it: "l2" adds λ·p to the gradient, "decoupled"
-    multiplies p by 1 − η·λ before the step."""
-    limits: ClassVar[Mapping[str, Limit]] = COMMON
-    """What hyperparameters may be; a subclass gives those that differ from its base."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -138,8 +107,16 @@ class Optimizer:
         defaults: Mapping[str, Any],
         *,
         maximize: bool = False,
-        nonfinite: Literal["propagate", "skip", "raise"] = "propagate",
+        nonfinite: Policy = "propagate",
+        weight_decay_mode: str | None = None,
+        accumulate: int = 1,
+        accumulate_sum: bool = False,
+        foreach: bool | None = None,
+        fused: bool | None = None,
+        capturable: bool = False,
+        **options: Any,
     ) -> None:
+        kind = type(self).__name__
         self._parameter_groups: list[Group] = []
         self._plans: list[Plan] = []
         self._state: dict[Tensor, dict[str, Any]] = defaultdict(dict)
@@ -148,8 +125,19 @@ class Optimizer:
         self._stepping = False
         self._skipped = False
         self.nonfinite = nonfinite
+        self._mode = DECAY_MODE.check(f"{kind}: weight_decay_mode", weight_decay_mode)
+        if isinstance(accumulate, bool) or not isinstance(accumulate, int) or accumulate < 1:
+            raise ValueError(f"{kind}: accumulate must be an integer ≥ 1, got {accumulate!r}")
+        self.accumulate = accumulate  #: how many calls of `step()` make one step
+        self.share = 1.0 if Flag().check(f"{kind}: accumulate_sum", accumulate_sum) else 1.0 / accumulate
         self.defaults: dict[str, Any] = {**defaults, "maximize": maximize}
-        self.normalize(type(self).__name__, self.defaults)
+        for name, value in options.items():
+            if name not in HYPER:
+                known = ", ".join([*self.defaults, "nonfinite", "weight_decay_mode", "accumulate", *HYPER])
+                raise TypeError(f"{kind} has no argument {name!r}; it takes {known}")
+            if value is not None and value is not False:
+                self.defaults[name] = value
+        self.normalize(kind, self.defaults)
         for group in split(params):
             self.add_param_group(group)
 
@@ -167,32 +155,29 @@ class Optimizer:
         return self._state
 
     @property
-    def nonfinite(self) -> Literal["propagate", "skip", "raise"]:
+    def nonfinite(self) -> Policy:
         """What a step does about gradients that hold a NaN or an infinity."""
         return self._nonfinite
 
     @nonfinite.setter
-    def nonfinite(self, policy: Literal["propagate", "skip", "raise"]) -> None:
+    def nonfinite(self, policy: Policy) -> None:
         _POLICY.check(f"{type(self).__name__}: nonfinite", policy)
-        self._nonfinite: Literal["propagate", "skip", "raise"] = policy
+        self._nonfinite: Policy = policy
 
     @property
     def last_step_skipped(self) -> bool:
         """Whether the last step did nothing because of `nonfinite="skip"`."""
         return self._skipped
 
-    def rule(self, group: Group) -> Callable[..., Any] | None:
-        """The formula with weight decay around it."""
-        formula = self.formula
-        return formula and decayed(formula, self.decay_mode) if "weight_decay" in group else formula
-
-    def state_names(self, group: Group) -> Sequence[str]:
-        """Names of the states that a group needs; override where hyperparameters decide it."""
-        return self.states
-
-    def limit(self, name: str) -> Limit:
-        """What a hyperparameter may be."""
-        return self.limits.get(name, ANYTHING)
+    @property
+    def grad_norm(self) -> float:
+        """The norm of all gradients together in the last step, before clipping; needs `clip_norm`."""
+        if "clip_norm" not in self.defaults:
+            raise ValueError(
+                f"{type(self).__name__}: grad_norm needs clip_norm (a large number clips nothing)"
+            )
+        found = [unit.stepper.shared[0] for plan in self._plans for unit in plan.units]
+        return math.sqrt(max(found, default=0.0))
 
     def normalize(self, label: str, group: Group) -> None:
         """Checks the hyperparameters of a group; rules that join several override this and call it first."""
@@ -253,6 +238,23 @@ class Optimizer:
         if self.formula is not None:
             self._prepare()
 
+    def ema(self) -> AbstractContextManager[None]:
+        """Puts the averages of the weights in place of the weights while the context lasts; needs the option `ema`.
+
+        >>> import neurenix as nx
+        >>> w = nx.Tensor([1.0], requires_grad=True)
+        >>> optimizer = nx.optim.SGD([w], lr=1.0, ema=0.5)
+        >>> for _ in range(2):
+        ...     w.grad = nx.Tensor([1.0])
+        ...     optimizer.step()
+        >>> with optimizer.ema():
+        ...     print(w.item())
+        -0.5
+        >>> w.item()
+        -1.0
+        """
+        return averaged(self)
+
     def register_step_pre_hook(self, hook: Callable[..., Any]) -> Hook:
         """Calls `hook(optimizer, args, kwargs)` before each step; it may return other (args, kwargs)."""
         return Hook(self._pre_hooks, hook)
@@ -264,9 +266,36 @@ class Optimizer:
     def _advance(self, closure: Callable[[], Any] | None = None) -> Any:
         loss = None if closure is None else closure()
         self._prepare()
-        for plan in self._plans:
-            plan.run()
+        plans = self._plans
+        if self.accumulate > 1:
+            if plans[0].pending + 1 < self.accumulate:
+                for plan in plans:
+                    plan.wait()
+                return loss
+            for plan in plans:
+                plan.pending = 0
+        if any(plan.coupled for plan in plans):
+            self._run_together(plans)
+        else:
+            for plan in plans:
+                plan.run(self, self._state)
         return loss
+
+    def _run_together(self, plans: list[Plan]) -> None:
+        """One step of all groups whose rules need numbers over all of them."""
+        units = [(plan, unit) for plan in plans for unit in plan.units]
+        prepared: dict[int, list[tuple[int, Tensor]]] = {}
+        wanted = [k for k, (plan, unit) in enumerate(units) if plan.directed and unit.prepares]
+        if wanted:
+            given = [(units[k][1].stepper, units[k][0].scalars, None) for k in wanted]
+            prepared = dict(zip(wanted, prepare_together(given), strict=True))
+        steps: list[Any] = []
+        for k, (plan, unit) in enumerate(units):
+            extras = plan.directions(self, unit, self._state, prepared.get(k)) if plan.directed else None
+            steps.append((unit.stepper, plan.scalars, extras))
+        step_together(steps)
+        for plan in plans:
+            plan.step += 1
 
     def _prepare(self) -> None:
         groups = self._parameter_groups
@@ -367,7 +396,7 @@ class Optimizer:
         return {
             **self.__dict__,
             "_state": [(param, dict(entry)) for param, entry in self.state.items()],
-            "_plans": [plan.step for plan in self._plans],
+            "_plans": [plan.saved() for plan in self._plans],
             "_pre_hooks": {},
             "_post_hooks": {},
         }
@@ -375,7 +404,7 @@ class Optimizer:
     def __setstate__(self, saved: dict[str, Any]) -> None:
         self.__dict__.update(saved)
         self._state = defaultdict(dict, saved["_state"])
-        self._plans = [Plan(self._label(place), step) for place, step in enumerate(saved["_plans"])]
+        self._plans = [Plan(self._label(place), **kept) for place, kept in enumerate(saved["_plans"])]
 
     def __repr__(self) -> str:
         lines = [type(self).__name__ + "("]

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from neurenix._phynexus import Tensor
 
 from .groups import Group
-from .plan import Plan, compute_type
+from .plan import COUNTS, Plan, compute_type
 from .schedule import Schedule, from_dict
+from .states import State
 
 if TYPE_CHECKING:
     from .optimizer import Optimizer
@@ -19,7 +20,7 @@ Key: TypeAlias = str | int
 
 
 def save(optimizer: Optimizer) -> dict[str, Any]:
-    """`{"state": {key: {"step": int, name: tensor}}, "param_groups": [{..., "step": int, "params": [key]}]}`.
+    """`{"state": {key: {"step": int, name: tensor or float}}, "param_groups": [{..., "step": int, "params": [key]}]}`.
 
     Schedules are saved as dicts; a hyperparameter with another callable is left out, and kept when loading.
     """
@@ -29,7 +30,7 @@ def save(optimizer: Optimizer) -> dict[str, Any]:
     groups = []
     for group, own, plan in zip(optimizer._parameter_groups, keys, optimizer._plans, strict=True):
         saved = {name: _pack(group[name]) for name in optimizer.defaults if _is_data(group[name])}
-        groups.append({**saved, "step": plan.step, "params": own})
+        groups.append({**saved, **plan.saved(), "params": own})
     params = [param for group in optimizer._parameter_groups for param in group["params"]]
     flat = [key for own in keys for key in own]
     entries = {key: dict(state[param]) for key, param in zip(flat, params, strict=True) if param in state}
@@ -42,13 +43,14 @@ def load(optimizer: Optimizer, saved: Mapping[str, Any]) -> None:
     matched = _match(optimizer, saved, problems)
     groups, entries = [], {}
     for place, (group, own, theirs) in enumerate(matched):
+        known = len(problems)
         loaded = _hyperparameters(optimizer, place, group, theirs, problems)
-        groups.append((group, loaded, theirs.get("step", 0)))
+        decisive = loaded if len(problems) == known else group  # which states there are to be
+        groups.append((group, loaded, theirs))
         for key, param in zip(own, group["params"], strict=True):
             entry = saved["state"].get(key, {})
             if saved["state"]:
-                names = optimizer.state_names(loaded) if optimizer.formula is not None else None
-                _check_entry(key, param, entry, names, problems)
+                _check_entry(optimizer, key, param, entry, decisive, problems)
             entries[param] = entry
     if problems:
         lines = "".join(f"\n  - {problem}" for problem in problems)
@@ -59,9 +61,11 @@ def load(optimizer: Optimizer, saved: Mapping[str, Any]) -> None:
         if entry:
             optimizer._state[param] = {name: _copy(value, param) for name, value in entry.items()}
     optimizer._plans = []
-    for place, (group, loaded, step) in enumerate(groups):
+    for place, (group, loaded, theirs) in enumerate(groups):
         group.update(loaded)
-        optimizer._plans.append(Plan(optimizer._label(place), step))
+        optimizer._plans.append(
+            Plan(optimizer._label(place), **{name: theirs.get(name, 0) for name in COUNTS})
+        )
 
 
 def _keys(groups: list[Group]) -> list[list[Key]]:
@@ -136,10 +140,16 @@ def _hyperparameters(
     _list(
         problems,
         f"{label}: unknown hyperparameter",
-        set(saved) - set(optimizer.defaults) - {"params", "step"},
+        set(saved) - set(optimizer.defaults) - {"params", *COUNTS},
     )
-    if not _is_count(saved.get("step", 0)):
-        problems.append(f"{label}: step must be an integer ≥ 0, got {saved['step']!r}")
+    problems.extend(
+        f"{label}: {name} must be an integer ≥ 0, got {saved[name]!r}"
+        for name in ("step", "pending")
+        if not _is_count(saved.get(name, 0))
+    )
+    peak = saved.get("peak_lr", 0.0)
+    if isinstance(peak, bool) or not isinstance(peak, (int, float)):
+        problems.append(f"{label}: peak_lr must be a number, got {peak!r}")
     try:
         loaded = {name: _unpack(value) for name, value in loaded.items()}
         optimizer.normalize(label, loaded)
@@ -148,32 +158,44 @@ def _hyperparameters(
     return loaded
 
 
-def _check_entry(key: Key, param: Tensor, entry: Any, names: Any, problems: list[str]) -> None:
-    """That the state of one parameter fits it. `names` is None for optimizers that keep what they like."""
+def _check_entry(
+    optimizer: Optimizer, key: Key, param: Tensor, entry: Any, group: Group, problems: list[str]
+) -> None:
+    """That the state of one parameter fits it; optimizers without a formula keep what they like."""
     if not isinstance(entry, Mapping):
         problems.append(f"{key!r}: the state must be a dict, got {type(entry).__name__}")
         return
-    if names is None:
+    if optimizer.formula is None:
         return
-    _list(problems, f"{key!r}: this optimizer has no state", set(entry) - set(names) - {"step"})
+    group = {**group, "params": [param]}
+    states = optimizer.all_states(group, optimizer.variant(param, group))
+    _list(problems, f"{key!r}: this optimizer has no state", set(entry) - {s.name for s in states} - {"step"})
     if not _is_count(entry.get("step")):
         problems.append(f"{key!r}: step must be an integer ≥ 0, got {entry.get('step')!r}")
+    view = optimizer.view(param, group)
+    for state in states:
+        problem = _misfit(state, entry.get(state.name), param, state.expected(param, view, group))
+        if problem:
+            problems.append(f"{key!r}: {state.name} {problem}")
+
+
+def _misfit(state: State, value: Any, param: Tensor, shape: tuple[int, ...] | None) -> str | None:
+    """What is wrong with the value of a state."""
+    if value is None:
+        return "is missing" if state.kind != "tensor" or shape is not None else None
+    if state.kind == "scalar":
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        return None if number else f"must be a number, got {type(value).__name__}"
+    if not isinstance(value, Tensor):
+        return "is no tensor"
+    if shape is not None and tuple(value.shape) != shape:
+        return f"has shape {tuple(value.shape)}, the parameter {tuple(param.shape)}"
     wide = compute_type(param.dtype.name) == "float64"
-    for name in names:
-        value = entry.get(name)
-        if not isinstance(value, Tensor):
-            problems.append(
-                f"{key!r}: {name} is missing" if value is None else f"{key!r}: {name} is no tensor"
-            )
-        elif value.shape != param.shape:
-            problems.append(
-                f"{key!r}: {name} has shape {tuple(value.shape)}, the parameter {tuple(param.shape)}"
-            )
-        elif not value.is_floating_point() or (value.dtype.name == "float64") != wide:
-            problems.append(
-                f"{key!r}: {name} has dtype {value.dtype.name}, which does not fit "
-                f"a {param.dtype.name} parameter"
-            )
+    if state.kind == "tensor":
+        return None
+    if not value.is_floating_point() or (value.dtype.name == "float64") != wide:
+        return f"has dtype {value.dtype.name}, which does not fit a {param.dtype.name} parameter"
+    return None
 
 
 def _is_count(value: Any) -> bool:

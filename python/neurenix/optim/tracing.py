@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import functools
 import inspect
-import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 import numpy as np
 
-from neurenix._phynexus import Formula, Graph
+from neurenix._phynexus import Formula, Graph, Rule
 
-from .formula import Symbol, Value, where
+from .formula import Symbol, Value
+from .states import State, as_states
 
 
 class _Static(tuple[str, Any]):
@@ -25,6 +26,9 @@ class _Static(tuple[str, Any]):
 
 _NUMBER: Final = None
 Layout: TypeAlias = Any
+
+#: Keywords that a formula may ask for besides hyperparameters.
+GIVEN: Final = frozenset(("t", "inner", "variant", "matrix"))
 
 
 def layout(value: Value) -> Layout:
@@ -41,26 +45,65 @@ def leaves(value: Value) -> list[float]:
     return [] if isinstance(value, (bool, str)) or value is None else [float(value)]
 
 
-@functools.lru_cache(maxsize=512)
-def wanted(function: Callable[..., Any]) -> tuple[str, ...] | None:
-    """The hyperparameters that a rule names besides t, in order; None if it takes all of them."""
+@functools.lru_cache(maxsize=1024)
+def keywords(function: Callable[..., Any]) -> tuple[str, ...] | None:
+    """The keywords that a formula names, in order; None if it takes all of them."""
     parameters = inspect.signature(function).parameters.values()
     if any(p.kind is p.VAR_KEYWORD for p in parameters):
         return None
-    return tuple(p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.name != "t")
+    return tuple(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)
 
 
-def select(function: Callable[..., Any], hyper: Mapping[str, Value]) -> dict[str, Value]:
-    """Those of the hyperparameters that the rule asks for, in its order."""
-    names = wanted(function)
-    if names is None:
-        return dict(hyper)
-    missing = [name for name in names if name not in hyper]
-    if missing:
-        raise TypeError(
-            f"{_title(function)} asks for {', '.join(missing)}; the hyperparameters are {', '.join(hyper)}"
-        )
-    return {name: hyper[name] for name in names}
+@dataclass(frozen=True)
+class Layer:
+    """A formula around others: `formula(p, g, *states, t, inner, **hyper)`; `inner(p, g)` is the p of the inside."""
+
+    formula: Callable[..., Any]
+    states: tuple[State, ...] = ()
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that a parameter's step is made of: a rule, and layers around it from the outermost to the innermost.
+
+    `decays`: whether the rule is given the weight decay that it asks for. `directed`: whether tensor code makes a
+    direction of the gradient first, which the rule takes after g.
+    """
+
+    formula: Callable[..., Any]
+    states: tuple[State, ...] = ()
+    layers: tuple[Layer, ...] = ()
+    decays: bool = True
+    directed: bool = False
+
+    @property
+    def functions(self) -> list[Callable[..., Any]]:
+        """The formulas of all layers and the rule."""
+        return [*(layer.formula for layer in self.layers), self.formula]
+
+    def all_states(self) -> tuple[State, ...]:
+        """The states of the rule, then those of the layers."""
+        return (*self.states, *(state for layer in self.layers for state in layer.states))
+
+    def asks(self, name: str) -> bool:
+        """Whether any formula names this keyword."""
+        return any(name in (keywords(function) or ()) for function in self.functions)
+
+    def select(self, hyper: Mapping[str, Value]) -> dict[str, Value]:
+        """Those of the hyperparameters that are asked for."""
+        wanted: dict[str, Value] = {}
+        for function in self.functions:
+            names = keywords(function)
+            if names is None:
+                wanted |= hyper
+                continue
+            missing = [name for name in names if name not in hyper and name not in GIVEN]
+            if missing:
+                raise TypeError(
+                    f"{_title(function)} asks for {', '.join(missing)}; the hyperparameters are {', '.join(hyper)}"
+                )
+            wanted |= {name: hyper[name] for name in names if name in hyper}
+        return wanted
 
 
 def trace(
@@ -90,46 +133,171 @@ def trace(
         >>> formula.inputs, formula.scalars
         (['float32', 'float32'], ['float64', 'float64'])
     """
-    fixed = tuple((name, layout(value)) for name, value in select(function, hyper).items())
-    return _trace(function, states, fixed, type, maximize)
+    named = as_states(f"state {i}" for i in range(states))
+    layers = (Layer(negated),) if maximize else ()
+    recipe = Recipe(function, named, layers)
+    return trace_recipe(recipe, recipe.select(hyper), type).formula
 
 
-@functools.lru_cache(maxsize=512)
+def negated(p: Value, g: Value, *, inner: Callable[[Value, Value], Value]) -> Value:
+    """Ascends instead of descending."""
+    return inner(p, -g)
+
+
+def trace_recipe(
+    recipe: Recipe, hyper: Mapping[str, Value], type: str, variant: Any = None, matrix: bool = True
+) -> Rule:
+    """The rule of a whole recipe, for parameters of one variant; all of `hyper` are numbers of it, asked for or not."""
+    fixed = tuple((name, layout(value)) for name, value in hyper.items())
+    return _trace(recipe, fixed, type, variant, matrix)
+
+
+@functools.lru_cache(maxsize=1024)
 def _trace(
-    function: Callable[..., Any],
-    states: int,
-    hyper: tuple[tuple[str, Layout], ...],
-    type: str,
-    maximize: bool,
-) -> Formula:
-    graph = Graph()
-    p, g, *state = (Symbol(graph, graph.input(type), type) for _ in range(2 + states))
-    t = p.new(graph.scalar("float64"))
+    recipe: Recipe, hyper: tuple[tuple[str, Layout], ...], type: str, variant: Any, matrix: bool
+) -> Rule:
+    return _Tracer(recipe, hyper, type, {"variant": variant, "matrix": matrix}).rule()
 
-    def fill(layout: Layout) -> Value:
-        if layout is _NUMBER:
-            return p.new(graph.scalar("float64"))
-        return layout[1] if isinstance(layout, _Static) else tuple(map(fill, layout))
 
-    arguments = {name: fill(layout) for name, layout in hyper}
-    if "t" in inspect.signature(function).parameters or wanted(function) is None:
-        arguments["t"] = t
-    result = function(p, -g if maximize else g, *state, **arguments)
-    outputs = result if isinstance(result, (tuple, list)) else (result,)
-    if len(outputs) != 1 + states:
-        raise ValueError(
-            f"{_title(function)} returned {len(outputs)} values, expected {1 + states}: "
-            f"the new parameter and each of its {states} states, in the order of its arguments"
+class Tape:
+    """The graph of a formula that is being traced, with what its operands are and the reductions that cut it."""
+
+    def __init__(self, kind: str) -> None:
+        self.graph = Graph()
+        self.kind = kind
+        self.inputs: list[tuple[str, int]] = []
+        self.numbers: list[tuple[str, int]] = []
+        self.stages: list[tuple[Formula, str, str]] = []
+        self._sizes: dict[int, Symbol] = {}
+
+    def operand(self, what: str, index: int = 0) -> Symbol:
+        """The next tensor operand."""
+        self.inputs.append((what, index))
+        return Symbol(self, self.graph.input(self.kind), self.kind)
+
+    def number(self, what: str, index: int = 0) -> Symbol:
+        """The next number."""
+        self.numbers.append((what, index))
+        return Symbol(self, self.graph.scalar("float64"), self.kind)
+
+    def size(self, axis: int) -> Symbol:
+        """The size of the batch (0), of rows (1) or of columns (2)."""
+        if axis not in self._sizes:
+            self._sizes[axis] = self.number("size", axis)
+        return self._sizes[axis]
+
+    def reduce(self, op: str, value: Symbol, over: str) -> Symbol:
+        """A stage: a number where it leaves one for each tensor or for all, else an operand."""
+        self.stages.append((self.graph.finish([value.number().id]), op, over))
+        last = len(self.stages) - 1
+        return (
+            self.number("reduced", last) if over in ("tensor", "tensors") else self.operand("reduced", last)
         )
-    return graph.finish([_output(function, p, value) for value in outputs])
 
 
-def _output(function: Callable[..., Any], p: Symbol, value: Value) -> int:
-    if not isinstance(value, (Symbol, int, float, np.number)):
-        raise TypeError(f"{_title(function)} returned {value!r}, expected symbols")
-    if not isinstance(value, Symbol) or not value.is_element:
-        value = where(p == p, value, math.nan)  # what is the same for all elements is stored in each of them
-    return p.graph.cast(p.kind, value.number().id)
+class _Tracer:
+    """Calls the formulas of a recipe on symbols."""
+
+    def __init__(
+        self, recipe: Recipe, hyper: tuple[tuple[str, Layout], ...], type: str, given: dict[str, Any]
+    ) -> None:
+        self.recipe = recipe
+        self.tape = Tape(type)
+        self.p, self.g = self.tape.operand("param"), self.tape.operand("grad")
+        self.direction = [self.tape.operand("extra")] if recipe.directed else []
+        self.states = recipe.all_states()
+        kinds = ["scalar" if state.kind == "scalar" else "tensor" for state in self.states]
+        self.symbols: list[Any] = [
+            self.tape.operand("state", i) if kind == "tensor" else None for i, kind in enumerate(kinds)
+        ]
+        self.given = {**given, "t": self.tape.number("step")}
+        count = iter(range(10**9))
+
+        def fill(layout: Layout) -> Value:
+            if layout is _NUMBER:
+                return self.tape.number("hyper", next(count))
+            return layout[1] if isinstance(layout, _Static) else tuple(map(fill, layout))
+
+        self.hyper = {name: fill(layout) for name, layout in hyper}
+        for i, kind in enumerate(kinds):
+            if kind == "scalar":
+                self.symbols[i] = self.tape.number("state", i)
+        self.new: dict[int, Value] = {}
+        self.prepared: tuple[Symbol, int] | None = None
+
+    def rule(self) -> Rule:
+        """The traced recipe."""
+        p = self.apply(0, self.p, self.g)
+        outputs = [self._output(self.recipe.formula, self.p, p)]
+        for i, state in enumerate(self.states):
+            like = self.p if state.kind == "full" else self.symbols[i]
+            outputs.append(self._output(self.recipe.formula, like, self.new[i], state.kind))
+        prepared = None
+        if self.prepared is not None and self.prepared[0].id != self.g.id:
+            prepared = self.tape.graph.finish([self.prepared[0].id]), self.prepared[1]
+        return Rule(
+            self.tape.graph.finish(outputs),
+            self.tape.inputs,
+            self.tape.numbers,
+            ["number" if state.kind == "scalar" else state.kind for state in self.states],
+            self.tape.stages,
+            prepared,
+        )
+
+    def apply(self, depth: int, p: Value, g: Value) -> Value:
+        """The new p of the layers from `depth` inwards."""
+        rule = depth == len(self.recipe.layers)
+        layer = Layer(self.recipe.formula, self.recipe.states) if rule else self.recipe.layers[depth]
+        start = (
+            0 if rule else len(self.recipe.states) + sum(len(x.states) for x in self.recipe.layers[:depth])
+        )
+        places = range(start, start + len(layer.states))
+        calls: list[None] = []
+
+        def inner(p: Value, g: Value) -> Value:
+            calls.append(None)
+            if len(calls) > 1:
+                raise ValueError(f"{_title(layer.formula)} calls inner more than once")
+            return self.apply(depth + 1, p, g)
+
+        extra: list[Symbol] = []
+        if rule and self.recipe.directed:
+            self.prepared = self.p.as_element(g), len(self.tape.stages)
+            extra = self.direction
+        result = layer.formula(
+            p, g, *extra, *(self.symbols[i] for i in places), **self.arguments(layer.formula, inner, rule)
+        )
+        values = result if isinstance(result, (tuple, list)) else (result,)
+        if len(values) != 1 + len(places):
+            raise ValueError(
+                f"{_title(layer.formula)} returned {len(values)} values, expected {1 + len(places)}: "
+                f"the new parameter and each of its {len(places)} states, in the order of its arguments"
+            )
+        if not rule and not calls:
+            raise ValueError(f"{_title(layer.formula)} does not call inner")
+        self.new.update(zip(places, values[1:], strict=True))
+        return values[0]
+
+    def arguments(
+        self, formula: Callable[..., Any], inner: Callable[..., Any], rule: bool
+    ) -> dict[str, Value]:
+        names = keywords(formula)
+        if names is None:
+            return {**self.hyper, "t": self.given["t"]}
+        known = {**self.hyper, **self.given, "inner": inner}
+        if rule and not self.recipe.decays:
+            known["weight_decay"] = 0.0
+        return {name: known[name] for name in names}
+
+    def _output(self, function: Callable[..., Any], like: Symbol, value: Value, kind: str = "full") -> int:
+        if not isinstance(value, (Symbol, int, float, np.number)):
+            raise TypeError(f"{_title(function)} returned {value!r}, expected symbols")
+        graph = self.tape.graph
+        if kind == "scalar":
+            if not isinstance(value, Symbol):
+                return graph.constant("float64", float(value))
+            return graph.cast("float64", value.number().id)
+        return graph.cast(like.kind, like.as_element(value).number().id)
 
 
 def _title(function: Callable[..., Any]) -> str:

@@ -123,7 +123,7 @@ class Options:
             {"params": [(n, p) for n, p in named if p.ndim > 1], "weight_decay": self.weight_decay},
             {"params": [(n, p) for n, p in named if p.ndim <= 1], "weight_decay": 0.0},
         ]
-        return kind(groups, lr=lr, **arguments)  # type: ignore[call-arg]
+        return kind(groups, lr=lr, **arguments)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for a checkpoint."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..formula import Value, debias, maximum, rsqrt, sqrt
 from ..groups import Group, Params
 from ..limits import Flag
-from ..optimizer import Optimizer, Options
+from ..optimizer import Optimizer
+from ..options import Options
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -67,7 +68,7 @@ class Adam(Optimizer):
         defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad}
         super().__init__(params, defaults, **options)
 
-    def state_names(self, group: Group) -> Sequence[str]:
+    def states_for(self, group: Group, variant: Any = None) -> Sequence[str]:
         """Two averages, and with amsgrad the largest second one."""
         return (*self.states, "max_exp_avg_sq") if group["amsgrad"] else self.states
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from ..groups import Params
-from ..optimizer import Options
+from ..options import Options
 from .adam import Adam
 
 if TYPE_CHECKING:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..formula import Value, where
 from ..groups import Group, Params
 from ..limits import ANY_NUMBER, Flag
-from ..optimizer import Optimizer, Options
+from ..optimizer import Optimizer
+from ..options import Options
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -64,7 +65,7 @@ class SGD(Optimizer):
         defaults = {"lr": lr, "momentum": momentum, "dampening": dampening, "weight_decay": weight_decay}
         super().__init__(params, {**defaults, "nesterov": nesterov}, **options)
 
-    def state_names(self, group: Group) -> Sequence[str]:
+    def states_for(self, group: Group, variant: Any = None) -> Sequence[str]:
         """The momentum, unless it is 0."""
         return ("momentum_buffer",) if group["momentum"] != 0 else ()
 

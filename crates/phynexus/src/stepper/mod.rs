@@ -1,0 +1,455 @@
+//! The optimizer step: one rule over all tensors of a (group, dtype, device), in place.
+//!
+//! A rule without reductions is one launch for all tensors. Reductions cut it: each becomes a launch of its own before the
+//! last, which computes the elements anew instead of keeping them, so that nothing of a tensor's size is stored in between
+//! (sums along columns excepted). Numbers (norms, states that are one number, what is made of them) are float64 on the host.
+
+mod compile;
+mod part;
+mod rule;
+
+use crate::array::Array;
+use crate::op::Operation;
+use crate::ops::reduce::Reduce;
+use crate::tensor::Tensor;
+use compile::Phase;
+use part::{Arrays, Job, Part};
+use phynexus_core::{DType, Error, ReduceOp, Result, Shape, Value};
+use phynexus_formula::ops::Op as Row;
+use phynexus_formula::{Formula, Reduction, evaluate_scalars};
+pub use rule::{Extent, Kind, Number, Operand, Over, Rule, Stage};
+use smallvec::SmallVec;
+
+/// A tensor that a stepper works on.
+pub struct Member {
+    /// The parameter.
+    pub param: Tensor,
+    /// Its (batch, rows, columns), of as many elements.
+    pub view: [usize; 3],
+    /// The states that are tensors, in the rule's order.
+    pub states: SmallVec<[Tensor; 2]>,
+    /// The states that are numbers, in the rule's order.
+    pub numbers: SmallVec<[f64; 2]>,
+    /// How many steps it has made.
+    pub step: i64,
+}
+
+/// An update rule bound to its tensors.
+pub struct Stepper {
+    rule: Rule,
+    phases: Vec<Phase>,
+    main: Part,
+    /// States with fewer values than the tensor: which of the tensor states, and its new value.
+    small: Vec<(usize, Extent, Part)>,
+    /// The new values of the states that are numbers.
+    host: Option<Formula>,
+    entries: Vec<Member>,
+    shapes: Vec<Shape>,
+    /// Of the rule's operands.
+    stored: Vec<DType>,
+    shared: Vec<f64>,
+    /// Computes the gradient for tensor code, after so many phases.
+    prepared: Option<(Part, usize)>,
+}
+
+/// What a step is given.
+#[derive(Clone, Copy, Default)]
+pub struct Given<'a> {
+    /// The hyperparameters.
+    pub hyper: &'a [Value],
+    /// For each extra operand a tensor for each member.
+    pub extras: &'a [Vec<Option<Tensor>>],
+    /// Only this member, if any.
+    pub only: Option<usize>,
+}
+
+/// A tensor that takes part in a step.
+struct Ready {
+    index: usize,
+    /// The rule's operands, as far as they are known.
+    arrays: SmallVec<[Option<Array>; 6]>,
+    /// The rule's control table, as far as it is known.
+    numbers: SmallVec<[Value; 12]>,
+}
+
+impl Stepper {
+    /// The step counts.
+    pub fn steps(&self) -> Vec<i64> {
+        self.entries.iter().map(|e| e.step).collect()
+    }
+
+    /// Replaces the step counts.
+    pub fn set_steps(&mut self, steps: &[i64]) -> Result<()> {
+        if steps.len() != self.entries.len() {
+            let message = format!("expected {} step counts, got {}", self.entries.len(), steps.len());
+            return Err(Error::Value(message));
+        }
+        self.entries.iter_mut().zip(steps).for_each(|(e, &s)| e.step = s);
+        Ok(())
+    }
+
+    /// For each tensor its states that are numbers.
+    pub fn numbers(&self) -> Vec<Vec<f64>> {
+        self.entries.iter().map(|e| e.numbers.to_vec()).collect()
+    }
+
+    /// The numbers over all tensors that the last step found, in the order of the rule's stages.
+    pub fn shared(&self) -> &[f64] {
+        &self.shared
+    }
+
+    /// Whether the rule needs numbers over all tensors of the optimizer.
+    pub fn is_coupled(&self) -> bool {
+        self.phases.iter().any(|phase| matches!(phase, Phase::Everywhere { .. }))
+    }
+
+    /// Whether all parameters still have the dtype and shape that the stepper was made for.
+    pub fn is_current(&self) -> bool {
+        self.entries.iter().zip(&self.shapes).all(|(e, shape)| {
+            let state = e.param.state();
+            Some(&state.array.dtype()) == self.stored.first() && state.array.shape() == shape
+        })
+    }
+
+    /// Positions of parameters whose gradient holds a NaN or an infinity.
+    pub fn nonfinite(&self) -> Result<Vec<usize>> {
+        let mut found = Vec::new();
+        for (i, entry) in self.entries.iter().enumerate() {
+            if let Some(grad) = entry.param.grad()
+                && !all_finite(&grad.array())?
+            {
+                found.push(i);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Updates every parameter that has a gradient, and its states, in place; returns how many.
+    pub fn step(&mut self, given: Given<'_>) -> Result<usize> {
+        step(&mut [(self, given)])
+    }
+
+    /// The tensors that have a gradient, with the operands that are there before the step.
+    fn gather(&self, given: &Given<'_>) -> Result<SmallVec<[Ready; 8]>> {
+        if given.hyper.len() != self.rule.hypers() {
+            return Err(Error::Value(format!(
+                "the formula takes {} hyperparameters, got {}",
+                self.rule.hypers(),
+                given.hyper.len()
+            )));
+        }
+        let mut ready = SmallVec::new();
+        for (index, entry) in self.entries.iter().enumerate() {
+            if given.only.is_some_and(|only| only != index) {
+                continue;
+            }
+            let Some(grad) = entry.param.grad() else { continue };
+            let numbers = self.rule.numbers.iter().map(|number| match *number {
+                Number::Step => Value::F((entry.step + 1) as f64),
+                Number::Hyper(i) => given.hyper[i],
+                Number::Size(axis) => Value::F(entry.view[axis] as f64),
+                Number::State(i) => Value::F(entry.numbers[self.place(i)]),
+                Number::Reduced(_) => Value::F(0.0),
+            });
+            let numbers = numbers.collect();
+            ready.push(Ready { index, arrays: self.arrays(index, &grad, given)?, numbers });
+        }
+        Ok(ready)
+    }
+
+    /// The position of a state among those that are tensors, or among those that are numbers.
+    fn place(&self, state: usize) -> usize {
+        let number = |kind: &Kind| matches!(kind, Kind::Number);
+        let own = number(&self.rule.states[state]);
+        self.rule.states[..state].iter().filter(|kind| number(kind) == own).count()
+    }
+
+    /// The operands of one tensor, all on its device and without gaps.
+    fn arrays(&self, index: usize, grad: &Tensor, given: &Given<'_>) -> Result<SmallVec<[Option<Array>; 6]>> {
+        let (entry, shape) = (&self.entries[index], &self.shapes[index]);
+        let param = entry.param.array();
+        let device = param.device();
+        if !param.layout().is_contiguous() {
+            return Err(Error::Runtime(format!(
+                "a parameter of shape {} is not contiguous in memory; make it so with .data = p.contiguous()",
+                param.shape()
+            )));
+        }
+        let mut arrays = SmallVec::new();
+        for (&operand, &dtype) in self.rule.inputs.iter().zip(&self.stored) {
+            let array = match operand {
+                Operand::Param => param.clone(),
+                Operand::Grad => grad.array().contiguous()?,
+                Operand::Extra(k) => {
+                    match given.extras.get(k).and_then(|e| e.get(index)).and_then(|t| t.as_ref()) {
+                        Some(tensor) => tensor.array().contiguous()?,
+                        None if given.extras.is_empty() => {
+                            arrays.push(None); // not needed before the last launch
+                            continue;
+                        }
+                        None => {
+                            return Err(Error::Value(format!(
+                                "extra operand {k} of tensor {index} is missing"
+                            )));
+                        }
+                    }
+                }
+                Operand::State(i) => {
+                    let state = &entry.states[self.place(i)];
+                    let mut array = state.array();
+                    if array.device().id() != device.id() || !array.layout().is_contiguous() {
+                        array = array.to_device(device)?.contiguous()?;
+                        state.set_array(array.clone());
+                    }
+                    array
+                }
+                Operand::Reduced(_) => {
+                    arrays.push(None);
+                    continue;
+                }
+            };
+            let full = !matches!(operand, Operand::State(_)) || self.rule.extent(operand) == Extent::FULL;
+            if full && *array.shape() != *shape || array.dtype() != dtype {
+                return Err(Error::Runtime(format!(
+                    "a parameter, gradient or state of this step has shape {} and dtype {}; when the step was made it \
+                     was {shape} and {dtype}",
+                    array.shape(),
+                    array.dtype(),
+                )));
+            }
+            arrays.push(Some(array));
+        }
+        Ok(arrays)
+    }
+
+    /// Runs a part over all tensors into these outputs.
+    fn run(&self, part: &Part, ready: &[Ready], outputs: impl Fn(&Ready) -> Result<Arrays>) -> Result<()> {
+        let common = self.rule.is_common();
+        let mut tables: SmallVec<[(i64, Vec<Value>); 1]> = SmallVec::new();
+        let mut which: SmallVec<[usize; 8]> = SmallVec::new();
+        for r in ready {
+            let step = self.entries[r.index].step;
+            let known = if common { tables.iter().position(|(known, _)| *known == step) } else { None };
+            which.push(known.unwrap_or_else(|| {
+                tables.push((step, part.table(&r.numbers)));
+                tables.len() - 1
+            }));
+        }
+        let mut jobs: SmallVec<[Job<'_>; 8]> = SmallVec::new();
+        for (r, table) in ready.iter().zip(which) {
+            let inputs: Arrays = part.used().filter_map(|slot| r.arrays[slot].clone()).collect();
+            let view = self.entries[r.index].view;
+            jobs.push(Job { inputs, outputs: outputs(r)?, view, table: &tables[table].1 });
+        }
+        part.launch(&jobs)
+    }
+
+    /// Runs one stage, or several that are one launch, over the tensors.
+    fn reduce(&self, phase: &Phase, ready: &mut [Ready]) -> Result<()> {
+        let (Phase::Fused { part, .. } | Phase::Folded { part, .. }) = phase else { return Ok(()) };
+        let made = std::cell::RefCell::new(Vec::with_capacity(ready.len()));
+        self.run(part, ready, |r| {
+            let outputs = self.results(phase, r)?;
+            made.borrow_mut().push(outputs.clone());
+            Ok(outputs)
+        })?;
+        for (r, outputs) in ready.iter_mut().zip(made.into_inner()) {
+            match phase {
+                Phase::Fused { stages, .. } => {
+                    for (stage, output) in stages.clone().zip(outputs) {
+                        self.keep(stage, output, r)?;
+                    }
+                }
+                Phase::Folded { stage, op, axes, .. } => {
+                    let fold =
+                        Reduce { op: folding(*op), axes: axes.iter().copied().collect(), keepdim: true };
+                    let folded = fold.run(&[&outputs[0]])?.remove(0);
+                    self.keep(*stage, folded, r)?;
+                }
+                Phase::Everywhere { .. } => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Fresh memory for what a phase computes for one tensor.
+    fn results(&self, phase: &Phase, r: &Ready) -> Result<Arrays> {
+        let entry = &self.entries[r.index];
+        let make = |extent: Extent, dtype| {
+            Array::empty(Shape::new(&extent.sizes(entry.view))?, dtype, entry.param.device())
+        };
+        match phase {
+            Phase::Fused { stages, dtypes, .. } => {
+                stages.clone().zip(dtypes).map(|(stage, &dtype)| make(self.rule.kept(stage), dtype)).collect()
+            }
+            Phase::Folded { extent, dtype, .. } => Ok(SmallVec::from_iter([make(*extent, *dtype)?])),
+            Phase::Everywhere { .. } => Ok(SmallVec::new()),
+        }
+    }
+
+    /// Makes the result of a stage an operand or a number of the stages that follow.
+    fn keep(&self, stage: usize, result: Array, r: &mut Ready) -> Result<()> {
+        for (slot, number) in self.rule.numbers.iter().enumerate() {
+            if *number == Number::Reduced(stage) {
+                r.numbers[slot] = Value::F(result.first()?.as_f64());
+            }
+        }
+        for (slot, operand) in self.rule.inputs.iter().enumerate() {
+            if *operand == Operand::Reduced(stage) {
+                r.arrays[slot] = Some(result.clone());
+            }
+        }
+        Ok(())
+    }
+
+    /// For each tensor with a gradient its position and the gradient that tensor code is given.
+    fn prepare(&self, ready: &[Ready]) -> Result<Vec<(usize, Tensor)>> {
+        let Some((part, _)) = &self.prepared else {
+            return Err(Error::Value("this rule has no tensor code to prepare a gradient for".into()));
+        };
+        let made = std::cell::RefCell::new(Vec::with_capacity(ready.len()));
+        self.run(part, ready, |r| {
+            let param = &self.entries[r.index].param;
+            let dtype = if param.dtype() == DType::F64 { DType::F64 } else { DType::F32 };
+            let array = Array::empty(self.shapes[r.index], dtype, param.device())?;
+            made.borrow_mut().push((r.index, Tensor::new(array.clone())));
+            Ok(SmallVec::from_iter([array]))
+        })?;
+        Ok(made.into_inner())
+    }
+
+    /// The last launch, and the new states.
+    fn finish(&mut self, ready: &[Ready]) -> Result<()> {
+        let mut fresh: Vec<(usize, Vec<Array>)> = Vec::new();
+        for (place, extent, part) in &self.small {
+            let made = std::cell::RefCell::new(Vec::with_capacity(ready.len()));
+            self.run(part, ready, |r| {
+                let entry = &self.entries[r.index];
+                let dtype = entry.states[*place].dtype();
+                let array =
+                    Array::empty(Shape::new(&extent.sizes(entry.view))?, dtype, entry.param.device())?;
+                made.borrow_mut().push(array.clone());
+                Ok(SmallVec::from_iter([array]))
+            })?;
+            fresh.push((*place, made.into_inner()));
+        }
+        let small = |place: usize| self.small.iter().any(|(p, ..)| *p == place);
+        self.run(&self.main, ready, |r| {
+            let entry = &self.entries[r.index];
+            let states = entry.states.iter().enumerate().filter(|(place, _)| !small(*place));
+            Ok(std::iter::once(entry.param.array()).chain(states.map(|(_, s)| s.array())).collect())
+        })?;
+        for (n, r) in ready.iter().enumerate() {
+            let entry = &mut self.entries[r.index];
+            entry.step += 1;
+            if let Some(host) = &self.host {
+                let new = evaluate_scalars(host, &r.numbers);
+                entry.numbers = new.into_iter().map(Value::as_f64).collect();
+            }
+            for (place, arrays) in &fresh {
+                let state = &entry.states[*place];
+                state.set_array(arrays[n].reshape(state.shape())?);
+            }
+            entry.param.renew_after_change();
+            entry.states.iter().for_each(Tensor::renew_after_change);
+        }
+        Ok(())
+    }
+}
+
+type Gathered = SmallVec<[SmallVec<[Ready; 8]>; 2]>;
+
+/// One step of several steppers, whose rules may need numbers over the tensors of all of them; returns how many tensors.
+pub fn step(steppers: &mut [(&mut Stepper, Given<'_>)]) -> Result<usize> {
+    let ready = reduce(steppers, |stepper| stepper.phases.len())?;
+    for ((stepper, _), ready) in steppers.iter_mut().zip(&ready) {
+        if !ready.is_empty() {
+            stepper.finish(ready)?;
+        }
+    }
+    Ok(ready.iter().map(SmallVec::len).sum())
+}
+
+/// For each stepper the gradients that the tensor code of its rule is given, with the positions of their tensors.
+pub fn prepare(steppers: &mut [(&mut Stepper, Given<'_>)]) -> Result<Vec<Vec<(usize, Tensor)>>> {
+    let ready = reduce(steppers, |stepper| stepper.prepared.as_ref().map_or(0, |(_, phases)| *phases))?;
+    steppers.iter().zip(&ready).map(|((stepper, _), ready)| stepper.prepare(ready)).collect()
+}
+
+/// Runs the first phases of all steppers, as many as `count` says.
+fn reduce(steppers: &mut [(&mut Stepper, Given<'_>)], count: impl Fn(&Stepper) -> usize) -> Result<Gathered> {
+    let mut ready = Gathered::new();
+    for (stepper, given) in steppers.iter() {
+        ready.push(stepper.gather(given)?);
+    }
+    let mut at: SmallVec<[usize; 2]> = SmallVec::from_elem(0, steppers.len());
+    loop {
+        // Up to the next number over all tensors, or the end.
+        let mut waiting: SmallVec<[usize; 2]> = SmallVec::new();
+        for (k, (stepper, _)) in steppers.iter().enumerate() {
+            while let Some(phase) = stepper.phases[..count(stepper)].get(at[k]) {
+                if matches!(phase, Phase::Everywhere { .. }) {
+                    waiting.push(k);
+                    break;
+                }
+                if !ready[k].is_empty() {
+                    stepper.reduce(phase, &mut ready[k])?;
+                }
+                at[k] += 1;
+            }
+        }
+        if waiting.is_empty() {
+            break;
+        }
+        let mut values = Vec::new();
+        let mut joined = Reduction::Sum;
+        for &k in &waiting {
+            if let Phase::Everywhere { host, op, .. } = &steppers[k].0.phases[at[k]] {
+                joined = *op;
+                values.extend(ready[k].iter().map(|r| evaluate_scalars(host, &r.numbers)[0].as_f64()));
+            }
+        }
+        let number = join(joined, values);
+        for &k in &waiting {
+            let stepper = &mut *steppers[k].0;
+            let Phase::Everywhere { stage, .. } = stepper.phases[at[k]] else { continue };
+            for (slot, n) in stepper.rule.numbers.iter().enumerate() {
+                if *n == Number::Reduced(stage) {
+                    ready[k].iter_mut().for_each(|r| r.numbers[slot] = Value::F(number));
+                }
+            }
+            let before =
+                stepper.phases[..at[k]].iter().filter(|p| matches!(p, Phase::Everywhere { .. })).count();
+            stepper.shared[before] = number;
+            at[k] += 1;
+        }
+    }
+    Ok(ready)
+}
+
+/// One number of many, the same whatever their order.
+fn join(op: Reduction, mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    match op {
+        Reduction::Sum => values.iter().sum(),
+        Reduction::Prod => values.iter().product(),
+        Reduction::Max | Reduction::Min if values.iter().any(|v| v.is_nan()) => f64::NAN,
+        Reduction::Max => values.last().copied().unwrap_or(f64::NEG_INFINITY),
+        Reduction::Min => values.first().copied().unwrap_or(f64::INFINITY),
+    }
+}
+
+fn folding(op: Reduction) -> ReduceOp {
+    match op {
+        Reduction::Sum => ReduceOp::Sum,
+        Reduction::Prod => ReduceOp::Prod,
+        Reduction::Max => ReduceOp::Max,
+        Reduction::Min => ReduceOp::Min,
+    }
+}
+
+/// Whether no element is NaN or infinite.
+fn all_finite(array: &Array) -> Result<bool> {
+    let finite = crate::api::unary(Row::IsFinite, &Tensor::new(array.clone()))?;
+    Ok(finite.reduce(ReduceOp::All, None, false)?.array().first()?.as_i64() != 0)
+}

@@ -1,0 +1,275 @@
+//! An update rule as the tracer hands it over: one graph, cut at its reductions.
+
+use phynexus_core::{Error, Result};
+use phynexus_formula::{Builder, Formula, Id, Node, Rank, Reduction};
+
+/// Along which of a tensor's three dimensions (batch, rows, columns) a value differs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub struct Extent {
+    /// One value for each matrix of the batch.
+    pub batch: bool,
+    /// One value for each row.
+    pub rows: bool,
+    /// One value for each column.
+    pub columns: bool,
+}
+
+impl Extent {
+    /// A value for every element.
+    pub const FULL: Extent = Extent { batch: true, rows: true, columns: true };
+    /// One value for the tensor.
+    pub const NONE: Extent = Extent { batch: false, rows: false, columns: false };
+
+    /// As an array over the dimensions.
+    pub fn dims(self) -> [bool; 3] {
+        [self.batch, self.rows, self.columns]
+    }
+
+    /// What a value made of both differs along.
+    pub fn join(self, other: Extent) -> Extent {
+        Extent {
+            batch: self.batch || other.batch,
+            rows: self.rows || other.rows,
+            columns: self.columns || other.columns,
+        }
+    }
+
+    /// What both differ along.
+    pub fn meet(self, other: Extent) -> Extent {
+        Extent {
+            batch: self.batch && other.batch,
+            rows: self.rows && other.rows,
+            columns: self.columns && other.columns,
+        }
+    }
+
+    /// Whether this differs along nothing that `other` does not.
+    pub fn within(self, other: Extent) -> bool {
+        self.join(other) == other
+    }
+
+    /// The sizes of such a value of a tensor seen as `view`.
+    pub fn sizes(self, view: [usize; 3]) -> [usize; 3] {
+        let dims = self.dims();
+        std::array::from_fn(|i| if dims[i] { view[i] } else { 1 })
+    }
+}
+
+/// What a tensor operand of the graph is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operand {
+    /// The parameter.
+    Param,
+    /// Its gradient.
+    Grad,
+    /// A further tensor of the gradient's shape, given with each step.
+    Extra(usize),
+    /// A state.
+    State(usize),
+    /// The result of a stage.
+    Reduced(usize),
+}
+
+/// What an entry of the control table is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Number {
+    /// How many steps the tensor has made, this one included.
+    Step,
+    /// A hyperparameter.
+    Hyper(usize),
+    /// The size of one of the three dimensions.
+    Size(usize),
+    /// A state that is one number.
+    State(usize),
+    /// The result of a stage.
+    Reduced(usize),
+}
+
+/// What a state is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A tensor that differs along these dimensions.
+    Tensor(Extent),
+    /// A tensor with one value for so many neighbouring elements: the scales of states that are stored in few bits.
+    Blocks(usize),
+    /// A float64 number on the host.
+    Number,
+}
+
+/// A reduction: the value of `formula` (one output of the graph), reduced.
+#[derive(Clone, Debug)]
+pub struct Stage {
+    /// What is reduced.
+    pub formula: Formula,
+    /// How.
+    pub op: Reduction,
+    /// Over how much.
+    pub over: Over,
+}
+
+/// Over how much a stage reduces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Over {
+    /// Over the dimensions of a tensor that are not kept.
+    Tensor(Extent),
+    /// One number of each tensor over all tensors of the optimizer.
+    Tensors,
+}
+
+/// A traced rule. All formulas are parts of one graph: their operands and control tables are the same lists.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    /// The results: the parameter, then the states in order.
+    pub formula: Formula,
+    /// The gradient as the rule's own tensor code is given it, and how many stages that needs.
+    pub prepared: Option<(Formula, usize)>,
+    /// What the tensor operands are.
+    pub inputs: Vec<Operand>,
+    /// What the control table holds.
+    pub numbers: Vec<Number>,
+    /// What the states are.
+    pub states: Vec<Kind>,
+    /// The reductions in the order in which they need each other.
+    pub stages: Vec<Stage>,
+}
+
+impl Rule {
+    /// A rule without reductions whose operands are (p, g, states...) and whose numbers are (t, hyperparameters...).
+    pub fn plain(formula: Formula) -> Rule {
+        let states = formula.outputs().len().saturating_sub(1);
+        let inputs = [Operand::Param, Operand::Grad].into_iter().chain((0..states).map(Operand::State));
+        let hyper = (0..formula.scalars().len().saturating_sub(1)).map(Number::Hyper);
+        Rule {
+            inputs: inputs.collect(),
+            numbers: std::iter::once(Number::Step).chain(hyper).collect(),
+            states: vec![Kind::Tensor(Extent::FULL); states],
+            stages: vec![],
+            prepared: None,
+            formula,
+        }
+    }
+
+    /// That the lists fit together.
+    pub(super) fn check(&self) -> Result<()> {
+        let (inputs, numbers) = (self.formula.inputs().len(), self.formula.scalars().len());
+        let results = self.formula.outputs().len();
+        if inputs != self.inputs.len() || numbers != self.numbers.len() || results != self.states.len() + 1 {
+            return Err(Error::Value(format!(
+                "the formula has {inputs} inputs, {numbers} scalars and {results} outputs; described are {} inputs, {} scalars \
+                 and {} states (outputs are the parameter and the states)",
+                self.inputs.len(),
+                self.numbers.len(),
+                self.states.len()
+            )));
+        }
+        let state = |i: usize| self.states.get(i);
+        let known = self.inputs.iter().all(|input| match *input {
+            Operand::State(i) => matches!(state(i), Some(Kind::Tensor(_) | Kind::Blocks(_))),
+            Operand::Reduced(k) => matches!(self.stages.get(k), Some(Stage { over: Over::Tensor(_), .. })),
+            _ => true,
+        }) && self.numbers.iter().all(|number| match *number {
+            Number::State(i) => matches!(state(i), Some(Kind::Number)),
+            Number::Reduced(k) => k < self.stages.len(),
+            Number::Size(axis) => axis < 3,
+            _ => true,
+        });
+        if !known {
+            return Err(Error::Value("the rule names a state or a stage that it does not have".into()));
+        }
+        Ok(())
+    }
+
+    /// What an operand differs along.
+    pub(super) fn extent(&self, input: Operand) -> Extent {
+        match input {
+            Operand::State(i) => match self.states[i] {
+                Kind::Tensor(extent) => extent,
+                Kind::Blocks(_) | Kind::Number => Extent::NONE,
+            },
+            Operand::Reduced(k) => self.kept(k),
+            _ => Extent::FULL,
+        }
+    }
+
+    /// What the result of a stage differs along.
+    pub(super) fn kept(&self, stage: usize) -> Extent {
+        let Stage { formula, over, .. } = &self.stages[stage];
+        match over {
+            Over::Tensor(kept) => kept.meet(self.reach(formula)),
+            Over::Tensors => Extent::NONE,
+        }
+    }
+
+    /// What the value of a formula of this graph differs along.
+    pub(super) fn reach(&self, formula: &Formula) -> Extent {
+        let read = self.inputs.iter().enumerate().filter(|(slot, _)| formula.reads(*slot));
+        read.fold(Extent::NONE, |extent, (_, &input)| extent.join(self.extent(input)))
+    }
+
+    /// How many hyperparameters a step is given.
+    pub(super) fn hypers(&self) -> usize {
+        let hyper =
+            self.numbers.iter().filter_map(|n| if let Number::Hyper(i) = n { Some(i + 1) } else { None });
+        hyper.max().unwrap_or(0)
+    }
+
+    /// Whether the control table is the same for all tensors that have made as many steps.
+    pub(super) fn is_common(&self) -> bool {
+        self.numbers.iter().all(|n| matches!(n, Number::Step | Number::Hyper(_)))
+    }
+}
+
+/// The formula of some of the outputs of another, of the same operands.
+pub(super) fn select(f: &Formula, outputs: &[usize]) -> Formula {
+    let mut b = Builder::new();
+    let inputs: Vec<Id> = f.inputs().iter().map(|&ty| b.input(ty)).collect();
+    let scalars: Vec<Id> = f.scalars().iter().map(|&ty| b.scalar(ty)).collect();
+    let all = b.inline(f, &inputs, &scalars);
+    let chosen: Vec<Id> = outputs.iter().map(|&i| all[i]).collect();
+    b.finish(&chosen)
+}
+
+/// The formula without the operands that it does not read, and which are left.
+pub(super) fn trim(f: &Formula) -> (Formula, Vec<usize>) {
+    let used: Vec<usize> = (0..f.inputs().len()).filter(|&slot| f.reads(slot)).collect();
+    let mut b = Builder::new();
+    let mut inputs = vec![Id(0); f.inputs().len()]; // those that nothing reads are never looked at
+    for &slot in &used {
+        inputs[slot] = b.input(f.inputs()[slot]);
+    }
+    let scalars: Vec<Id> = f.scalars().iter().map(|&ty| b.scalar(ty)).collect();
+    let outputs = b.inline(f, &inputs, &scalars);
+    (b.finish(&outputs), used)
+}
+
+/// One formula that reduces the values of several over the row.
+pub(super) fn reductions(parts: &[(&Formula, Reduction)]) -> Formula {
+    let mut b = Builder::new();
+    let first = parts[0].0;
+    let inputs: Vec<Id> = first.inputs().iter().map(|&ty| b.input(ty)).collect();
+    let scalars: Vec<Id> = first.scalars().iter().map(|&ty| b.scalar(ty)).collect();
+    let outputs: Vec<Id> = parts
+        .iter()
+        .map(|(f, op)| {
+            let value = b.inline(f, &inputs, &scalars)[0];
+            b.reduce(*op, value)
+        })
+        .collect();
+    b.finish(&outputs)
+}
+
+/// Whether the formula reads the result of one of these stages.
+pub(super) fn depends(rule: &Rule, formula: &Formula, stages: std::ops::Range<usize>) -> bool {
+    let reads = |slot: usize| {
+        formula.nodes().iter().any(|n| matches!(n, Node::Scalar { slot: s, .. } if *s as usize == slot))
+    };
+    rule.numbers
+        .iter()
+        .enumerate()
+        .any(|(slot, n)| matches!(n, Number::Reduced(k) if stages.contains(k)) && reads(slot))
+}
+
+/// Whether the first output of a formula is the same for all elements.
+pub(super) fn is_number(f: &Formula) -> bool {
+    f.outputs().iter().all(|&id| f.rank(id) == Rank::Scalar)
+}

@@ -1,0 +1,138 @@
+"""What every optimizer can do besides its rule: options, each written once as a layer around any rule."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, Literal, TypeAlias, TypedDict
+
+from .decay import MODES, Inner
+from .formula import Value, clamp, everywhere, maximum, mean, minimum, norm, sqrt, total, where
+from .limits import Choice
+from .states import State
+from .tracing import Layer, Recipe, keywords, negated
+
+Policy: TypeAlias = Literal["propagate", "skip", "raise"]
+
+
+class Options(TypedDict, total=False):
+    """Keyword arguments that every optimizer takes. What has a number may be scheduled and differ by group.
+
+    maximize: ascend instead of descend.
+    nonfinite: what a step does about gradients with NaN or infinity: "propagate" uses them as they are, "skip" leaves
+        parameters, state and step counts of all groups untouched, "raise" raises FloatingPointError with the
+        parameters' names.
+    weight_decay_mode: how `weight_decay` acts, see `neurenix.optim.decay`: "l2", "decoupled", "decoupled_after",
+        "independent", "corrected", "proximal", "fixed", "cautious", "inside". By default as the optimizer's paper does.
+    clip_norm: largest norm of all gradients together; larger ones are scaled down in the step, and stay as they are
+        themselves. `optimizer.grad_norm` is the norm of the last step.
+    clip_value: largest magnitude of an element of a gradient.
+    clip_adaptive: largest ratio of gradient norm to parameter norm for each row of a matrix and each whole vector
+        (arXiv 2102.06171; 0.01 is usual).
+    centralize: subtract the mean of each row from the gradients of matrices (arXiv 2004.01461).
+    cautious: leave out the elements of an update that point against the gradient (arXiv 2411.16085).
+    ema: decay of an average of the weights that is kept with the state (0.999 is usual), see `Optimizer.ema`.
+    accumulate: how many calls of `step()` make one step; their gradients are averaged.
+    accumulate_sum: add the gradients up instead.
+    foreach, fused, capturable: taken for torch's sake; every step here is fused.
+
+    >>> import neurenix as nx
+    >>> w = nx.Tensor([1.0], requires_grad=True)
+    >>> optimizer = nx.optim.SGD([w], lr=0.1, maximize=True, nonfinite="skip")
+    >>> w.grad = nx.Tensor([float("inf")])
+    >>> optimizer.step()
+    >>> w.tolist()
+    [1.0]
+    """
+
+    maximize: bool
+    nonfinite: Policy
+    weight_decay_mode: str | None
+    clip_norm: Any
+    clip_value: Any
+    clip_adaptive: Any
+    centralize: bool
+    cautious: bool
+    ema: Any
+    accumulate: int
+    accumulate_sum: bool
+    foreach: bool | None
+    fused: bool | None
+    capturable: bool
+
+
+# Options that are hyperparameters of a group where they are given.
+HYPER: Final = ("clip_norm", "clip_value", "clip_adaptive", "centralize", "cautious", "ema")
+DECAY_MODE: Final = Choice((None, *MODES))
+
+
+def ema(p: Value, g: Value, average: Value, *, t: Value, inner: Inner, ema: Value) -> tuple[Value, Value]:
+    """Keeps an average of the weights; the first is the weights themselves."""
+    new = inner(p, g)
+    decay = where(t == 1, 0, ema)
+    return new, decay * average + (1 - decay) * new
+
+
+def accumulated(p: Value, g: Value, sum: Value, *, inner: Inner, share: Value) -> tuple[Value, Value]:
+    """The step of a sum of gradients, which begins anew."""
+    return inner(p, (sum + g) * share), 0.0
+
+
+def gather(p: Value, g: Value, sum: Value) -> tuple[Value, Value]:
+    """A gradient that waits for others."""
+    return p, sum + g
+
+
+def clip_value(p: Value, g: Value, *, inner: Inner, clip_value: Value) -> Value:
+    """Clips each element."""
+    return inner(p, clamp(g, -clip_value, clip_value))
+
+
+def clip_norm(p: Value, g: Value, *, inner: Inner, clip_norm: Value) -> Value:
+    """Clips the norm of all gradients together. Its sum of squares is the first number over all tensors."""
+    length = sqrt(everywhere(total(g * g)))
+    return inner(p, g * minimum(1, clip_norm / (length + 1e-6)))
+
+
+def clip_adaptive(p: Value, g: Value, *, inner: Inner, clip_adaptive: Value) -> Value:
+    """Clips each row of a gradient by the norm of that row of the parameter."""
+    most = clip_adaptive * maximum(norm(p, axis=-1), 1e-3)
+    length = norm(g, axis=-1)
+    return inner(p, g * where(length > most, most / maximum(length, 1e-6), 1))
+
+
+def centralize(p: Value, g: Value, *, inner: Inner, matrix: bool) -> Value:
+    """Subtracts the mean of each row of a matrix's gradient."""
+    return inner(p, g - mean(g, axis=-1) if matrix else g)
+
+
+def cautious(p: Value, g: Value, *, inner: Inner) -> Value:
+    """Leaves out what points against the gradient, and scales the rest up for it."""
+    update = p - inner(p, g)
+    agrees = update * g > 0
+    return p - where(agrees, update / maximum(mean(agrees), 1e-3), 0)
+
+
+def surround(recipe: Recipe, group: Mapping[str, Any], mode: str, accumulate: bool) -> Recipe:
+    """The recipe with the layers that a group's options ask for."""
+    outer = [Layer(ema, (State("ema", init="param"),))] if "ema" in group else []
+    if accumulate:
+        outer.append(Layer(accumulated, (State("accumulated"),)))
+    if group["maximize"]:
+        outer.append(Layer(negated))
+    outer += [Layer(layer) for name, layer in _CLIPS.items() if name in group]
+    inner = [Layer(centralize)] if group.get("centralize") else []
+    named = keywords(recipe.formula)
+    own = named is None or "weight_decay" in named  # the rule has its own place for it
+    if "weight_decay" in group and not (own and mode == "inside"):
+        inner.append(Layer(MODES[mode]))
+    if group.get("cautious"):
+        inner.append(Layer(cautious))
+    decays = own and mode == "inside"
+    return Recipe(recipe.formula, recipe.states, (*outer, *recipe.layers, *inner), decays, recipe.directed)
+
+
+_CLIPS: Final[dict[str, Any]] = {
+    "clip_value": clip_value,
+    "clip_norm": clip_norm,
+    "clip_adaptive": clip_adaptive,
+}

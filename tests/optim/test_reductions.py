@@ -1,0 +1,225 @@
+"""Rules with reductions, states of every kind and tensor code, against NumPy."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import neurenix as nx
+import numpy as np
+import pytest
+from neurenix import Tensor
+from neurenix.optim import Batch, Optimizer, State
+from neurenix.optim.formula import count, everywhere, largest, maximum, mean, norm, sqrt, total, where
+
+SHAPES = [(6, 4), (5,), (2, 3, 4), (), (300, 70)]
+
+
+class Factored(Optimizer):
+    """Adafactor's kind: rows, columns, and what is left of both."""
+
+    states: ClassVar = (
+        State("row", kind="row"),
+        State("column", kind="column"),
+        State("level", kind="batch"),
+        "full",
+    )
+
+    def __init__(self, params, lr=0.1, **options):
+        super().__init__(params, {"lr": lr}, **options)
+
+    @staticmethod
+    def formula(p, g, row, column, level, full, *, t, lr):
+        row = 0.5 * row + mean(g * g, axis=-1)
+        column = 0.5 * column + mean(g * g, axis=-2)
+        level = level + mean(row, axis=-2) + count(g, axis=-1)
+        full = full + g / sqrt(row * column / level + 1)
+        return p - lr * full / t, row, column, level, full
+
+
+def factored(p, g, s, t, lr=0.1):
+    view = (1, p.shape[0], -1) if p.ndim > 1 else (1, 1, -1)
+    p3, g3 = p.reshape(view), g.reshape(view)
+    row = 0.5 * s.get("row", 0) + (g3**2).mean(-1, keepdims=True)
+    column = 0.5 * s.get("column", 0) + (g3**2).mean(-2, keepdims=True)
+    level = s.get("level", 0) + row.mean(-2, keepdims=True) + g3.shape[-1]
+    full = s.get("full", 0) + g3 / np.sqrt(row * column / level + 1)
+    s.update(row=row, column=column, level=level, full=full)
+    return (p3 - lr * full / t).reshape(p.shape)
+
+
+class Normed(Optimizer):
+    """LAMB's kind: several norms, a state that is a number, and numbers over all tensors."""
+
+    states: ClassVar = (State("speed", kind="scalar", init=1.0), "m")
+
+    def __init__(self, params, lr=0.1, **options):
+        super().__init__(params, {"lr": lr}, **options)
+
+    @staticmethod
+    def formula(p, g, speed, m, *, lr):
+        m = 0.9 * m + g
+        everything = sqrt(everywhere(total(g * g)))
+        speed = 0.5 * speed + norm(m) / (1 + everything)
+        ratio = where(norm(p) > 0, norm(p) / norm(m), 1)
+        top = everywhere(largest(abs(p)), largest=True)
+        return p - lr * ratio * speed / maximum(top, 1) * m, speed, m
+
+
+def normed(ps, gs, ss, lr=0.1):
+    everything = np.sqrt(sum((g**2).sum() for g in gs))
+    top = max(np.abs(p).max() for p in ps)
+    new = []
+    for p, g, s in zip(ps, gs, ss, strict=True):
+        s["m"] = 0.9 * s.get("m", 0) + g
+        length = np.sqrt((s["m"] ** 2).sum())
+        s["speed"] = 0.5 * s.get("speed", 1.0) + length / (1 + everything)
+        size = np.sqrt((p**2).sum())
+        ratio = size / length if size > 0 else 1
+        new.append(p - lr * ratio * s["speed"] / max(top, 1) * s["m"])
+    return new
+
+
+class Directed(Optimizer):
+    """Muon's kind: tensor code between the gradient and the formula."""
+
+    states: ClassVar = (
+        "seen",
+        State("memory", kind="tensor", sized=lambda p, group: (p.shape[0], p.shape[0])),
+    )
+
+    def __init__(self, params, lr=0.1, weight_decay=0.0, **options):
+        super().__init__(params, {"lr": lr, "weight_decay": weight_decay}, **options)
+
+    def direction(self, batch: Batch) -> list[Tensor]:
+        for g, state in zip(batch.grads, batch.states, strict=True):
+            state["memory"] = state["memory"] + g @ g.T
+        return [s["memory"] @ g / t for s, g, t in zip(batch.states, batch.grads, batch.steps, strict=True)]
+
+    @staticmethod
+    def formula(p, g, d, seen, *, lr):
+        return p - lr * d, seen + g
+
+
+def tensors(dtype="float64", shapes=SHAPES):
+    rng = np.random.default_rng(3)
+    return [Tensor(np.asarray(rng.normal(size=shape)), dtype=dtype, requires_grad=True) for shape in shapes]
+
+
+def grads(params, step):
+    rng = np.random.default_rng(step)
+    values = [np.asarray(rng.normal(size=p.shape)) for p in params]
+    for param, value in zip(params, values, strict=True):
+        param.grad = Tensor(value).to(param.dtype)
+    return [p.grad.double().numpy() for p in params]
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-13), ("float32", 1e-5)])
+def test_rows_and_columns(dtype, tolerance) -> None:
+    params = tensors(dtype)
+    optimizer = Factored(params)
+    expected, memory = [p.detach().double().numpy().copy() for p in params], [{} for _ in params]
+    for t in range(1, 6):
+        gs = grads(params, t)
+        expected = [factored(p, g, s, t) for p, g, s in zip(expected, gs, memory, strict=True)]
+        optimizer.step()
+    for p, e, s in zip(params, expected, memory, strict=True):
+        assert np.abs(p.detach().numpy() - e).max() < tolerance * 10
+        for name, value in s.items():
+            own = optimizer.state[p][name].numpy()
+            assert own.shape == (value.shape if p.ndim > 2 else value.shape[1:]) or name == "full"
+            assert np.abs(own.reshape(value.shape) - value).max() < tolerance * 100
+    assert optimizer.state[params[2]]["row"].shape == (1, 2, 1)
+    assert optimizer.state[params[0]]["column"].shape == (1, 4)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-13), ("float32", 1e-5)])
+def test_numbers_of_tensors_and_of_all(dtype, tolerance) -> None:
+    params = tensors(dtype)
+    optimizer = Normed([{"params": params[:2]}, {"params": params[2:], "lr": 0.1}])
+    expected, memory = [p.detach().double().numpy().copy() for p in params], [{} for _ in params]
+    for t in range(1, 6):
+        gs = grads(params, t)
+        expected = normed(expected, gs, memory)
+        optimizer.step()
+    for p, e, s in zip(params, expected, memory, strict=True):
+        assert np.abs(p.detach().numpy() - e).max() < tolerance * 10
+        assert optimizer.state[p]["speed"] == pytest.approx(s["speed"], rel=tolerance)
+
+
+def test_order_and_grouping_do_not_move_a_bit() -> None:
+    results = []
+    for order in ([0, 1, 2, 3, 4], [4, 2, 0, 3, 1]):
+        params = tensors("float32")
+        optimizer = Normed(
+            [{"params": [params[i]]} for i in order] if order[0] else [params[i] for i in order]
+        )
+        for t in range(1, 4):
+            grads(params, t)
+            optimizer.step()
+        results.append([p.detach().numpy().tobytes() for p in params])
+    assert results[0] == results[1]
+
+
+@pytest.mark.parametrize("options", [{}, {"maximize": True, "weight_decay": 0.1, "clip_norm": 1.0}])
+def test_tensor_code(options) -> None:
+    params = tensors(shapes=[(4, 3), (2, 6)])
+    optimizer = Directed(params, weight_decay_mode="l2", **options)
+    expected, memory = [p.detach().numpy().copy() for p in params], [0.0, 0.0]
+    for t in range(1, 5):
+        gs = [-g if options else g for g in grads(params, t)]
+        if options:
+            gs = [g * min(1, 1.0 / np.sqrt(sum((g**2).sum() for g in gs))) for g in gs]
+            gs = [g + 0.1 * p for g, p in zip(gs, expected, strict=True)]
+        memory = [m + g @ g.T for m, g in zip(memory, gs, strict=True)]
+        expected = [p - 0.1 * m @ g / t for p, m, g in zip(expected, memory, gs, strict=True)]
+        optimizer.step()
+    for p, e in zip(params, expected, strict=True):
+        assert np.abs(p.detach().numpy() - e).max() < 1e-5 * np.abs(e).max()  # the clip's 1e-6
+
+
+def test_saved_states_of_every_kind(tmp_path) -> None:
+    for cls, shapes in ((Factored, SHAPES), (Normed, SHAPES), (Directed, [(4, 3)])):
+        params = tensors("float32", shapes)
+        first = cls(params)
+        for t in range(1, 4):
+            grads(params, t)
+            first.step()
+        nx.save(first.state_dict(), tmp_path / "state.safetensors")
+        others = [p.detach().clone().requires_grad_() for p in params]
+        second = cls(others)
+        second.load_state_dict(nx.load(tmp_path / "state.safetensors"))
+        for optimizer, tensors_ in ((first, params), (second, others)):
+            grads(tensors_, 9)
+            optimizer.step()
+        for a, b in zip(params, others, strict=True):
+            assert a.detach().numpy().tobytes() == b.detach().numpy().tobytes()
+
+
+def test_states_that_do_not_fit_their_kind() -> None:
+    class Wrong(Factored):
+        states: ClassVar = (State("row", kind="row"),)
+
+        @staticmethod
+        def formula(p, g, row, *, lr):
+            return p - lr * g, row + g
+
+    params = tensors()
+    grads(params, 1)
+    with pytest.raises(ValueError, match="reduce it along axis"):
+        Wrong(params).step()
+
+    class Numbered(Wrong):
+        states: ClassVar = (State("sum", kind="scalar"),)
+
+    with pytest.raises(ValueError, match="one number, but the formula gives it a value for each element"):
+        Numbered(params).step()
+
+    class Coupled(Wrong):
+        states: ClassVar = ()
+
+        @staticmethod
+        def formula(p, g, *, lr):
+            return p - lr * everywhere(g)
+
+    with pytest.raises(ValueError, match="reduce each tensor first"):
+        Coupled(params).step()
