@@ -254,6 +254,7 @@ FAULTS = [
         {"oracle": lambda p, g, s, t, **k: heavy_ball(p, g, s, t, **{**k, "momentum": 0.5})},
         "momentum",
     ),
+    ("hyperparameters_count", Good, {"still": {"eta": "?"}}, "eta in still"),
     ("holds_in_low_precision", Imprecise, {}, "step 1 in float32"),
     ("goes_downhill", formula(lambda p, g, *, lr, momentum: p + lr * g), {}, "the loss of a parabola"),
     ("order_and_grouping_do_not_show", Ordered, {}, "the reverse order"),

@@ -7,6 +7,8 @@
 tensor([2.0000, 4.0000, 6.0000])
 """
 
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+
 from neurenix import functions
 from neurenix._phynexus import (
     Generator,
@@ -22,7 +24,12 @@ from neurenix.dtype import DType, bfloat16, bool, float16, float32, float64, int
 from neurenix.functions import *  # noqa: F403
 from neurenix.serialize import load, save
 
-from neurenix import autograd, nn, optim, testing  # isort: skip
+from neurenix import autograd, nn, optim  # isort: skip
+
+if _TYPE_CHECKING:
+    from types import ModuleType as _ModuleType
+
+    from neurenix import testing
 
 __version__ = _version()
 
@@ -57,3 +64,11 @@ __all__ = [
     "uint8",
 ]
 __all__ += functions.__all__
+
+
+def __getattr__(name: str) -> "_ModuleType":
+    if name == "testing":  # imported when it is asked for: training does without
+        import neurenix.testing as module
+
+        return module
+    raise AttributeError(f"module 'neurenix' has no attribute {name!r}")

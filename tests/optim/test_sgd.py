@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from neurenix.optim import SGD
 
 
@@ -54,9 +53,3 @@ def test_momentum_may_come_and_go(make) -> None:
     optimizer.param_groups[0]["momentum"] = 0
     optimizer.step()
     assert optimizer.state[param] == {"step": 3}
-
-
-@pytest.mark.parametrize("arguments", [{"momentum": 0}, {"momentum": 0.9, "dampening": 0.1}])
-def test_nesterov_needs_momentum(make, arguments) -> None:
-    with pytest.raises(ValueError, match="nesterov needs momentum > 0 and dampening = 0, got momentum="):
-        SGD([make([1.0])], nesterov=True, **arguments)

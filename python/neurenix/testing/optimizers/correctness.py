@@ -37,6 +37,8 @@ def hyperparameters_count(record: Record) -> str | None:
     require(
         not missing, f"{record}: give moves for {', '.join(missing)}, or list them in still with the reason"
     )
+    foreign = [name for name in record.still if name not in record.hyperparameters]
+    require(not foreign, f"{record}: {', '.join(foreign)} in still is none of its hyperparameters")
     if not record.moves:
         return "it has no hyperparameters"
     before, scale = _path(Run(record), MOVED_STEPS)
