@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from neurenix import Tensor, get_num_threads
 from neurenix.optim import Optimizer
-from neurenix.optim.formula import exp, sqrt
+from neurenix.optim.formula import exp, sign, sqrt
 from neurenix.optim.limits import ANYTHING
 from neurenix.testing import PROPERTIES, Record, check_optimizer, check_property, per_tensor
+from neurenix.testing.optimizers.options import MODES
 
 
 class Good(Optimizer):
@@ -230,6 +231,26 @@ class Terse(Good):
         return "Terse()"
 
 
+def told(**changes):
+    """The good optimizer that takes options for others."""
+
+    def init(self, params, *args, **options):
+        given = {name: change(options[name]) for name, change in changes.items() if name in options}
+        Good.__init__(self, params, *args, **{**options, **given})
+
+    return type("Told", (Good,), {"__init__": init})
+
+
+class Relapsing(Good):
+    """Loses the average of the weights on loading."""
+
+    def load_state_dict(self, state_dict):
+        super().load_state_dict(state_dict)
+        for entry in self.state.values():
+            if "ema" in entry:
+                entry["ema"].fill_(0.0)
+
+
 def lossy(p, g, *, lr, momentum):
     return p - lr * g / sqrt(g * g)
 
@@ -306,6 +327,32 @@ FAULTS = [
     ("hooks_are_called", Deaf, {}, "hooks were called as"),
     ("closures_are_called", Silent, {}, "the loss is not returned"),
     ("its_repr_tells", Terse, {}, "does not show lr"),
+    *(
+        (
+            "decays_as_by_hand",
+            told(weight_decay_mode=lambda x, mode=mode: "l2" if x == mode else x),
+            {},
+            mode,
+        )
+        for mode in MODES
+        if mode != "l2"
+    ),
+    ("decays_as_by_hand", told(weight_decay=lambda given: 0.99 * given), {}, "by hand it is"),
+    ("clips_as_by_hand", told(clip_value=lambda given: 0.99 * given), {}, "clip_value"),
+    ("clips_as_by_hand", told(clip_norm=lambda given: 0.99 * given), {}, "clip_norm"),
+    ("clips_as_by_hand", told(clip_adaptive=lambda given: 0.99 * given), {}, "clip_adaptive"),
+    (
+        "clips_as_by_hand",
+        formula(lambda p, g, *, lr, momentum: p - lr * sign(g)),
+        {},
+        "moves the result by 0 of",
+    ),
+    ("clips_as_by_hand", told(centralize=lambda given: False), {}, "centralize"),
+    ("is_cautious_as_by_hand", told(cautious=lambda given: False), {}, "cautious"),
+    ("averages_as_by_hand", told(ema=lambda given: 0.99 * given), {}, "differs from one by hand"),
+    ("accumulates_as_by_hand", told(accumulate=lambda given: 1), {}, "already moves"),
+    ("accumulates_as_by_hand", told(accumulate_sum=lambda given: False), {}, "accumulate_sum=True step 1"),
+    ("resumes_exactly_with_options", Relapsing, {}, "resumed before step"),
 ]
 
 
@@ -324,7 +371,8 @@ def test_every_property_can_fail():
 
 def test_good_ones_pass():
     assert check_optimizer(Good, **GOOD) == {}
-    assert check_optimizer(Plain, **PLAIN) == {}
+    unchecked = check_optimizer(Plain, **PLAIN)
+    assert set(unchecked.values()) == {"its step() is its own, not a formula that options could stand around"}
 
 
 def test_a_function_that_makes_one_passes():
@@ -357,7 +405,7 @@ def test_tensors_that_depend_on_each_other():
         return [p - lr / (1 + size) * g for p, g in zip(params, grads, strict=True)]
 
     record = Record(Clipped, **{**PLAIN, "oracle": oracle, "couples": True})
-    assert check_optimizer(record) == {"tensors_are_independent": "its tensors depend on each other"}
+    assert check_optimizer(record)["tensors_are_independent"] == "its tensors depend on each other"
     with pytest.raises(AssertionError, match="lacks 1 of .*:\n  - tensors_are_independent"):
         check_optimizer(Clipped, **{**PLAIN, "oracle": oracle})
 
@@ -386,6 +434,7 @@ def test_rules_that_need_a_closure():
 
     unchecked = check_optimizer(Extra, **{**PLAIN, "oracle": oracle, "closure": True})
     assert set(unchecked.values()) == {"its closure sets the gradients", "its closure sets all gradients"}
+    assert {"computes_its_rule", "resumes_exactly"}.isdisjoint(unchecked)
     wrong = Record(Extra, **{**PLAIN, "closure": True, "oracle": lambda p, grads, s, t, *, lr: [
         x - lr * g for x, g in zip(p, grads(p)[1], strict=True)
     ]})  # fmt: skip
@@ -417,15 +466,16 @@ def test_maximize_reaches_the_oracle():
     assert check_property(record, "computes_its_rule") is None
 
 
-class Broken(Good):
-    def init_state(self):
+class Broken(Terse):
+    def register_step_pre_hook(self, hook):
         raise RuntimeError("not written yet")
 
 
 def test_all_failures_are_told():
     with pytest.raises(AssertionError, match="lacks 2 of") as error:
         check_optimizer(Broken, **GOOD)
-    assert "state_may_be_made_early: RuntimeError('not written yet')" in str(error.value)
+    assert "hooks_are_called: RuntimeError('not written yet')" in str(error.value)
+    assert "its_repr_tells: " in str(error.value)
     assert isinstance(error.value.__cause__, RuntimeError)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from . import contract, correctness, invariance, nothing, saving
+from . import contract, correctness, invariance, nothing, options, saving
 from .record import Record, per_tensor
 
 __all__ = ["PROPERTIES", "Record", "check_optimizer", "check_property", "per_tensor"]
@@ -44,6 +44,12 @@ PROPERTIES: Final[Mapping[str, Callable[[Record], str | None]]] = {
         contract.hooks_are_called,
         contract.closures_are_called,
         contract.its_repr_tells,
+        options.decays_as_by_hand,
+        options.clips_as_by_hand,
+        options.is_cautious_as_by_hand,
+        options.averages_as_by_hand,
+        options.accumulates_as_by_hand,
+        options.resumes_exactly_with_options,
     )
 }
 

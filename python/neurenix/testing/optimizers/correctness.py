@@ -10,7 +10,7 @@ import numpy as np
 from neurenix._phynexus import DType, Tensor
 from neurenix.testing.compare import TOLERANCE
 
-from .record import Array, Record, Shape, require
+from .record import OPTIONS, Array, Record, Shape, require
 from .runs import Oracle, Process, Run
 
 STEPS: Final = 100
@@ -37,7 +37,7 @@ def hyperparameters_count(record: Record) -> str | None:
     require(
         not missing, f"{record}: give moves for {', '.join(missing)}, or list them in still with the reason"
     )
-    foreign = [name for name in record.still if name not in record.hyperparameters]
+    foreign = set(record.still) - set(record.hyperparameters) - OPTIONS
     require(not foreign, f"{record}: {', '.join(foreign)} in still is none of its hyperparameters")
     if not record.moves:
         return "it has no hyperparameters"

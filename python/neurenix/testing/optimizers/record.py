@@ -37,7 +37,7 @@ class Record:
         errors: (arguments, exception, regular expression that its message matches).
         state_bytes: bytes of state for each element of a float32 parameter; or a function of a parameter's
             shape that gives all of its bytes.
-        still: hyperparameters that are in no move, with the reason.
+        still: hyperparameters that are in no move, and options that change nothing, with the reason.
         tolerance: (bound, reason) where results may differ from the oracle's by more than 1e-12 of the largest
             value that an element had on its way.
         shapes: of the parameters.
