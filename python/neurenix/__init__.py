@@ -19,7 +19,14 @@ from neurenix._phynexus import (
 )
 from neurenix._phynexus import version as _version
 from neurenix.autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
-from neurenix.device import Device, DeviceType, get_available_devices
+from neurenix.device import (
+    Device,
+    DeviceType,
+    MemoryUsage,
+    get_available_devices,
+    memory_usage,
+    reset_peak_memory,
+)
 from neurenix.dtype import DType, bfloat16, bool, float16, float32, float64, int32, int64, uint8
 from neurenix.functions import *  # noqa: F403
 from neurenix.serialize import load, save
@@ -38,6 +45,7 @@ __all__ = [
     "Device",
     "DeviceType",
     "Generator",
+    "MemoryUsage",
     "Tensor",
     "__version__",
     "autograd",
@@ -54,9 +62,11 @@ __all__ = [
     "is_grad_enabled",
     "load",
     "manual_seed",
+    "memory_usage",
     "nn",
     "no_grad",
     "optim",
+    "reset_peak_memory",
     "save",
     "set_grad_enabled",
     "set_num_threads",

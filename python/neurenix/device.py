@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 from enum import Enum
+from typing import NamedTuple
 
+from neurenix import _phynexus
 from neurenix._phynexus import Device, available_devices
 
-__all__ = ["Device", "DeviceType", "get_available_devices"]
+__all__ = [
+    "Device",
+    "DeviceType",
+    "MemoryUsage",
+    "get_available_devices",
+    "memory_usage",
+    "reset_peak_memory",
+]
 
 
 class DeviceType(Enum):
@@ -33,3 +42,46 @@ def get_available_devices() -> list[Device]:
     True
     """
     return available_devices()
+
+
+class MemoryUsage(NamedTuple):
+    """Bytes that tensors of a device hold.
+
+    >>> import neurenix
+    >>> usage = neurenix.memory_usage()
+    >>> usage.peak >= usage.current
+    True
+    """
+
+    current: int
+    """Now."""
+    peak: int
+    """The most at once, since the start or the last `reset_peak_memory`."""
+
+
+def memory_usage(device: Device | str = "cpu") -> MemoryUsage:
+    """How much memory the tensors of a device hold, and held at most.
+
+    Memory that the engine keeps for reuse, or that belongs to NumPy, does not count.
+
+    >>> import neurenix
+    >>> before = neurenix.memory_usage().current
+    >>> x = neurenix.zeros(1000)
+    >>> neurenix.memory_usage().current - before
+    4000
+    """
+    return MemoryUsage(*_phynexus.memory_usage(device))
+
+
+def reset_peak_memory(device: Device | str = "cpu") -> None:
+    """Lets `memory_usage().peak` begin anew with what is held now.
+
+    >>> import neurenix
+    >>> neurenix.reset_peak_memory()
+    >>> before = neurenix.memory_usage().current
+    >>> for _ in range(3):
+    ...     x = neurenix.zeros(1000)
+    >>> neurenix.memory_usage().peak - before  # the old x is freed after the new one is made
+    8000
+    """
+    _phynexus.reset_peak_memory(device)

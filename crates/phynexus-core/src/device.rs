@@ -6,7 +6,7 @@ use crate::kernel::{Kernel, Spec};
 use crate::layout::Layout;
 use phynexus_formula::Value;
 use std::any::Any;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 /// The kinds of device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -53,6 +53,8 @@ pub trait Device: Send + Sync + std::fmt::Debug {
     fn allocate(&self, bytes: usize) -> Result<u64>;
     /// Takes back what `allocate` gave.
     fn free(&self, handle: u64, bytes: usize);
+    /// Where buffers count what they hold.
+    fn usage(&self) -> &Usage;
     /// Copies host bytes into a buffer.
     fn write(&self, buffer: &Buffer, offset: usize, data: &[u8]) -> Result<()>;
     /// Copies a buffer's bytes to the host, after all queued work that writes them.
@@ -65,6 +67,41 @@ pub trait Device: Send + Sync + std::fmt::Debug {
     fn synchronize(&self) -> Result<()>;
     /// The buffer's memory, where the host may use it directly.
     fn host_pointer(&self, buffer: &Buffer) -> Option<*mut u8>;
+}
+
+/// How many bytes of a device its buffers hold; memory that is kept for reuse does not count.
+#[derive(Debug, Default)]
+pub struct Usage {
+    current: AtomicUsize,
+    peak: AtomicUsize,
+}
+
+impl Usage {
+    /// Nothing yet.
+    pub const fn new() -> Usage {
+        Usage { current: AtomicUsize::new(0), peak: AtomicUsize::new(0) }
+    }
+    /// What is held now.
+    pub fn current(&self) -> usize {
+        self.current.load(Ordering::Relaxed)
+    }
+    /// The most that was held at once since the start or the last [`Usage::reset_peak`].
+    pub fn peak(&self) -> usize {
+        self.peak.load(Ordering::Relaxed)
+    }
+    /// Lets the peak begin anew with what is held now.
+    pub fn reset_peak(&self) {
+        self.peak.store(self.current(), Ordering::Relaxed);
+    }
+    fn add(&self, bytes: usize) {
+        let now = self.current.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        if now > self.peak() {
+            self.peak.fetch_max(now, Ordering::Relaxed);
+        }
+    }
+    fn subtract(&self, bytes: usize) {
+        self.current.fetch_sub(bytes, Ordering::Relaxed);
+    }
 }
 
 /// A piece of device memory. It is shared by reference counting and freed with the last reference.
@@ -84,6 +121,7 @@ impl Buffer {
     /// Fresh memory with undefined contents.
     pub fn new(device: &'static dyn Device, bytes: usize) -> Result<Buffer> {
         let handle = device.allocate(bytes)?;
+        device.usage().add(bytes);
         Ok(Buffer { device, handle, bytes, version: AtomicU32::new(0), owner: None })
     }
 
@@ -130,6 +168,7 @@ impl Drop for Buffer {
     fn drop(&mut self) {
         if self.owner.is_none() {
             self.device.free(self.handle, self.bytes);
+            self.device.usage().subtract(self.bytes);
         }
     }
 }

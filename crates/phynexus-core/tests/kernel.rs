@@ -2,7 +2,7 @@
 
 use phynexus_core::{
     Buffer, Compiled, DType, Device, DeviceId, DeviceType, Distribution, Error, Kernel, Owner, Result, Spec,
-    Task,
+    Task, Usage,
 };
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
@@ -12,11 +12,13 @@ struct Counting {
     kind: DeviceType,
     compiled: AtomicUsize,
     held: AtomicUsize,
+    usage: Usage,
 }
 
 impl Counting {
     fn leak(kind: DeviceType) -> &'static Counting {
-        Box::leak(Box::new(Counting { kind, compiled: AtomicUsize::new(0), held: AtomicUsize::new(0) }))
+        let (compiled, held) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        Box::leak(Box::new(Counting { kind, compiled, held, usage: Usage::new() }))
     }
 }
 
@@ -36,6 +38,9 @@ impl Device for Counting {
     }
     fn free(&self, _handle: u64, bytes: usize) {
         self.held.fetch_sub(bytes, SeqCst);
+    }
+    fn usage(&self) -> &Usage {
+        &self.usage
     }
     fn write(&self, _buffer: &Buffer, _offset: usize, _data: &[u8]) -> Result<()> {
         Ok(())

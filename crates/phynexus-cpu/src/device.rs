@@ -2,15 +2,19 @@
 
 use crate::matmul::Epilogue;
 use crate::{gather, map, matmul, memory, random, reduce, scan, scatter, sort};
-use phynexus_core::{Buffer, Compiled, Device, DeviceId, DeviceType, Error, Kernel, Result, Spec, Task};
+use phynexus_core::{
+    Buffer, Compiled, Device, DeviceId, DeviceType, Error, Kernel, Result, Spec, Task, Usage,
+};
 
 /// The processor of this machine with all its cores.
 #[derive(Debug)]
-pub struct Cpu(());
+pub struct Cpu {
+    usage: Usage,
+}
 
 /// The one CPU device.
 pub fn cpu() -> &'static dyn Device {
-    static CPU: Cpu = Cpu(());
+    static CPU: Cpu = Cpu { usage: Usage::new() };
     &CPU
 }
 
@@ -50,6 +54,10 @@ impl Device for Cpu {
 
     fn free(&self, handle: u64, bytes: usize) {
         memory::free(handle, bytes);
+    }
+
+    fn usage(&self) -> &Usage {
+        &self.usage
     }
 
     fn write(&self, buffer: &Buffer, offset: usize, data: &[u8]) -> Result<()> {

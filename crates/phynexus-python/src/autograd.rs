@@ -7,6 +7,7 @@ use phynexus::{Error, Hook, HookId, Tensor};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 thread_local! {
@@ -127,6 +128,50 @@ pub fn backward(
 ) -> PyResult<()> {
     let root = std::slice::from_ref(root);
     detached(py, || phynexus::backward(root, &[gradient], retain, create)).map_err(raised)
+}
+
+/// The same with each of the optimizer's parameters handed to it as soon as its gradient is complete.
+pub fn backward_into(
+    root: &Tensor,
+    gradient: Option<Tensor>,
+    retain: bool,
+    optimizer: &Bound<'_, PyAny>,
+) -> PyResult<()> {
+    let py = optimizer.py();
+    for name in ["param_groups", "_backward_begin", "_backward_leaf", "_backward_end"] {
+        if !optimizer.hasattr(name)? {
+            let kind = optimizer.get_type().name()?;
+            return Err(PyTypeError::new_err(format!(
+                "backward: optimizer must be one of neurenix.optim, got {kind}, which has no {name}"
+            )));
+        }
+    }
+    let mut params: HashMap<usize, Py<PyAny>> = HashMap::new();
+    for group in optimizer.getattr("param_groups")?.try_iter()? {
+        for param in group?.get_item("params")?.try_iter()? {
+            let param = param?;
+            params.insert(param.cast::<PyTensor>()?.get().0.address(), param.unbind());
+        }
+    }
+    let leaf = optimizer.getattr("_backward_leaf")?.unbind();
+    let sink = |t: &Tensor| match params.get(&t.address()) {
+        None => Ok(()),
+        Some(param) => {
+            let used = Python::attach(|py| leaf.call1(py, (param,))?.is_truthy(py)).map_err(keep)?;
+            if used { t.set_grad(None) } else { Ok(()) }
+        }
+    };
+    optimizer.call_method0("_backward_begin")?;
+    let root = std::slice::from_ref(root);
+    let result = detached(py, || phynexus::backward_into(root, &[gradient], retain, &sink)).map_err(raised);
+    let error = result.as_ref().err().map(|e| e.clone_ref(py));
+    match (optimizer.call_method1("_backward_end", (error,)), result) {
+        (Ok(_), result) => result,
+        (Err(late), first) => {
+            late.set_cause(py, first.err());
+            Err(late)
+        }
+    }
 }
 
 /// Whether this thread records operations.

@@ -56,6 +56,22 @@ fn empty_cache() {
     cpu_device::empty_cache();
 }
 
+/// The bytes that tensors on a device hold now, and the most that they held at once.
+#[pyfunction]
+#[pyo3(signature = (device=None))]
+fn memory_usage(device: Option<&Bound<'_, PyAny>>) -> PyResult<(usize, usize)> {
+    let usage = PyDevice::resolve(device)?.usage();
+    Ok((usage.current(), usage.peak()))
+}
+
+/// Lets the peak of [`memory_usage`] begin anew.
+#[pyfunction]
+#[pyo3(signature = (device=None))]
+fn reset_peak_memory(device: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+    PyDevice::resolve(device)?.usage().reset_peak();
+    Ok(())
+}
+
 /// The version of the engine.
 #[pyfunction]
 fn version() -> &'static str {
@@ -83,5 +99,7 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(manual_seed, m)?)?;
     m.add_function(wrap_pyfunction!(default_generator, m)?)?;
     m.add_function(wrap_pyfunction!(empty_cache, m)?)?;
+    m.add_function(wrap_pyfunction!(memory_usage, m)?)?;
+    m.add_function(wrap_pyfunction!(reset_peak_memory, m)?)?;
     m.add_function(wrap_pyfunction!(version, m)?)
 }

@@ -23,6 +23,16 @@ pub(crate) enum Edge {
     Node(Arc<Node>, u32),
 }
 
+impl Edge {
+    /// The node that it comes from.
+    pub fn node(&self) -> Option<&Arc<Node>> {
+        match self {
+            Edge::Node(node, _) => Some(node),
+            _ => None,
+        }
+    }
+}
+
 /// A value that a gradient will read, with the version of its memory at the time.
 pub(crate) struct Saved {
     index: u32,

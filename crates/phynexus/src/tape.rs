@@ -46,12 +46,19 @@ enum Target {
     Node(*const Node, u32),
 }
 
-struct Walk {
+/// Is called with each leaf as soon as its gradient is complete, after the leaf's own hooks.
+pub type Sink<'a> = &'a (dyn Fn(&Tensor) -> Result<()> + Sync);
+
+#[derive(Default)]
+struct Walk<'a> {
     retain: bool,
     create: bool,
     pending: BTreeMap<u64, (Arc<Node>, Few<Option<Tensor>>)>,
-    /// Leaves with hooks and their gradients so far: a hook sees the sum, once.
-    hooked: Vec<(Tensor, Tensor)>,
+    sink: Option<Sink<'a>>,
+    /// Leaves whose gradient somebody wants to see when it is complete, and what there is of it.
+    waiting: Vec<(Tensor, Tensor)>,
+    /// The last nodes to use each leaf; known from the first time on that a leaf waits.
+    last_users: Option<HashMap<usize, u64>>,
     /// Set by `grad`: gradients are collected there, and leaves get none.
     collect: Option<Collector>,
 }
@@ -77,22 +84,19 @@ impl Collector {
     }
 }
 
-impl Walk {
+impl Walk<'_> {
     /// Adds a gradient to what waits at `edge`.
     fn send(&mut self, edge: &Edge, grad: Tensor) -> Result<()> {
         match edge {
             Edge::None => Ok(()),
-            Edge::Leaf(leaf) => match &mut self.collect {
-                None if leaf.state().hooks.is_some() => {
-                    match self.hooked.iter_mut().find(|(other, _)| other.is(leaf)) {
-                        Some((_, sum)) => *sum = api::add(sum, &grad)?,
-                        None => self.hooked.push((leaf.clone(), grad)),
-                    }
-                    Ok(())
+            Edge::Leaf(leaf) if self.sink.is_some() || leaf.state().hooks.is_some() => {
+                match self.waiting.iter_mut().find(|(other, _)| other.is(leaf)) {
+                    Some((_, sum)) => *sum = api::add(sum, &grad)?,
+                    None => self.waiting.push((leaf.clone(), grad)),
                 }
-                None => leaf.accumulate(grad, self.create),
-                Some(c) => c.add(|t| matches!(t, Target::Leaf(other) if other.is(leaf)), &grad),
-            },
+                Ok(())
+            }
+            Edge::Leaf(leaf) => self.hand_over(leaf, grad),
             Edge::Node(node, index) => {
                 if self.collect.as_ref().is_some_and(|c| !c.useful.contains_key(&Arc::as_ptr(node))) {
                     return Ok(());
@@ -110,8 +114,43 @@ impl Walk {
         }
     }
 
+    /// Gives a leaf its gradient, or a part of it where nobody waits for the whole.
+    fn hand_over(&mut self, leaf: &Tensor, grad: Tensor) -> Result<()> {
+        let Some(c) = &mut self.collect else {
+            leaf.accumulate(grad, self.create)?;
+            return self.sink.map_or(Ok(()), |sink| sink(leaf));
+        };
+        let asked_for = |t: &Target| matches!(t, Target::Leaf(other) if other.is(leaf));
+        if !c.targets.iter().any(asked_for) {
+            return Ok(());
+        }
+        let hooks = leaf.state().hooks.as_ref().map(|h| h.grad.clone());
+        let grad = hooks.map_or(Ok(grad.clone()), |h| h.run(grad))?;
+        c.add(asked_for, &grad)
+    }
+
+    /// Hands over the gradients to which nothing more can be added: nodes come in the order of their numbers, so a
+    /// leaf's is complete when none is left from its last user on, whether a gradient reached that one or not.
+    fn hand_over_complete(&mut self) -> Result<()> {
+        if self.waiting.is_empty() {
+            return Ok(());
+        }
+        let next = self.pending.last_key_value().map(|(number, _)| *number);
+        let last_users =
+            self.last_users.get_or_insert_with(|| last_users(self.pending.values().map(|(node, _)| node)));
+        let complete = |leaf: &Tensor| last_users.get(&leaf.address()).is_none_or(|last| Some(*last) > next);
+        let (done, waiting) =
+            std::mem::take(&mut self.waiting).into_iter().partition(|(leaf, _)| complete(leaf));
+        self.waiting = waiting;
+        for (leaf, sum) in done {
+            self.hand_over(&leaf, sum)?;
+        }
+        Ok(())
+    }
+
     fn run(&mut self) -> Result<()> {
         let _mode = GradMode::new(self.create);
+        self.hand_over_complete()?;
         while let Some((_, (node, mut grads))) = self.pending.pop_last() {
             let hooks: Vec<(u32, Hooks)> = node.hooks.lock().clone();
             for (i, hooks) in hooks {
@@ -139,21 +178,7 @@ impl Walk {
                     self.send(&node.edges[i], grad)?;
                 }
             }
-        }
-        self.finish_leaves()
-    }
-
-    /// Hands the sums to the leaves' hooks.
-    fn finish_leaves(&mut self) -> Result<()> {
-        for (leaf, grad) in std::mem::take(&mut self.hooked) {
-            leaf.accumulate(grad, self.create)?;
-        }
-        let Some(c) = &mut self.collect else { return Ok(()) };
-        for (target, found) in c.targets.iter().zip(&mut c.found) {
-            if let (Target::Leaf(leaf), Some(grad)) = (target, &found) {
-                let hooks = leaf.state().hooks.as_ref().map(|h| h.grad.clone());
-                *found = Some(hooks.map_or(Ok(grad.clone()), |h| h.run(grad.clone()))?);
-            }
+            self.hand_over_complete()?;
         }
         Ok(())
     }
@@ -196,7 +221,12 @@ impl Walk {
 
 /// Adds the gradients of `roots` to the `.grad` of all leaves that they depend on.
 pub fn backward(roots: &[Tensor], grads: &[Option<Tensor>], retain: bool, create: bool) -> Result<()> {
-    Walk { retain, create, pending: BTreeMap::new(), hooked: Vec::new(), collect: None }.start(roots, grads)
+    Walk { retain, create, ..Walk::default() }.start(roots, grads)
+}
+
+/// [`backward`] that tells `sink` of each leaf whose gradient is complete, while the walk goes on.
+pub fn backward_into(roots: &[Tensor], grads: &[Option<Tensor>], retain: bool, sink: Sink<'_>) -> Result<()> {
+    Walk { retain, sink: Some(sink), ..Walk::default() }.start(roots, grads)
 }
 
 /// The gradients of `roots` with respect to `inputs`; `None` where they do not depend on one.
@@ -220,34 +250,22 @@ pub fn grad(
     let useful = leading_to(roots, &targets);
     let found = vec![None; inputs.len()];
     let collect = Some(Collector { targets, found, useful });
-    let mut walk = Walk { retain, create, pending: BTreeMap::new(), hooked: Vec::new(), collect };
+    let mut walk = Walk { retain, create, collect, ..Walk::default() };
     walk.start(roots, grads)?;
     Ok(walk.collect.map(|c| c.found).unwrap_or_default())
 }
 
 /// The nodes below `roots` that are a target or from which one can be reached, and whether the latter.
 fn leading_to(roots: &[Tensor], targets: &[Target]) -> HashMap<*const Node, bool> {
-    let mut nodes: HashMap<*const Node, Arc<Node>> = HashMap::new();
-    let mut stack: Vec<Arc<Node>> = Vec::new();
-    let push = |edge: &Edge, stack: &mut Vec<Arc<Node>>| {
-        if let Edge::Node(node, _) = edge {
-            stack.push(node.clone());
-        }
-    };
-    roots.iter().for_each(|r| push(&r.array_and_edge().1, &mut stack));
-    while let Some(node) = stack.pop() {
-        if nodes.insert(Arc::as_ptr(&node), node.clone()).is_none() {
-            node.edges.iter().for_each(|e| push(e, &mut stack));
-        }
-    }
+    let edges: Vec<Edge> = roots.iter().map(|root| root.array_and_edge().1).collect();
+    let mut ordered = below(edges.iter().filter_map(Edge::node));
+    ordered.sort_by_key(|node| node.number);
     let leaves: HashSet<usize> = targets
         .iter()
         .filter_map(|t| if let Target::Leaf(leaf) = t { Some(leaf.address()) } else { None })
         .collect();
     let wanted: HashSet<*const Node> =
         targets.iter().filter_map(|t| if let Target::Node(n, _) = t { Some(*n) } else { None }).collect();
-    let mut ordered: Vec<&Arc<Node>> = nodes.values().collect();
-    ordered.sort_by_key(|n| n.number);
     let mut useful = HashMap::new();
     for node in ordered {
         let leads = node.edges.iter().any(|e| match e {
@@ -255,11 +273,38 @@ fn leading_to(roots: &[Tensor], targets: &[Target]) -> HashMap<*const Node, bool
             Edge::Leaf(leaf) => leaves.contains(&leaf.address()),
             Edge::Node(n, _) => useful.contains_key(&Arc::as_ptr(n)),
         });
-        if leads || wanted.contains(&Arc::as_ptr(node)) {
-            useful.insert(Arc::as_ptr(node), leads);
+        if leads || wanted.contains(&std::ptr::from_ref(node)) {
+            useful.insert(std::ptr::from_ref(node), leads);
         }
     }
     useful
+}
+
+/// All nodes that can be reached from these, each once.
+fn below<'a>(start: impl Iterator<Item = &'a Arc<Node>>) -> Vec<&'a Node> {
+    let mut stack: Vec<&Node> = start.map(Arc::as_ref).collect();
+    let (mut seen, mut nodes) = (HashSet::new(), Vec::new());
+    while let Some(node) = stack.pop() {
+        if seen.insert(node.number) {
+            nodes.push(node);
+            stack.extend(node.edges.iter().filter_map(Edge::node).map(Arc::as_ref));
+        }
+    }
+    nodes
+}
+
+/// For each leaf, by address, the lowest number of the nodes from these on that it is an operand of.
+fn last_users<'a>(start: impl Iterator<Item = &'a Arc<Node>>) -> HashMap<usize, u64> {
+    let mut users = HashMap::new();
+    for node in below(start) {
+        for edge in &node.edges {
+            if let Edge::Leaf(leaf) = edge {
+                let last = users.entry(leaf.address()).or_insert(node.number);
+                *last = node.number.min(*last);
+            }
+        }
+    }
+    users
 }
 
 /// Sums `grad` over the dimensions along which `shape` was repeated to it.

@@ -66,6 +66,16 @@ pub(crate) struct State {
     pub version: u32,
 }
 
+impl State {
+    /// A leaf whose last hook is gone is as one that never had any.
+    fn remove_from_hooks(&mut self, remove: impl FnOnce(&mut LeafHooks)) {
+        if let Some(hooks) = &mut self.hooks {
+            remove(hooks);
+            self.hooks.take_if(|hooks| hooks.grad.is_empty() && hooks.accumulated.is_empty());
+        }
+    }
+}
+
 /// An array with a place on the tape. Clones share everything: moving or changing one changes all.
 #[derive(Clone)]
 pub struct Tensor(Arc<Mutex<State>>);
@@ -241,11 +251,7 @@ impl Tensor {
         let mut state = self.state();
         match &state.edge {
             Edge::Node(node, index) => node.remove_hook(*index, id),
-            _ => {
-                if let Some(hooks) = &mut state.hooks {
-                    hooks.grad.remove(id);
-                }
-            }
+            _ => state.remove_from_hooks(|hooks| hooks.grad.remove(id)),
         }
     }
 
@@ -262,9 +268,7 @@ impl Tensor {
 
     /// Removes such a hook.
     pub fn remove_accumulated_hook(&self, id: HookId) {
-        if let Some(hooks) = &mut self.state().hooks {
-            hooks.accumulated.remove(id);
-        }
+        self.state().remove_from_hooks(|hooks| hooks.accumulated.remove(id));
     }
 
     /// Makes `.grad` of a tensor that an operation made be kept in the next backward passes.

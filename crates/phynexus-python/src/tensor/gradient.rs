@@ -12,10 +12,19 @@ use std::sync::Arc;
 impl PyTensor {
     /// Adds the gradients of this tensor to the `.grad` of all leaves that it depends on.
     ///
+    /// With an optimizer, each of its parameters is updated as soon as its gradient is complete and the gradient freed
+    /// at once, so that the gradients take the memory of a few tensors instead of that of the model. The optimizer sees
+    /// `_backward_begin()`, then `_backward_leaf(param)` for each parameter of its `param_groups` that a gradient
+    /// reached, in the order in which they become complete, with `param.grad` set (the gradient is freed if that returns
+    /// true, and stays otherwise), and at last `_backward_end(error)`, where error is the exception that ended the pass
+    /// or None. Tensors that are not the optimizer's keep their gradients. A parameter may change while the pass goes on:
+    /// all operations that it is an operand of have had their turn; what else still needs its old values is an error.
+    ///
     /// Args:
     ///     gradient: the gradient of the result with respect to this tensor; needed unless it has one element.
     ///     retain_graph: keep what another backward pass over the same graph needs.
-    ///     create_graph: record the backward pass itself, for second derivatives.
+    ///     create_graph: record the backward pass itself, for second derivatives; not together with an optimizer.
+    ///     optimizer: update its parameters on the way; `optimizer.step()` is not called then.
     ///
     /// Raises:
     ///     RuntimeError: nothing requires gradients, the graph was used up, or a needed value was changed in place.
@@ -26,17 +35,25 @@ impl PyTensor {
     ///     >>> (x ** 2).backward()
     ///     >>> x.grad.item()
     ///     6.0
-    #[pyo3(signature = (gradient=None, retain_graph=None, create_graph=false))]
+    #[pyo3(signature = (gradient=None, retain_graph=None, create_graph=false, *, optimizer=None))]
     fn backward(
         &self,
         py: Python<'_>,
         gradient: Option<&Bound<'_, PyTensor>>,
         retain_graph: Option<bool>,
         create_graph: bool,
+        optimizer: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
         let grad = gradient.map(|g| g.get().0.clone());
         let retain = retain_graph.unwrap_or(create_graph);
-        crate::autograd::backward(py, &self.0, grad, retain, create_graph)
+        match optimizer {
+            None => crate::autograd::backward(py, &self.0, grad, retain, create_graph),
+            Some(_) if create_graph => Err(pyo3::exceptions::PyValueError::new_err(
+                "backward: create_graph=True records values that the optimizer would change; call backward() without \
+                 optimizer= and then optimizer.step()",
+            )),
+            Some(optimizer) => crate::autograd::backward_into(&self.0, grad, retain, optimizer),
+        }
     }
 
     /// The same values, off the tape; the memory is shared.
