@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from neurenix import Tensor, get_num_threads
-from neurenix.optim import Optimizer
-from neurenix.optim.formula import exp, sign, sqrt
+from neurenix.optim import Optimizer, State
+from neurenix.optim.formula import everywhere, exp, largest, maximum, mean, sign, sqrt, total
 from neurenix.optim.limits import ANYTHING
 from neurenix.testing import PROPERTIES, Record, check_optimizer, check_property, per_tensor
 from neurenix.testing.optimizers.options import MODES
@@ -408,6 +408,46 @@ def test_tensors_that_depend_on_each_other():
     assert check_optimizer(record)["tensors_are_independent"] == "its tensors depend on each other"
     with pytest.raises(AssertionError, match="lacks 1 of .*:\n  - tensors_are_independent"):
         check_optimizer(Clipped, **{**PLAIN, "oracle": oracle})
+
+
+class Kinds(Optimizer):
+    """A state for each row, a number for each tensor, and a number over all tensors."""
+
+    states = (State("row", kind="row"), State("d", kind="scalar", init=1.0))
+
+    def __init__(self, params, lr=0.1, weight_decay=0.0, **options):
+        super().__init__(params, {"lr": lr, "weight_decay": weight_decay}, **options)
+
+    @staticmethod
+    def formula(p, g, row, d, *, lr):
+        row = 0.5 * row + mean(g * g, axis=-1)
+        d = maximum(d, largest(abs(g)))
+        return p - lr * g / (sqrt(row) + d + sqrt(everywhere(total(g * g)))), row, d
+
+
+def test_states_of_all_kinds():
+    def oracle(params, grads, memory, t, *, lr, weight_decay):
+        grads = [g + weight_decay * p for p, g in zip(params, grads, strict=True)]
+        size = np.sqrt(sum((g**2).sum() for g in grads))
+        moved = []
+        for place, (p, g) in enumerate(zip(params, grads, strict=True)):
+            rows = g.reshape((g.shape[0], -1) if g.ndim > 1 else (1, -1))
+            row, d = memory.get(place, (0, 1))
+            row, d = 0.5 * row + (rows**2).mean(1, keepdims=True), max(d, np.abs(g).max())
+            memory[place] = row, d
+            moved.append(p - (lr * rows / (np.sqrt(row) + d + size)).reshape(p.shape))
+        return moved
+
+    fields = {
+        **PLAIN,
+        "oracle": oracle,
+        "moves": {"lr": 0.2, "weight_decay": 0.1},
+        "state_bytes": lambda shape: 4 * shape[0] if len(shape) > 1 else 4,
+    }
+    unchecked = check_optimizer(Kinds, couples=True, **fields)
+    assert unchecked == {"tensors_are_independent": "its tensors depend on each other"}
+    with pytest.raises(AssertionError, match="tensors_are_independent"):
+        check_optimizer(Kinds, **fields)
 
 
 class Extra(Plain):

@@ -62,12 +62,7 @@ def process(shapes: tuple[Shape, ...], period: int, everywhere: bool) -> Process
 
 def flatten(arrays: Sequence[Any]) -> Array:
     """All elements in one array."""
-    return np.concatenate([np.ravel(array) for array in arrays])
-
-
-def values(params: Sequence[Tensor]) -> Array:
-    """All elements of tensors of any floating dtype."""
-    return flatten([param.detach().double().numpy() for param in params])
+    return np.concatenate([np.ravel(array) for array in arrays], dtype=np.float64)
 
 
 def bits(params: Sequence[Tensor]) -> list[bytes]:
@@ -104,26 +99,40 @@ class Run:
         arrays = self.process.split(self.process.start if start is None else start)
         self.params = [Tensor(array, dtype=dtype, requires_grad=True) for array in arrays]
         self.optimizer: Optimizer = record.build(arrange(self.params), **changes)
+        self._windows: dict[tuple[int, Shape], Any] = {}
 
     def put(self, flat: Array) -> None:
         """Sets the gradients."""
         for param, gradient in zip(self.params, self.process.split(flat), strict=True):
-            kind = param.dtype.name
-            if param.grad is not None and kind != "bfloat16":
-                param.grad.numpy()[...] = gradient
+            old = param.grad
+            if old is not None and old.dtype.name != "bfloat16":
+                self._window(old)[...] = gradient
             else:
-                param.grad = Tensor(gradient, dtype=kind)
+                param.grad = Tensor(gradient, dtype=param.dtype.name)
 
     def place(self, flat: Array) -> None:
-        """Sets the parameters, which must be float64."""
+        """Sets the parameters, which must not be bfloat16."""
         for param, value in zip(self.params, self.process.split(flat), strict=True):
-            param.detach().numpy()[...] = value
+            self._window(param)[...] = value
+
+    def values(self) -> Array:
+        """All elements of the parameters."""
+        return flatten([self._window(param) for param in self.params])
+
+    def _window(self, tensor: Tensor) -> Any:
+        """A tensor as NumPy sees it, in its own memory; a copy if it is bfloat16. Made once: it takes long."""
+        if tensor.dtype.name == "bfloat16":
+            return tensor.detach().double().numpy()
+        key = tensor.data_ptr(), tuple(tensor.shape)
+        if key not in self._windows:  # it keeps the memory, so that no other tensor comes to the same address
+            self._windows[key] = tensor.detach().numpy()
+        return self._windows[key]
 
     def closure(self, t: int, gradients: Array | None = None) -> Callable[[], Tensor]:
         """Computes the loss and its gradients at step t, or sets those that are given."""
 
         def closure() -> Tensor:
-            here = values(self.params)
+            here = self.values()
             self.put(self.process.at(t, here) if gradients is None else gradients)
             return Tensor(self.process.loss(t, here), dtype="float64")
 
@@ -137,7 +146,7 @@ class Run:
         elif record.closure:
             self.optimizer.step(self.closure(t, gradients))
         else:
-            self.put(self.process.at(t, values(self.params)) if gradients is None else gradients)
+            self.put(self.process.at(t, self.values()) if gradients is None else gradients)
             self.optimizer.step()
         return self
 
@@ -146,10 +155,6 @@ class Run:
         for t in range(start, stop + 1):
             self.step(t)
         return self
-
-    def values(self) -> Array:
-        """All elements of the parameters."""
-        return values(self.params)
 
     def bits(self) -> list[bytes]:
         """The exact contents of the parameters."""
