@@ -11,6 +11,7 @@ from neurenix._phynexus import Tensor
 from .groups import Group
 from .plan import COUNTS, Plan, compute_type
 from .schedule import Schedule, from_dict
+from .schedule.multiplier import adopted
 from .states import State
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def load(optimizer: Optimizer, saved: Mapping[str, Any]) -> None:
             optimizer._state[param] = {name: _copy(value, param) for name, value in entry.items()}
     optimizer._plans = []
     for place, (group, loaded, theirs) in enumerate(groups):
-        group.update(loaded)
+        group.update((name, adopted(group[name], value)) for name, value in loaded.items())
         optimizer._plans.append(
             Plan(optimizer._label(place), **{name: theirs.get(name, 0) for name in COUNTS})
         )

@@ -34,6 +34,29 @@ def test_products() -> None:
         a * "2"
 
 
+def test_warmup_from_somewhere_in_a_shape() -> None:
+    assert values(s.warmup(4.0, steps=2, start="zero", init=1.0), 4) == [1.0, 2.5, 4.0, 4.0]
+    for shape, middle in {
+        "cosine": 0.5,
+        "sqrt": 1 - 0.5**0.5,
+        "square": 0.75,
+        "exponential": 31 / 1023,
+    }.items():
+        rise = s.warmup(1.0, steps=2, start="zero", shape=shape)
+        assert values(rise, 3) == pytest.approx([0.0, middle, 1.0], rel=1e-12, abs=1e-15)
+
+
+def test_warmup_over_what_follows() -> None:
+    """As timm does: the cosine has begun when the rise ends."""
+    then = s.linear(1.0, 0.0, steps=4)
+    assert values(s.warmup(then, steps=2, start="zero", overlap=True), 6) == [0.0, 0.5, 0.5, 0.25, 0.0, 0.0]
+
+
+def test_delay() -> None:
+    assert values(s.delay(s.linear(1.0, 0.0, steps=2), steps=2), 6) == [1.0, 1.0, 1.0, 0.5, 0.0, 0.0]
+    assert values(s.delay(0.5, steps=0), 2) == [0.5, 0.5]
+
+
 def test_warmup_cosine() -> None:
     schedule = s.warmup_cosine(1.0, warmup=4, total=8, end=0.5)
     assert values(schedule, 9) == pytest.approx(
@@ -55,14 +78,23 @@ def test_nested_deeply() -> None:
         (lambda: s.warmup(1.0, steps=-1), "warmup: steps must be an integer ≥ 0"),
         (lambda: s.warmup(1.0, steps=2, start="two"), "start must be 'one' or 'zero', got 'two'"),
         (lambda: s.join([1.0, 2.0], at=[]), "n parts need n - 1 steps"),
-        (lambda: s.join(1.0, at=[]), "n parts need n - 1 steps"),
-        (lambda: s.join([1.0, 2.0, 3.0], at=[3, 3]), "at must rise from above 0"),
-        (lambda: s.join([1.0, 2.0], at=[0]), "at must rise from above 0"),
+        (lambda: s.join([1.0, 2.0, 3.0], at=[3, 3]), "at must rise from 1 or above"),
+        (lambda: s.join([1.0, 2.0], at=[0]), "at must rise from 1 or above"),
         (
             lambda: s.warmup_cosine(1.0, warmup=5, total=4),
-            "total must be an integer ≥ warmup, got total=4, warmup=5",
+            "total must be an integer ≥ 5, the sum of its parts, got 4",
         ),
         (lambda: s.warmup_cosine(1.0, warmup=5, total=7.5), "total must be an integer"),
+        (lambda: s.warmup_cosine(1.0, warmup=True, total=7), "steps of a part must be an integer"),
+        (lambda: s.warmup_cosine(-0.1, warmup=5, total=7), "cosine: value must be a number ≥ 0, got -0.1"),
+        (lambda: s.warmup(-1.0, steps=5), "warmup: then must be a number ≥ 0, got -1.0"),
+        (lambda: s.warmup(1.0, steps=5, init=-1), "warmup: init must be a number ≥ 0"),
+        (lambda: s.join([1.0, -2.0], at=[3]), r"join: parts\[1\] must be a number ≥ 0, got -2.0"),
+        (lambda: -1.0 * s.constant(1.0), r"factors\[0\] must be a number ≥ 0, got -1.0"),
+        (
+            lambda: s.warmup_stable_decay(1.0, warmup=2, total=4, decay=3),
+            "warmup_stable_decay: total must be an integer ≥ 5, the sum",
+        ),
     ],
 )
 def test_bad_arguments(make, message) -> None:

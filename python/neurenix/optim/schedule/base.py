@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import functools
 import inspect
-import math
+import os
 from collections.abc import Callable, Mapping
-from typing import Any, Concatenate, Final, ParamSpec
+from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec
+
+from .arguments import bound, signature
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 P = ParamSpec("P")
 
-_KINDS: Final[dict[str, Callable[..., float]]] = {}
+_FUNCTIONS: Final[dict[str, Callable[..., float]]] = {}
+MAKERS: Final[dict[str, Callable[..., Schedule]]] = {}
 
 
 class Schedule:
     """A function of the step, `schedule(t) -> float`, that is also a value: comparable, printable, storable.
 
-    Schedules multiply with each other and with numbers.
+    Schedules multiply with each other, with numbers and with functions of the step.
 
     >>> from neurenix.optim.schedule import linear
     >>> half = 0.5 * linear(1.0, 0.0, steps=4)
@@ -31,7 +37,7 @@ class Schedule:
     def __init__(self, kind: str, arguments: dict[str, Any]) -> None:
         object.__setattr__(self, "kind", kind)
         object.__setattr__(self, "arguments", arguments)
-        object.__setattr__(self, "_bound", functools.partial(_KINDS[kind], **arguments))
+        object.__setattr__(self, "_bound", functools.partial(_FUNCTIONS[kind], **arguments))
 
     def __setattr__(self, name: str, value: Any = None) -> None:
         raise AttributeError(f"schedules do not change; make a new {self.kind}(...) with another {name}")
@@ -45,12 +51,12 @@ class Schedule:
     def __mul__(self, other: Any) -> Schedule:
         from .compose import chain
 
-        return chain(self, other) if callable(other) or _is_number(other) else NotImplemented
+        return chain(self, other) if _is_factor(other) else NotImplemented
 
     def __rmul__(self, other: Any) -> Schedule:
         from .compose import chain
 
-        return chain(other, self) if callable(other) or _is_number(other) else NotImplemented
+        return chain(other, self) if _is_factor(other) else NotImplemented
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Schedule):
@@ -61,17 +67,21 @@ class Schedule:
         return hash((self.kind, tuple(self.arguments.items())))
 
     def __repr__(self) -> str:
-        names = inspect.signature(_KINDS[self.kind]).parameters
+        names = self._parameters()
         texts = [
             repr(value)
             if names[name].kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
             else f"{name}={value!r}"
             for name, value in self.arguments.items()
+            if names[name].default is inspect.Parameter.empty or value != names[name].default
         ]
         return f"{self.kind}({', '.join(texts)})"
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Schedule, (self.kind, self.arguments)
+
+    def _parameters(self) -> Mapping[str, inspect.Parameter]:
+        return signature(_FUNCTIONS[self.kind]).parameters
 
     def is_data(self) -> bool:
         """Whether all of it can be stored: it holds no foreign callable."""
@@ -83,18 +93,41 @@ class Schedule:
         Raises:
             TypeError: if it holds a callable that is no schedule.
 
-        >>> from neurenix.optim.schedule import cosine
-        >>> cosine(0.1, steps=5).to_dict()
-        {'schedule': 'cosine', 'value': 0.1, 'steps': 5, 'end': 0.0}
+        >>> from neurenix.optim.schedule import linear
+        >>> linear(0.1, 0.0, steps=5).to_dict()
+        {'schedule': 'linear', 'start': 0.1, 'end': 0.0, 'steps': 5}
         """
         return {"schedule": self.kind, **{name: _pack(value) for name, value in self.arguments.items()}}
+
+    def plot(self, steps: int, path: str | os.PathLike[str] | None = None) -> Figure:
+        """Draws the values of the first steps; needs matplotlib.
+
+        Args:
+            steps: how many, ≥ 1.
+            path: where to write the picture, if anywhere; the ending says the format.
+
+        Returns:
+            The matplotlib figure, which notebooks show.
+
+        Raises:
+            ImportError: where matplotlib is not installed.
+            ValueError: if there is nothing to draw.
+
+        >>> from neurenix.optim.schedule import one_cycle
+        >>> figure = one_cycle(0.1, steps=100).plot(100)
+        """
+        from .plot import plot
+
+        return plot(self, steps, path)
 
 
 def schedule(function: Callable[Concatenate[float, P], float]) -> Callable[P, Schedule]:
     """Makes a kind of schedule of a function `f(t, ...)`, to be called with all arguments but the step.
 
-    Arguments are checked by name and type: numbers must be finite, counts of steps integers ≥ 0; callables
-    may be schedules. Kinds are known by the function's name, also in checkpoints.
+    Arguments are checked when the schedule is made, by what their annotations say: `Literal` choices, `bool`,
+    `Sequence`, and limits such as `Annotated[float, Between(0, 1)]` of `neurenix.optim.schedule.arguments`. Without
+    annotations numbers must be finite, and `steps` an integer ≥ 0. The function is tried at step 0 as well. Kinds are
+    known by the function's name, also in checkpoints.
 
     >>> from neurenix.optim.schedule import schedule
     >>> @schedule
@@ -105,71 +138,40 @@ def schedule(function: Callable[Concatenate[float, P], float]) -> Callable[P, Sc
     (sawtooth(1.0, steps=4), 0.75)
     """
     kind = function.__name__
-    signature = inspect.signature(function)
-    own = signature.replace(parameters=list(signature.parameters.values())[1:], return_annotation="Schedule")
-    _KINDS[kind] = function
 
     @functools.wraps(function)
     def make(*args: P.args, **kwargs: P.kwargs) -> Schedule:
-        try:
-            bound = own.bind(*args, **kwargs)
-        except TypeError as error:
-            raise TypeError(f"{kind}{own.replace(return_annotation=own.empty)}: {error}") from None
-        bound.apply_defaults()
-        made = Schedule(
-            kind, {name: _checked(f"{kind}: {name}", name, v) for name, v in bound.arguments.items()}
-        )
+        made = Schedule(kind, bound(kind, function, args, kwargs))
         made(0)  # what the arguments together do not allow is an error now, not at the first step
         return made
 
-    make.__signature__ = own  # type: ignore[attr-defined]
+    make.__signature__ = signature(function)  # type: ignore[attr-defined]
+    _FUNCTIONS[kind], MAKERS[kind] = function, make
     return make
 
 
 def from_dict(data: Mapping[str, Any]) -> Schedule:
-    """The schedule that `to_dict` described.
+    """The schedule that `to_dict` described. Arguments that it leaves out have their defaults.
 
     Raises:
-        ValueError: for an unknown kind or arguments that it does not take.
+        ValueError: for an unknown kind, or arguments that it does not take or allow.
 
     >>> from neurenix.optim.schedule import constant, from_dict
     >>> from_dict(constant(0.1).to_dict())
     constant(0.1)
     """
     kind = data.get("schedule")
-    if not isinstance(kind, str) or kind not in _KINDS:
-        raise ValueError(f"no schedule is called {kind!r}; there are: {', '.join(sorted(_KINDS))}")
+    if not isinstance(kind, str) or kind not in MAKERS:
+        raise ValueError(f"no schedule is called {kind!r}; there are: {', '.join(sorted(MAKERS))}")
     arguments = {str(name): _unpack(value) for name, value in data.items() if name != "schedule"}
-    taken = list(inspect.signature(_KINDS[kind]).parameters)[1:]
-    if sorted(arguments) != sorted(taken):
-        raise ValueError(
-            f"the schedule {kind} takes {', '.join(taken)}, got {', '.join(arguments) or 'nothing'}"
-        )
-    return Schedule(kind, {name: _checked(f"{kind}: {name}", name, arguments[name]) for name in taken})
+    try:
+        return MAKERS[kind](**arguments)
+    except TypeError as error:
+        raise ValueError(str(error)) from None
 
 
-_COUNTS: Final = ("steps", "every")
-
-
-def _checked(label: str, name: str, value: Any) -> Any:
-    if isinstance(value, (list, tuple)):
-        return tuple(_checked(f"{label}[{i}]", "", item) for i, item in enumerate(value))
-    if name in _COUNTS:
-        least = 1 if name == "every" else 0
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise ValueError(f"{label} must be an integer ≥ {least}, got {value!r}")
-        return value
-    if isinstance(value, str) or callable(value):
-        return value
-    if not _is_number(value):
-        raise TypeError(f"{label} must be a number, got {value!r} ({type(value).__name__})")
-    if not math.isfinite(value):
-        raise ValueError(f"{label} must be finite, got {value!r}")
-    return value
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+def _is_factor(value: Any) -> bool:
+    return callable(value) or (isinstance(value, (int, float)) and not isinstance(value, bool))
 
 
 def _is_data(value: Any) -> bool:
@@ -189,4 +191,4 @@ def _pack(value: Any) -> Any:
 def _unpack(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return tuple(map(_unpack, value))
-    return from_dict(value) if isinstance(value, Mapping) else value
+    return from_dict(value) if isinstance(value, Mapping) and "schedule" in value else value

@@ -4,44 +4,64 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from collections.abc import Sequence
+from typing import Literal
 
+from .arguments import Count, Part, Value
 from .base import Schedule, schedule
-from .shapes import cosine
-
-Part: TypeAlias = Callable[[float], float] | float
-
-
-def _at(part: Part, t: float) -> float:
-    return part(t) if callable(part) else part
+from .shapes import FALLS, Fall
+from .stairs import at_step, check_places
 
 
 @schedule
-def warmup(t: float, then: Part, *, steps: int, start: str = "one") -> float:
-    """Rises in `steps` steps to the first value of `then`, which begins after them.
+def warmup(
+    t: float,
+    then: Part,
+    *,
+    steps: int,
+    start: Literal["one", "zero"] = "one",
+    init: Value = 0.0,
+    shape: Fall = "linear",
+    overlap: bool = False,
+) -> float:
+    """Rises in `steps` steps from `init` to the first value of `then`, which begins after them.
 
     Args:
         t: the step.
-        then: what follows.
-        steps: length of the rise.
-        start: "one" begins with 1/steps of the value, (t + 1)/steps, so that no step is lost; "zero" begins
-            with 0, t/steps.
+        then: what follows: a schedule, a number, or a function of the step.
+        steps: length of the rise, ≥ 0.
+        start: "one" begins one step above `init`, q = (t + 1)/steps, so that no step is lost at a rate of 0;
+            "zero" with `init` itself, q = t/steps, as Transformers, optax and timm do.
+        init: where the rise begins, ≥ 0.
+        shape: of the rise, that of `anneal` turned round, f(1 − q): "linear" is q, "cosine" (1 − cos πq)/2, "sqrt"
+            1 − √(1 − q).
+        overlap: whether `then` counts its steps from 0 under the rise instead of after it (timm's default); the
+            value then falls to `then(steps)` at once.
 
     >>> [warmup(8.0, steps=4)(t) for t in range(6)]
     [2.0, 4.0, 6.0, 8.0, 8.0, 8.0]
-    >>> [warmup(8.0, steps=4, start="zero")(t) for t in range(6)]
-    [0.0, 2.0, 4.0, 6.0, 8.0, 8.0]
+    >>> [warmup(8.0, steps=4, start="zero", init=4.0)(t) for t in range(6)]
+    [4.0, 5.0, 6.0, 7.0, 8.0, 8.0]
     """
-    if start not in ("one", "zero"):
-        raise ValueError(f"warmup: start must be 'one' or 'zero', got {start!r}")
     if t >= steps:
-        return _at(then, t - steps)
-    return _at(then, 0) * (t + (start == "one")) / steps
+        return at_step(then, t if overlap else t - steps)
+    q = min((t + (start == "one")) / steps, 1)
+    return init + (at_step(then, 0) - init) * FALLS[shape](1 - q, q)
 
 
 @schedule
-def join(t: float, parts: Sequence[Part], *, at: Sequence[int]) -> float:
+def delay(t: float, then: Part, *, steps: int) -> float:
+    """The first value of `then` for `steps` steps, then the rest of it (optax's `transition_begin`).
+
+    >>> from neurenix.optim.schedule import exponential
+    >>> [delay(exponential(1.0, gamma=0.5), steps=2)(t) for t in range(5)]
+    [1.0, 1.0, 1.0, 0.5, 0.25]
+    """
+    return at_step(then, max(t - steps, 0))
+
+
+@schedule
+def join(t: float, parts: Sequence[Part], *, at: Sequence[Count]) -> float:
     """One after the other: the i-th part begins at step `at[i - 1]`, with its own step 0.
 
     >>> from neurenix.optim.schedule import linear
@@ -49,17 +69,14 @@ def join(t: float, parts: Sequence[Part], *, at: Sequence[int]) -> float:
     >>> [joined(t) for t in range(7)]
     [0.0, 0.5, 1.0, 1.0, 1.0, 0.5, 0.0]
     """
-    if isinstance(parts, (int, float)) or callable(parts) or len(parts) != len(at) + 1:
-        raise ValueError(f"join: n parts need n - 1 steps in `at`, got {parts!r} and {at!r}")
-    if any(b <= a for a, b in zip((0, *at), at, strict=False)):
-        raise ValueError(f"join: at must rise from above 0, got {at!r}")
+    check_places("join", "parts", parts, at)
     index = bisect_right(at, t)
-    return _at(parts[index], t - (0, *at)[index])
+    return at_step(parts[index], t - (0, *at)[index])
 
 
 @schedule
 def _product(t: float, factors: Sequence[Part]) -> float:
-    return math.prod(_at(factor, t) for factor in factors)
+    return math.prod(at_step(factor, t) for factor in factors)
 
 
 def chain(*factors: Part) -> Schedule:
@@ -70,27 +87,3 @@ def chain(*factors: Part) -> Schedule:
     4.0
     """
     return _product(factors)
-
-
-def warmup_cosine(value: float, *, warmup: int, total: int, end: float = 0.0, start: str = "one") -> Schedule:
-    """The usual schedule of a training: a linear rise to `value`, then half a cosine to `end`.
-
-    Args:
-        value: the highest value.
-        warmup: steps of the rise.
-        total: steps of all, those of the rise included.
-        end: the last value, kept from then on.
-        start: as of `warmup`.
-
-    >>> lr = warmup_cosine(1e-3, warmup=2, total=6)
-    >>> [round(lr(t), 6) for t in range(8)]
-    [0.0005, 0.001, 0.001, 0.000854, 0.0005, 0.000146, 0.0, 0.0]
-    """
-    if isinstance(total, bool) or not isinstance(total, int) or not isinstance(warmup, int) or total < warmup:
-        raise ValueError(
-            f"warmup_cosine: total must be an integer ≥ warmup, got total={total!r}, warmup={warmup!r}"
-        )
-    return _warmup(cosine(value, steps=total - warmup, end=end), steps=warmup, start=start)
-
-
-_warmup = warmup

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from .multiplier import load_states, multipliers
+
 if TYPE_CHECKING:
     from ..optimizer import Optimizer
 
@@ -68,8 +70,9 @@ class Scheduler:
         return [group[self.hyper] for group in self.optimizer.param_groups]
 
     def state_dict(self) -> dict[str, Any]:
-        """The step, and for relative schedules what they multiply."""
-        return {"step": self._t, "base": list(self._base)}
+        """The step, what relative schedules multiply, and the states of factors such as `Plateau`."""
+        states = [factor.state_dict() for factor in multipliers(self.schedule)]
+        return {"step": self._t, "base": list(self._base), **({"multipliers": states} if states else {})}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Goes on where `state_dict` was made; before or after the optimizer's own state is loaded."""
@@ -80,6 +83,7 @@ class Scheduler:
             raise ValueError(
                 f"Scheduler: base needs {len(self.optimizer.param_groups)} values, one a group, got {base!r}"
             )
+        load_states("Scheduler", multipliers(self.schedule), state_dict.get("multipliers", ()))
         self._t, self._base = step, list(base)
         self._write()
 
