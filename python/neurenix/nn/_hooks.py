@@ -29,9 +29,14 @@ class Hooks:
     def __init__(self) -> None:
         self.before: list[Hook] = []
         self.after: list[Hook] = []
+        self.mode: list[Hook] = []
 
     def register(
-        self, when: Literal["before", "after"], function: Callable[..., Any], prepend: bool, with_kwargs: bool
+        self,
+        when: Literal["before", "after", "mode"],
+        function: Callable[..., Any],
+        prepend: bool,
+        with_kwargs: bool,
     ) -> Hook:
         """Adds a function and gives the handle that removes it."""
         hooks: list[Hook] = getattr(self, when)

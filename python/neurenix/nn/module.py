@@ -275,6 +275,8 @@ class Module:
             raise TypeError(f"train: mode must be True or False, got {type(mode).__name__}")
         for module in self.modules():
             module.training = mode
+            for hook in module._hooks.mode if module._hooks else ():
+                hook.function(mode)
         return self
 
     def eval(self) -> Self:
@@ -350,15 +352,17 @@ class Module:
         function(self)
         return self
 
+    def register_mode_hook(self, hook: Callable[[bool], Any]) -> Hook:
+        """Calls `hook(mode)` whenever this module is set to training or evaluation."""
+        self._hooks = self._hooks or Hooks()
+        return self._hooks.register("mode", hook, False, False)
+
     def register_forward_pre_hook(
         self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False
     ) -> Hook:
         """Calls `hook(module, args)` before `forward`; what it returns, if anything, are the new arguments.
 
-        Args:
-            hook: with `with_kwargs` it is called as `hook(module, args, kwargs)` and returns both or None.
-            prepend: whether it comes before all others instead of after them.
-            with_kwargs: whether it gets the keyword arguments.
+        With `with_kwargs` it is `hook(module, args, kwargs)` and returns both; `prepend` puts it before all others.
         """
         self._hooks = self._hooks or Hooks()
         return self._hooks.register("before", hook, prepend, with_kwargs)

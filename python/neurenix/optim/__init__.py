@@ -8,13 +8,15 @@
 
 from neurenix.optim import algorithms, formula, schedule
 from neurenix.optim.algorithms import *  # noqa: F403
+from neurenix.optim.governed import Hook
 from neurenix.optim.limits import Choice, Each, Flag, Limit, Number
-from neurenix.optim.optimizer import Hook, Optimizer
+from neurenix.optim.optimizer import Optimizer
 from neurenix.optim.options import Options
 from neurenix.optim.plan import Batch
 from neurenix.optim.schedule import Schedule, Scheduler
 from neurenix.optim.states import State
 from neurenix.optim.tracing import trace
+from neurenix.optim.wrapper import Wrapper
 
 __all__ = [
     "Batch",
@@ -29,6 +31,7 @@ __all__ = [
     "Schedule",
     "Scheduler",
     "State",
+    "Wrapper",
     "formula",
     "schedule",
     "trace",

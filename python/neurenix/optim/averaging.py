@@ -30,3 +30,22 @@ def averaged(optimizer: Optimizer) -> Iterator[None]:
         with no_grad():
             for param, value in zip(params, own, strict=True):
                 param.copy_(value)
+
+
+def switch(optimizer: Optimizer, train: bool) -> None:
+    """Exchanges the weights of training with those that the rule wants evaluated."""
+    if not isinstance(train, bool):
+        raise TypeError(f"train: mode must be True or False, got {train!r}")
+    with no_grad():
+        if train:
+            for param, value in optimizer._away.items():
+                param.copy_(value)
+            optimizer._away = {}
+        elif not optimizer._away:
+            state = optimizer.state
+            for group in optimizer.param_groups:
+                for param in group["params"]:
+                    better = optimizer.evaluation(param, group, state[param]) if param in state else None
+                    if better is not None:
+                        optimizer._away[param] = param.detach().clone()
+                        param.copy_(better)

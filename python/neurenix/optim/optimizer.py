@@ -2,56 +2,28 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any
 
-from neurenix._phynexus import Tensor, prepare_together, set_grad, step_together
+from neurenix._phynexus import Tensor, prepare_together, step_together
 
 from . import persistence
-from .averaging import averaged
+from .averaging import averaged, switch
+from .governed import Governed, governed
 from .groups import Group, Params, check_unique, complete, describe, split
-from .limits import Choice, Flag, resolve
+from .limits import Flag, resolve
 from .options import DECAY_MODE, HYPER, Policy
 from .plan import Plan
 from .rule import UpdateRule
 
-_POLICY: Final = Choice(("propagate", "skip", "raise"))
+if TYPE_CHECKING:
+    from neurenix.nn import Module
 
 
-class _Skipped(Exception):
-    """Leaves a step whose gradients are not finite."""
-
-    def __init__(self, loss: Any) -> None:
-        self.loss = loss
-
-
-class Hook:
-    """A registered hook; `remove()` ends it.
-
-    >>> import neurenix as nx
-    >>> w = nx.Tensor([1.0], requires_grad=True)
-    >>> optimizer = nx.optim.SGD([w], lr=0.1)
-    >>> hook = optimizer.register_step_post_hook(lambda optimizer, args, kwargs: print("stepped"))
-    >>> optimizer.step()
-    stepped
-    >>> hook.remove()
-    >>> optimizer.step()
-    """
-
-    def __init__(self, hooks: dict[Hook, Callable[..., Any]], function: Callable[..., Any]) -> None:
-        self._hooks = hooks
-        hooks[self] = function
-
-    def remove(self) -> None:
-        """Removes the hook; a second time is harmless."""
-        self._hooks.pop(self, None)
-
-
-class Optimizer(UpdateRule):
+class Optimizer(UpdateRule, Governed):
     """Base of all optimizers, and of your own.
 
     There are two ways to write one. Give a *formula*, which is compiled for every device and runs at the
@@ -99,7 +71,7 @@ class Optimizer(UpdateRule):
             for name, limit in vars(base).get("limits", {}).items()
         }
         if "step" in cls.__dict__:
-            cls.step = _governed(cls.__dict__["step"])  # type: ignore[method-assign]
+            cls.step = governed(cls.__dict__["step"])  # type: ignore[method-assign]
 
     def __init__(
         self,
@@ -120,11 +92,7 @@ class Optimizer(UpdateRule):
         self._parameter_groups: list[Group] = []
         self._plans: list[Plan] = []
         self._state: dict[Tensor, dict[str, Any]] = defaultdict(dict)
-        self._pre_hooks: dict[Hook, Callable[..., Any]] = {}
-        self._post_hooks: dict[Hook, Callable[..., Any]] = {}
-        self._stepping = False
-        self._skipped = False
-        self.nonfinite = nonfinite
+        self._begin(nonfinite)
         self._mode = DECAY_MODE.check(f"{kind}: weight_decay_mode", weight_decay_mode)
         if isinstance(accumulate, bool) or not isinstance(accumulate, int) or accumulate < 1:
             raise ValueError(f"{kind}: accumulate must be an integer ≥ 1, got {accumulate!r}")
@@ -140,6 +108,8 @@ class Optimizer(UpdateRule):
         self.normalize(kind, self.defaults)
         for group in split(params):
             self.add_param_group(group)
+        if hasattr(params, "register_mode_hook") and type(self).evaluation is not UpdateRule.evaluation:
+            self.follow(params)  # type: ignore[arg-type]
 
     # What there is
     @property
@@ -153,21 +123,6 @@ class Optimizer(UpdateRule):
         for plan in self._plans:
             plan.sync(self._state)
         return self._state
-
-    @property
-    def nonfinite(self) -> Policy:
-        """What a step does about gradients that hold a NaN or an infinity."""
-        return self._nonfinite
-
-    @nonfinite.setter
-    def nonfinite(self, policy: Policy) -> None:
-        _POLICY.check(f"{type(self).__name__}: nonfinite", policy)
-        self._nonfinite: Policy = policy
-
-    @property
-    def last_step_skipped(self) -> bool:
-        """Whether the last step did nothing because of `nonfinite="skip"`."""
-        return self._skipped
 
     @property
     def grad_norm(self) -> float:
@@ -229,7 +184,8 @@ class Optimizer(UpdateRule):
         Returns:
             What the closure returned, or None.
         """
-        if closure is not None or self._pre_hooks or self._post_hooks or self._nonfinite != "propagate":
+        governed = self._pre_hooks or self._post_hooks or self._nonfinite != "propagate" or self._away
+        if closure is not None or governed:
             return self._govern(self._advance, (closure,), {})
         return self._advance()
 
@@ -255,13 +211,17 @@ class Optimizer(UpdateRule):
         """
         return averaged(self)
 
-    def register_step_pre_hook(self, hook: Callable[..., Any]) -> Hook:
-        """Calls `hook(optimizer, args, kwargs)` before each step; it may return other (args, kwargs)."""
-        return Hook(self._pre_hooks, hook)
+    def eval(self) -> None:
+        """Puts the weights that are to be evaluated in place, where a rule has such (Lookahead, Schedule-Free)."""
+        self.train(False)
 
-    def register_step_post_hook(self, hook: Callable[..., Any]) -> Hook:
-        """Calls `hook(optimizer, args, kwargs)` after each step."""
-        return Hook(self._post_hooks, hook)
+    def train(self, mode: bool = True) -> None:
+        """Puts the weights of training back in place; with `mode=False` as `eval()`. `follow` calls this by itself."""
+        switch(self, mode)
+
+    def follow(self, model: Module) -> None:
+        """Lets `model.train()` and `model.eval()` switch this optimizer, too; done for a model given as `params`."""
+        model.register_mode_hook(self.train)
 
     def _advance(self, closure: Callable[[], Any] | None = None) -> Any:
         loss = None if closure is None else closure()
@@ -304,70 +264,6 @@ class Optimizer(UpdateRule):
         for place, plan in enumerate(self._plans):
             plan.prepare(self, groups[place], self._state)
 
-    def _replan(self) -> None:
-        del self._plans[len(self._parameter_groups) :]
-        for place in range(len(self._plans), len(self._parameter_groups)):
-            self._plans.append(Plan(self._label(place)))
-
-    def _govern(self, act: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """One step between its hooks and under the policy for gradients that are not finite."""
-        if self._stepping:  # an overridden step() that calls its base
-            return act(*args, **kwargs)
-        self._stepping, recording = True, set_grad(False)
-        try:
-            for hook in list(self._pre_hooks.values()):
-                args, kwargs = hook(self, args, kwargs) or (args, kwargs)
-            closure = args[0] if args else kwargs.get("closure")
-            try:
-                if closure is None:
-                    self._check_gradients(None)
-                    loss = act(*args, **kwargs)
-                elif args:
-                    loss = act(self._watched(closure), *args[1:], **kwargs)
-                else:
-                    loss = act(**{**kwargs, "closure": self._watched(closure)})
-                self._skipped = False
-            except _Skipped as skipped:
-                loss, self._skipped = skipped.loss, True
-            for hook in list(self._post_hooks.values()):
-                hook(self, args, kwargs)
-            return loss
-        finally:
-            self._stepping = False
-            set_grad(recording)
-
-    def _watched(self, closure: Callable[[], Any]) -> Callable[[], Any]:
-        """The closure with gradients recorded while it runs and examined afterwards."""
-
-        def watched() -> Any:
-            before = set_grad(True)
-            try:
-                loss = closure()
-            finally:
-                set_grad(before)
-            self._check_gradients(loss)
-            return loss
-
-        return watched
-
-    def _check_gradients(self, loss: Any) -> None:
-        if self._nonfinite == "propagate":
-            return
-        bad = {id(param) for param in self._nonfinite_parameters()}
-        if bad and self._nonfinite == "skip":
-            raise _Skipped(loss)
-        if bad:
-            names = [
-                f"{self._label(place)}: {describe(group, i)}"
-                for place, group in enumerate(self._parameter_groups)
-                for i, param in enumerate(group["params"])
-                if id(param) in bad
-            ]
-            raise FloatingPointError(
-                f"gradients with NaN or infinity in {'; '.join(names)}; nothing was changed. "
-                'Lower lr, scale the loss, or pass nonfinite="skip" to leave such steps out'
-            )
-
     def _nonfinite_parameters(self) -> list[Tensor]:
         if self.formula is not None:
             self._prepare()
@@ -375,12 +271,21 @@ class Optimizer(UpdateRule):
         params = [param for group in self._parameter_groups for param in group["params"]]
         return [param for param in params if param.grad is not None and not bool(param.grad.isfinite().all())]
 
+    def _replan(self) -> None:
+        del self._plans[len(self._parameter_groups) :]
+        for place in range(len(self._plans), len(self._parameter_groups)):
+            self._plans.append(Plan(self._label(place)))
+
     # Saving and copying
     def state_dict(self) -> dict[str, Any]:
         """The state by parameter name (by position where there is no name) and the groups' hyperparameters.
 
         Tensors in it are the optimizer's own and change with it; `neurenix.save` or a copy keeps them.
         """
+        if self._away:
+            raise RuntimeError(
+                f"{type(self).__name__}: call train() before state_dict(), which belongs to the weights of training"
+            )
         return persistence.save(self)
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
@@ -399,11 +304,12 @@ class Optimizer(UpdateRule):
             "_plans": [plan.saved() for plan in self._plans],
             "_pre_hooks": {},
             "_post_hooks": {},
+            "_away": list(self._away.items()),
         }
 
     def __setstate__(self, saved: dict[str, Any]) -> None:
         self.__dict__.update(saved)
-        self._state = defaultdict(dict, saved["_state"])
+        self._state, self._away = defaultdict(dict, saved["_state"]), dict(saved["_away"])
         self._plans = [Plan(self._label(place), **kept) for place, kept in enumerate(saved["_plans"])]
 
     def __repr__(self) -> str:
@@ -420,19 +326,3 @@ class Optimizer(UpdateRule):
 
 def _place(groups: list[Group], group: Group) -> int:
     return next(i for i, other in enumerate(groups) if other is group)
-
-
-def _governed(step: Callable[..., Any]) -> Callable[..., Any]:
-    """An overridden step() with the hooks, policies and step counts that every optimizer has."""
-
-    @functools.wraps(step)
-    def governed(self: Optimizer, *args: Any, **kwargs: Any) -> Any:
-        outermost = not self._stepping
-        result = self._govern(functools.partial(step, self), args, kwargs)
-        if outermost and self.formula is None and not self._skipped:
-            self._replan()
-            for plan in self._plans:
-                plan.step += 1
-        return result
-
-    return governed

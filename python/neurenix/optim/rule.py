@@ -57,11 +57,11 @@ class UpdateRule:
         """
         raise NotImplementedError
 
-    def recipe(self, group: Group, variant: Any) -> Recipe:
-        """The rule with everything that options put around it."""
+    def recipe(self, group: Group, variant: Any, layers: tuple[Layer, ...] = ()) -> Recipe:
+        """The rule with these layers and everything that options put around it."""
         assert self.formula is not None
         states = tuple(s for s in as_states(self.states_for(group, variant)) if s.kind != "tensor")
-        rule = Recipe(self.formula, states, self.layers(group), True, self.is_directed(variant))
+        rule = Recipe(self.formula, states, layers, True, self.is_directed(variant))
         named = keywords(self.formula)
         own = named is None or "weight_decay" in named
         mode = self._mode or ("inside" if own else self.decay_mode)
@@ -72,14 +72,12 @@ class UpdateRule:
         own = [s for s in as_states(self.states_for(group, variant)) if s.kind == "tensor"]
         return (*self.recipe(group, variant).all_states(), *own)
 
-    def layers(self, group: Group) -> tuple[Layer, ...]:
-        """What stands around the rule besides options."""
-        return ()
+    def evaluation(self, param: Tensor, group: Group, entry: dict[str, Any]) -> Tensor | None:
+        """The weights to evaluate in place of a parameter, of its state; None where they are the parameter."""
+        return None
 
     def variants(self, group: Group) -> list[Any]:
         """The variants of a group's parameters."""
-        if type(self).variant is UpdateRule.variant:
-            return [None]
         return list(dict.fromkeys(self.variant(param, group) for param in group["params"]))
 
     def limit(self, name: str) -> Limit:
