@@ -37,6 +37,67 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "adamw_decay": ("AdamW", {"lr": 0.02, "betas": (0.7, 0.99), "eps": 1e-4, "weight_decay": 0.3}),
     "adamw_amsgrad": ("AdamW", {"lr": 0.02, "betas": (0.9, 0.9), "weight_decay": 0.1, "amsgrad": True}),
     "adamw_maximize": ("AdamW", {"lr": 0.01, "weight_decay": 0.1, "maximize": True}),
+    "adagrad": ("Adagrad", {"lr": 0.1}),
+    "adagrad_all": (
+        "Adagrad",
+        {
+            "lr": 0.1,
+            "lr_decay": 0.05,
+            "weight_decay": 0.1,
+            "initial_accumulator_value": 0.3,
+            "eps": 1e-3,
+            "maximize": True,
+        },
+    ),
+    "adadelta": ("Adadelta", {}),
+    "adadelta_all": ("Adadelta", {"lr": 0.5, "rho": 0.8, "eps": 1e-4, "weight_decay": 0.1, "maximize": True}),
+    "adamax": ("Adamax", {"lr": 0.02}),
+    "adamax_all": (
+        "Adamax",
+        {"lr": 0.02, "betas": (0.8, 0.95), "eps": 1e-3, "weight_decay": 0.1, "maximize": True},
+    ),
+    "nadam": ("NAdam", {"lr": 0.02}),
+    "nadam_all": (
+        "NAdam",
+        {
+            "lr": 0.02,
+            "betas": (0.8, 0.95),
+            "eps": 1e-3,
+            "weight_decay": 0.1,
+            "momentum_decay": 0.1,
+            "maximize": True,
+        },
+    ),
+    "nadam_decoupled": ("NAdam", {"lr": 0.02, "weight_decay": 0.2, "decoupled_weight_decay": True}),
+    "radam": ("RAdam", {"lr": 0.02}),
+    "radam_all": (
+        "RAdam",
+        {"lr": 0.02, "betas": (0.8, 0.95), "eps": 1e-3, "weight_decay": 0.1, "maximize": True},
+    ),
+    "radam_decoupled": ("RAdam", {"lr": 0.02, "weight_decay": 0.2, "decoupled_weight_decay": True}),
+    "radam_degenerate": ("RAdam", {"lr": 0.02, "betas": (0.9, 0.6)}),
+    "rmsprop": ("RMSprop", {"lr": 0.02}),
+    "rmsprop_centered": ("RMSprop", {"lr": 0.02, "alpha": 0.9, "centered": True}),
+    "rmsprop_momentum": ("RMSprop", {"lr": 0.02, "alpha": 0.9, "eps": 1e-3, "momentum": 0.8}),
+    "rmsprop_all": (
+        "RMSprop",
+        {
+            "lr": 0.02,
+            "alpha": 0.8,
+            "eps": 1e-2,
+            "weight_decay": 0.1,
+            "momentum": 0.5,
+            "centered": True,
+            "maximize": True,
+        },
+    ),
+    "rprop": ("Rprop", {"lr": 0.02}),
+    "rprop_all": ("Rprop", {"lr": 0.5, "etas": (0.4, 1.5), "step_sizes": (0.01, 0.7), "maximize": True}),
+    "asgd": ("ASGD", {"lr": 0.02}),
+    "asgd_all": (
+        "ASGD",
+        {"lr": 0.03, "lambd": 0.1, "alpha": 0.9, "t0": 20, "weight_decay": 0.1, "maximize": True},
+    ),
 }
 
 
@@ -56,6 +117,7 @@ def record(
 
 def main() -> None:
     """Writes one file for each case."""
+    torch.set_default_dtype(torch.float64)  # of torch's own scalars, NAdam's and ASGD's among them
     rng = np.random.default_rng(7)
     # Representable in float32, so that both precisions see the same numbers.
     start = rng.normal(size=SIZE).astype(np.float32)

@@ -1,0 +1,200 @@
+"""The optimizers of torch: their rules as the papers state them, with torch's conventions."""
+
+from __future__ import annotations
+
+import numpy as np
+from neurenix.optim import ASGD, Adadelta, Adagrad, Adamax, RAdam, RMSprop, Rprop
+from neurenix.testing import Record, per_tensor
+
+
+@per_tensor
+def adagrad(p, g, s, t, *, lr, lr_decay, weight_decay, initial_accumulator_value, eps):
+    g = g + weight_decay * p
+    s["squares"] = s.get("squares", np.full_like(p, initial_accumulator_value)) + g**2
+    rate = lr / (1 + lr_decay * (t - 1))
+    return p - rate * g / (np.sqrt(s["squares"]) + eps)
+
+
+@per_tensor
+def adadelta(p, g, s, t, *, lr, rho, eps, weight_decay):
+    g = g + weight_decay * p
+    s["gradients"] = rho * s.get("gradients", 0) + (1 - rho) * g**2
+    moved = s.get("moved", np.zeros_like(p))
+    move = -np.sqrt((moved + eps) / (s["gradients"] + eps)) * g
+    s["moved"] = rho * moved + (1 - rho) * move**2
+    return p + lr * move
+
+
+@per_tensor
+def adamax(p, g, s, t, *, lr, betas, eps, weight_decay):
+    g = g + weight_decay * p
+    s["mean"] = betas[0] * s.get("mean", 0) + (1 - betas[0]) * g
+    s["top"] = np.fmax(betas[1] * s.get("top", 0), np.abs(g) + eps)
+    return p - lr * (s["mean"] / (1 - betas[0] ** t)) / s["top"]
+
+
+@per_tensor
+def radam(p, g, s, t, *, lr, betas, eps, weight_decay, decoupled_weight_decay):
+    if decoupled_weight_decay:
+        p = p - lr * weight_decay * p
+    else:
+        g = g + weight_decay * p
+    b1, b2 = betas
+    s["m"] = b1 * s.get("m", 0) + (1 - b1) * g
+    s["v"] = b2 * s.get("v", 0) + (1 - b2) * g**2
+    mean = s["m"] / (1 - b1**t)
+    longest = 2 / (1 - b2) - 1
+    length = longest - 2 * t * b2**t / (1 - b2**t)
+    if length <= 5:
+        return p - lr * mean
+    variance = (length - 4) / (longest - 4) * (length - 2) / (longest - 2) * longest / length
+    return p - lr * mean * np.sqrt(variance) * np.sqrt(1 - b2**t) / (np.sqrt(s["v"]) + eps)
+
+
+@per_tensor
+def rmsprop(p, g, s, t, *, lr, alpha, eps, weight_decay, momentum, centered):
+    g = g + weight_decay * p
+    s["second"] = alpha * s.get("second", 0) + (1 - alpha) * g**2
+    s["first"] = alpha * s.get("first", 0) + (1 - alpha) * g
+    variance = np.clip(s["second"] - s["first"] ** 2, 0, None) if centered else s["second"]
+    s["b"] = momentum * s.get("b", 0) + g / (np.sqrt(variance) + eps)
+    return p - lr * s["b"]
+
+
+@per_tensor
+def rprop(p, g, s, t, *, lr, etas, step_sizes, weight_decay):
+    g = (g + weight_decay * p).copy()
+    sizes, before = s.get("sizes", np.full_like(p, lr)), s.get("before", np.zeros_like(p))
+    agree, turn = g * before > 0, g * before < 0
+    sizes = np.where(agree, sizes * etas[1], sizes)
+    sizes = np.where(turn, sizes * etas[0], sizes)
+    s["sizes"] = np.clip(sizes, *step_sizes)
+    g[turn] = 0
+    s["before"] = g
+    return p - s["sizes"] * np.sign(g)
+
+
+@per_tensor
+def asgd(p, g, s, t, *, lr, lambd, alpha, t0, weight_decay):
+    g = g + weight_decay * p
+    eta = lr / (1 + lambd * lr * (t - 1)) ** alpha
+    return (1 - lambd * eta) * p - eta * g
+
+
+NEGATIVE_LR = ({"lr": -1.0}, ValueError, "lr must be a number in")
+
+RECORDS = [
+    Record(
+        Adagrad,
+        arguments={
+            "lr": 0.1,
+            "lr_decay": 0.1,
+            "weight_decay": 0.1,
+            "initial_accumulator_value": 0.2,
+            "eps": 1e-3,
+        },
+        oracle=adagrad,
+        moves={
+            "lr": 0.11,
+            "lr_decay": 0.2,
+            "weight_decay": 0.2,
+            "initial_accumulator_value": 0.4,
+            "eps": 1e-2,
+        },
+        errors=[
+            NEGATIVE_LR,
+            ({"lr_decay": -0.1}, ValueError, "lr_decay must be"),
+            ({"initial_accumulator_value": -1}, ValueError, "initial_accumulator_value must be"),
+        ],
+        state_bytes=4,
+    ),
+    Record(
+        Adadelta,
+        arguments={"lr": 0.5, "rho": 0.8, "eps": 1e-3, "weight_decay": 0.1},
+        oracle=adadelta,
+        moves={"lr": 0.6, "rho": 0.9, "eps": 1e-2, "weight_decay": 0.2},
+        errors=[NEGATIVE_LR, ({"rho": 1.0}, ValueError, "rho must be")],
+        state_bytes=8,
+    ),
+    Record(
+        Adamax,
+        arguments={"lr": 0.05, "betas": (0.8, 0.95), "eps": 1e-3, "weight_decay": 0.1},
+        oracle=adamax,
+        moves={"lr": 0.06, "betas": (0.8, 0.9), "eps": 1e-2, "weight_decay": 0.2},
+        errors=[NEGATIVE_LR, ({"betas": (0.9, 1.0)}, ValueError, r"betas\[1\] must be")],
+        state_bytes=8,
+    ),
+    *(
+        Record(
+            RAdam,
+            arguments={
+                "lr": 0.05,
+                "betas": (0.8, beta2),
+                "eps": 1e-2,
+                "weight_decay": 0.1,
+                "decoupled_weight_decay": decoupled,
+            },
+            oracle=radam,
+            moves={
+                "lr": 0.06,
+                "betas": (0.9, 0.9),
+                "weight_decay": 0.2,
+                "decoupled_weight_decay": not decoupled,
+                **({"eps": 0.1} if beta2 > 0.7 else {}),
+            },
+            still={} if beta2 > 0.7 else {"eps": "the variance is never known: ρ∞ = 3"},
+            errors=[
+                NEGATIVE_LR,
+                ({"decoupled_weight_decay": 1}, TypeError, "decoupled_weight_decay must be"),
+            ],
+            state_bytes=8,
+        )
+        for decoupled, beta2 in ((False, 0.95), (True, 0.95), (False, 0.5))
+    ),
+    *(
+        Record(
+            RMSprop,
+            arguments={
+                "lr": 0.02,
+                "alpha": 0.9,
+                "eps": 1e-2,
+                "weight_decay": 0.1,
+                "momentum": momentum,
+                "centered": centered,
+            },
+            oracle=rmsprop,
+            moves={
+                "lr": 0.03,
+                "alpha": 0.8,
+                "eps": 0.1,
+                "weight_decay": 0.2,
+                "momentum": 0.7,
+                "centered": not centered,
+            },
+            errors=[NEGATIVE_LR, ({"alpha": 1}, ValueError, "alpha must be")],
+            state_bytes=4 * (1 + centered + (momentum > 0)),
+        )
+        for centered, momentum in ((False, 0), (True, 0), (False, 0.5), (True, 0.5))
+    ),
+    Record(
+        Rprop,
+        arguments={"lr": 0.05, "etas": (0.5, 1.5), "step_sizes": (0.01, 0.1), "weight_decay": 0.1},
+        oracle=rprop,
+        moves={"lr": 0.06, "etas": (0.4, 1.5), "step_sizes": (0.01, 0.2), "weight_decay": 0.5},
+        errors=[
+            NEGATIVE_LR,
+            ({"etas": (1.0, 1.2)}, ValueError, "0 < η⁻ < 1 < η⁺, got"),
+            ({"step_sizes": (2, 1)}, ValueError, "a lower and an upper bound, got"),
+        ],
+        state_bytes=8,
+    ),
+    Record(
+        ASGD,
+        arguments={"lr": 0.1, "lambd": 0.1, "alpha": 0.8, "t0": 5, "weight_decay": 0.1},
+        oracle=asgd,
+        moves={"lr": 0.11, "lambd": 0.2, "alpha": 0.5, "weight_decay": 0.2},
+        still={"t0": "acts on the average alone; tests/optim/test_asgd.py"},
+        errors=[NEGATIVE_LR, ({"t0": -1}, ValueError, "t0 must be")],
+        state_bytes=4,
+    ),
+]
