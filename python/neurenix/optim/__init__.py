@@ -9,7 +9,7 @@
 from neurenix.optim import algorithms, formula, schedule
 from neurenix.optim.algorithms import *  # noqa: F403
 from neurenix.optim.governed import Hook
-from neurenix.optim.limits import Choice, Each, Flag, Limit, Number
+from neurenix.optim.limits import Choice, Each, Flag, Limit, Number, Whole
 from neurenix.optim.optimizer import Optimizer
 from neurenix.optim.options import Options
 from neurenix.optim.plan import Batch
@@ -31,6 +31,7 @@ __all__ = [
     "Schedule",
     "Scheduler",
     "State",
+    "Whole",
     "Wrapper",
     "formula",
     "schedule",

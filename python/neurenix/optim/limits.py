@@ -65,6 +65,27 @@ class Number:
 
 
 @dataclass(frozen=True)
+class Whole:
+    """An integer that is not below a bound; fixed, not scheduled.
+
+    >>> from neurenix.optim import Whole
+    >>> Whole(1).check("every", 0)
+    Traceback (most recent call last):
+    ValueError: every must be an integer ≥ 1, got 0
+    """
+
+    low: int
+
+    def check(self, name: str, value: Any) -> Any:
+        """The value; integers of NumPy become Python's."""
+        if isinstance(value, (bool, np.bool_)) or not isinstance(value, Integral):
+            raise TypeError(f"{name} must be an integer ≥ {self.low}, got {value!r} ({_kind(value)})")
+        if value < self.low:
+            raise ValueError(f"{name} must be an integer ≥ {self.low}, got {value!r}")
+        return int(value)
+
+
+@dataclass(frozen=True)
 class Each:
     """A tuple of a fixed length with one limit for its items.
 

@@ -204,6 +204,8 @@ def _is_count(value: Any) -> bool:
 
 
 def _copy(value: Any, param: Tensor) -> Any:
+    if isinstance(value, (list, tuple)):
+        return [_copy(item, param) for item in value]
     return value.detach().clone().to(param.device) if isinstance(value, Tensor) else value
 
 

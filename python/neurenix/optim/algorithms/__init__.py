@@ -7,6 +7,7 @@ from neurenix.optim.algorithms.adamax import Adamax
 from neurenix.optim.algorithms.adamw import AdamW
 from neurenix.optim.algorithms.asgd import ASGD
 from neurenix.optim.algorithms.grokfast import Grokfast
+from neurenix.optim.algorithms.lbfgs import LBFGS
 from neurenix.optim.algorithms.lookahead import Lookahead
 from neurenix.optim.algorithms.radam import RAdam
 from neurenix.optim.algorithms.rmsprop import RMSprop
@@ -16,6 +17,7 @@ from neurenix.optim.algorithms.sgd import SGD
 
 __all__ = [
     "ASGD",
+    "LBFGS",
     "SGD",
     "Adadelta",
     "Adagrad",
