@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from neurenix.optim import ASGD, Adadelta, Adagrad, Adamax, RAdam, RMSprop, Rprop
+from neurenix.optim import ASGD, LBFGS, Adadelta, Adagrad, Adamax, RAdam, RMSprop, Rprop
 from neurenix.testing import Record, per_tensor
 
 
@@ -63,15 +63,13 @@ def rmsprop(p, g, s, t, *, lr, alpha, eps, weight_decay, momentum, centered):
 
 @per_tensor
 def rprop(p, g, s, t, *, lr, etas, step_sizes, weight_decay):
-    g = (g + weight_decay * p).copy()
+    g = g + weight_decay * p
     sizes, before = s.get("sizes", np.full_like(p, lr)), s.get("before", np.zeros_like(p))
-    agree, turn = g * before > 0, g * before < 0
-    sizes = np.where(agree, sizes * etas[1], sizes)
-    sizes = np.where(turn, sizes * etas[0], sizes)
+    sizes = np.where(g * before > 0, sizes * etas[1], sizes)
+    sizes = np.where(g * before < 0, sizes * etas[0], sizes)
     s["sizes"] = np.clip(sizes, *step_sizes)
-    g[turn] = 0
-    s["before"] = g
-    return p - s["sizes"] * np.sign(g)
+    s["before"] = np.where(g * before < 0, 0, g)
+    return p - s["sizes"] * np.sign(s["before"])
 
 
 @per_tensor
@@ -79,6 +77,68 @@ def asgd(p, g, s, t, *, lr, lambd, alpha, t0, weight_decay):
     g = g + weight_decay * p
     eta = lr / (1 + lambd * lr * (t - 1)) ** alpha
     return (1 - lambd * eta) * p - eta * g
+
+
+def lbfgs(
+    params,
+    grads,
+    memory,
+    t,
+    *,
+    lr,
+    max_iter,
+    max_eval,
+    tolerance_grad,
+    tolerance_change,
+    history_size,
+    weight_decay,
+):
+    """With the inverse Hessian written out."""
+    cuts = np.cumsum([p.size for p in params])[:-1]
+
+    def split(x):
+        return [part.reshape(p.shape) for part, p in zip(np.split(x, cuts), params, strict=True)]
+
+    def measure(x):
+        loss, found = grads(split(x))
+        return loss + weight_decay * x @ x / 2, np.concatenate([g.ravel() for g in found]) + weight_decay * x
+
+    x = np.concatenate([p.ravel() for p in params])
+    loss, g = measure(x)
+    evaluations, pairs = 1, memory.setdefault("pairs", [])
+    for left in reversed(range(max_iter)):
+        if np.abs(g).max() <= tolerance_grad:
+            break
+        rate = lr if "g" in memory else lr * min(1, 1 / np.abs(g).sum())
+        if "g" in memory:
+            s, y = memory["move"], g - memory["g"]
+            if s @ y > 1e-10:
+                pairs.append((s, y))
+                del pairs[:-history_size]
+        h = np.eye(x.size)
+        if pairs:
+            s, y = pairs[-1]
+            h *= (s @ y) / (y @ y)
+        for s, y in pairs:
+            v = np.eye(x.size) - np.outer(y, s) / (s @ y)
+            h = v.T @ h @ v + np.outer(s, s) / (s @ y)
+        move, before, memory["g"] = -rate * h @ g, loss, g
+        memory["move"] = move
+        if g @ move / rate > -tolerance_change:
+            memory["move"] = 0 * move
+            break
+        x = x + move
+        if left == 0:
+            break
+        loss, g = measure(x)
+        evaluations += 1
+        if (
+            evaluations >= max_eval
+            or np.abs(move).max() <= tolerance_change
+            or abs(loss - before) < tolerance_change
+        ):
+            break
+    return split(x)
 
 
 NEGATIVE_LR = ({"lr": -1.0}, ValueError, "lr must be a number in")
@@ -196,5 +256,33 @@ RECORDS = [
         still={"t0": "acts on the average alone; tests/optim/test_asgd.py"},
         errors=[NEGATIVE_LR, ({"t0": -1}, ValueError, "t0 must be")],
         state_bytes=4,
+        skips={"zero_gradients_move_nothing": "lambd is a decay of the parameters"},
+    ),
+    Record(
+        LBFGS,
+        arguments={
+            "lr": 0.5,
+            "max_iter": 4,
+            "max_eval": 10,
+            "tolerance_grad": 1e-9,
+            "tolerance_change": 1e-9,
+            "history_size": 3,
+            "weight_decay": 0.1,
+        },
+        oracle=lbfgs,
+        moves={
+            "lr": 0.6,
+            "max_iter": 5,
+            "max_eval": 3,
+            "tolerance_grad": 0.3,
+            "tolerance_change": 0.1,
+            "history_size": 1,
+            "weight_decay": 0.2,
+        },
+        still={"line_search_fn": "against torch, tests/optim/test_lbfgs.py"},
+        errors=[NEGATIVE_LR, ({"max_iter": 0}, ValueError, "max_iter must be an integer ≥ 1, got 0")],
+        state_bytes=lambda shape: 4 * int(np.prod(shape)) * (2 + 1 + 2 * 3),
+        couples=True,
+        closure=True,
     ),
 ]
