@@ -56,7 +56,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
         "Adamax",
         {"lr": 0.02, "betas": (0.8, 0.95), "eps": 1e-3, "weight_decay": 0.1, "maximize": True},
     ),
-    "nadam": ("NAdam", {"lr": 0.02}),
+    "nadam": ("NAdam", {"lr": 0.01}),
     "nadam_all": (
         "NAdam",
         {

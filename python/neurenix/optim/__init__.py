@@ -9,7 +9,7 @@
 from neurenix.optim import algorithms, formula, schedule
 from neurenix.optim.algorithms import *  # noqa: F403
 from neurenix.optim.governed import Hook
-from neurenix.optim.limits import Choice, Each, Flag, Limit, Number, Whole
+from neurenix.optim.limits import Choice, Each, Flag, Limit, Number, OrNone, Whole
 from neurenix.optim.optimizer import Optimizer
 from neurenix.optim.options import Options
 from neurenix.optim.plan import Batch
@@ -28,6 +28,7 @@ __all__ = [
     "Number",
     "Optimizer",
     "Options",
+    "OrNone",
     "Schedule",
     "Scheduler",
     "State",

@@ -86,6 +86,23 @@ class Whole:
 
 
 @dataclass(frozen=True)
+class OrNone:
+    """What another limit allows, or None.
+
+    >>> from neurenix.optim import Number, OrNone
+    >>> OrNone(Number(0)).check("momentum_decay", -1)
+    Traceback (most recent call last):
+    ValueError: momentum_decay must be a number in [0, inf), got -1
+    """
+
+    limit: Limit
+
+    def check(self, name: str, value: Any) -> Any:
+        """The value as the other limit has it."""
+        return None if value is None else self.limit.check(name, value)
+
+
+@dataclass(frozen=True)
 class Each:
     """A tuple of a fixed length with one limit for its items.
 
@@ -94,7 +111,7 @@ class Each:
     (0.9, 0.99)
     """
 
-    limit: Number
+    limit: Limit
     length: int
 
     def check(self, name: str, value: Any) -> Any:

@@ -9,6 +9,7 @@ from neurenix.optim.algorithms.asgd import ASGD
 from neurenix.optim.algorithms.grokfast import Grokfast
 from neurenix.optim.algorithms.lbfgs import LBFGS
 from neurenix.optim.algorithms.lookahead import Lookahead
+from neurenix.optim.algorithms.nadam import NAdam
 from neurenix.optim.algorithms.radam import RAdam
 from neurenix.optim.algorithms.rmsprop import RMSprop
 from neurenix.optim.algorithms.rprop import Rprop
@@ -26,6 +27,7 @@ __all__ = [
     "Adamax",
     "Grokfast",
     "Lookahead",
+    "NAdam",
     "RAdam",
     "RMSprop",
     "Rprop",

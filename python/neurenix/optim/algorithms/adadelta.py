@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, ClassVar
 from ..formula import Value, sqrt
 from ..groups import Params
 from ..limits import FRACTION
-from ..optimizer import Optimizer, Options
+from ..optimizer import Optimizer
+from ..options import Options
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -30,7 +31,7 @@ class Adadelta(Optimizer):
         rho: ρ, decay of the two averages, in [0, 1).
         eps: ε, ≥ 0; with 0 nothing would ever move.
         weight_decay: λ, L2 penalty, ≥ 0.
-        **options: `maximize` and `nonfinite`, see `neurenix.optim.Options`.
+        **options: what every optimizer takes, see `neurenix.optim.Options`.
 
     Raises:
         ValueError, TypeError: for a value out of its range or parameters that cannot be optimized.

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import operator
 from typing import TYPE_CHECKING, ClassVar
 
-from ..formula import Value, sqrt, where
+from ..formula import Value, sqrt
 from ..groups import Params
 from ..limits import NOT_NEGATIVE
-from ..optimizer import Optimizer, Options
+from ..optimizer import Optimizer
+from ..options import Options
+from ..states import State
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -29,7 +32,7 @@ class Adagrad(Optimizer):
         weight_decay: λ, L2 penalty, ≥ 0.
         initial_accumulator_value: a, ≥ 0; what the sum of squares begins with.
         eps: ε, ≥ 0, bounds the step where gradients vanish.
-        **options: `maximize` and `nonfinite`, see `neurenix.optim.Options`.
+        **options: what every optimizer takes, see `neurenix.optim.Options`.
 
     Raises:
         ValueError, TypeError: for a value out of its range or parameters that cannot be optimized.
@@ -48,7 +51,7 @@ class Adagrad(Optimizer):
         optimization, JMLR 12, 2011.
     """
 
-    states = ("sum",)
+    states = (State("sum", init=operator.itemgetter("initial_accumulator_value")),)
     limits: ClassVar = {"lr_decay": NOT_NEGATIVE, "initial_accumulator_value": NOT_NEGATIVE}
 
     def __init__(
@@ -79,9 +82,8 @@ class Adagrad(Optimizer):
         t: Value,
         lr: Value,
         lr_decay: Value,
-        initial_accumulator_value: Value,
         eps: Value,
     ) -> tuple[Value, Value]:
         """The rule above, without weight decay."""
-        s = where(t == 1, initial_accumulator_value, s) + g * g
+        s = s + g * g
         return p - lr / (1 + (t - 1) * lr_decay) * g / (sqrt(s) + eps), s

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from ..formula import Value, abs_, debias, maximum
 from ..groups import Params
-from ..optimizer import Optimizer, Options
+from ..optimizer import Optimizer
+from ..options import Options
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -29,7 +30,7 @@ class Adamax(Optimizer):
         betas: β₁ and β₂, decay of the average and of the maximum, each in [0, 1).
         eps: ε, ≥ 0, bounds the step where gradients vanish.
         weight_decay: λ, L2 penalty, ≥ 0.
-        **options: `maximize` and `nonfinite`, see `neurenix.optim.Options`.
+        **options: what every optimizer takes, see `neurenix.optim.Options`.
 
     Raises:
         ValueError, TypeError: for a value out of its range or parameters that cannot be optimized.

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, ClassVar
 from ..formula import Value, maximum, where
 from ..groups import Params
 from ..limits import NOT_NEGATIVE
-from ..optimizer import Optimizer, Options
+from ..optimizer import Optimizer
+from ..options import Options
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -30,7 +31,7 @@ class ASGD(Optimizer):
         alpha: α, the power by which the step size falls, ≥ 0.
         t0: t₀, the step after which averaging begins, ≥ 0.
         weight_decay: λ, L2 penalty, ≥ 0.
-        **options: `maximize` and `nonfinite`, see `neurenix.optim.Options`.
+        **options: what every optimizer takes, see `neurenix.optim.Options`.
 
     Raises:
         ValueError, TypeError: for a value out of its range or parameters that cannot be optimized.

@@ -13,7 +13,8 @@ from ..flat import Flat
 from ..groups import Params
 from ..limits import NOT_NEGATIVE, Choice, Whole
 from ..line_search import Point, strong_wolfe
-from ..optimizer import Optimizer, Options
+from ..optimizer import Optimizer
+from ..options import Options
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -54,11 +55,11 @@ class LBFGS(Optimizer):
         history_size: how many pairs to remember, ≥ 1.
         line_search_fn: None for steps of lr, "strong_wolfe" to search; the latter is the usual choice.
         weight_decay: λ, L2 penalty, ≥ 0.
-        **options: `maximize` and `nonfinite`, see `neurenix.optim.Options`.
+        **options: `maximize` and `nonfinite`, see `neurenix.optim.Options`; none of the others.
 
     Raises:
-        ValueError, TypeError: for a value out of its range, groups that differ in anything but lr and
-            weight_decay, or a step without closure.
+        ValueError, TypeError: for a value out of its range, options that it does not take, groups that differ in
+            anything but lr and weight_decay, or a step without closure.
 
     Example:
         >>> import neurenix as nx
@@ -103,6 +104,11 @@ class LBFGS(Optimizer):
         weight_decay: float = 0,
         **options: Unpack[Options],
     ) -> None:
+        refused = sorted(set(options) - {"maximize", "nonfinite", "foreach", "fused", "capturable"})
+        if refused:
+            raise ValueError(
+                f"LBFGS takes no {', '.join(refused)}: a line search needs the gradient of the loss itself"
+            )
         if max_eval is None:
             max_eval = self.limits["max_iter"].check("LBFGS: max_iter", max_iter) * 5 // 4
         defaults = {

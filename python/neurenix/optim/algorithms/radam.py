@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 from ..formula import Value, debias, sqrt, where
 from ..groups import Params
-from ..optimizer import Optimizer, Options
+from ..limits import Flag
+from ..optimizer import Optimizer
+from ..options import Options
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -33,7 +35,7 @@ class RAdam(Optimizer):
         eps: ε, ≥ 0, bounds the step where gradients vanish.
         weight_decay: λ, ≥ 0.
         decoupled_weight_decay: shrink the parameters by 1 − ηλ instead of adding λ·p to the gradient.
-        **options: `maximize` and `nonfinite`, see `neurenix.optim.Options`.
+        **options: what every optimizer takes, see `neurenix.optim.Options`.
 
     Raises:
         ValueError, TypeError: for a value out of its range or parameters that cannot be optimized.
@@ -64,6 +66,8 @@ class RAdam(Optimizer):
         **options: Unpack[Options],
     ) -> None:
         defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
+        if Flag().check("RAdam: decoupled_weight_decay", decoupled_weight_decay):
+            options.setdefault("weight_decay_mode", "decoupled")
         super().__init__(params, defaults, **options)
 
     @staticmethod

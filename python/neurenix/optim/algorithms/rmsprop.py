@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..formula import Value, maximum, sqrt
 from ..groups import Group, Params
 from ..limits import FRACTION, Flag
-from ..optimizer import Optimizer, Options
+from ..optimizer import Optimizer
+from ..options import Options
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -35,7 +36,7 @@ class RMSprop(Optimizer):
         weight_decay: λ, L2 penalty, ≥ 0.
         momentum: μ, ≥ 0.
         centered: divide by the standard deviation, estimated, rather than the root mean square.
-        **options: `maximize` and `nonfinite`, see `neurenix.optim.Options`.
+        **options: what every optimizer takes, see `neurenix.optim.Options`.
 
     Raises:
         ValueError, TypeError: for a value out of its range or parameters that cannot be optimized.
@@ -70,7 +71,7 @@ class RMSprop(Optimizer):
         defaults = {"lr": lr, "alpha": alpha, "eps": eps, "weight_decay": weight_decay, "momentum": momentum}
         super().__init__(params, {**defaults, "centered": centered}, **options)
 
-    def state_names(self, group: Group) -> Sequence[str]:
+    def states_for(self, group: Group, variant: Any = None) -> Sequence[str]:
         """The average of squares, that of gradients if centered, and the momentum unless it is 0."""
         center = ("grad_avg",) if group["centered"] else ()
         return ("square_avg", *center, *(("momentum_buffer",) if group["momentum"] != 0 else ()))

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, ClassVar
 from ..formula import Value, clamp, sign, where
 from ..groups import Group, Params
 from ..limits import NOT_NEGATIVE, Each, has_schedule
-from ..optimizer import Optimizer, Options
+from ..optimizer import Optimizer
+from ..options import Options
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -32,7 +33,7 @@ class Rprop(Optimizer):
         etas: η⁻ and η⁺, factors of step sizes, 0 < η⁻ < 1 < η⁺.
         step_sizes: s_min and s_max, 0 ≤ s_min ≤ s_max.
         weight_decay: λ, L2 penalty, ≥ 0.
-        **options: `maximize` and `nonfinite`, see `neurenix.optim.Options`.
+        **options: what every optimizer takes, see `neurenix.optim.Options`.
 
     Raises:
         ValueError, TypeError: for a value out of its range or parameters that cannot be optimized.
