@@ -226,6 +226,14 @@ class Silent(Plain):
         super().step(closure)
 
 
+class Lasting(Good):
+    """Does not give the weights back."""
+
+    def eval(self):
+        for param in self.param_groups[0]["params"]:
+            param.data = param.detach() * 0.5
+
+
 class Terse(Good):
     def __repr__(self):
         return "Terse()"
@@ -326,6 +334,7 @@ FAULTS = [
     ),
     ("hooks_are_called", Deaf, {}, "hooks were called as"),
     ("closures_are_called", Silent, {}, "the loss is not returned"),
+    ("evaluation_comes_and_goes", Lasting, {}, "a step moves"),
     ("its_repr_tells", Terse, {}, "does not show lr"),
     *(
         (

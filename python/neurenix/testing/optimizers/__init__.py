@@ -43,6 +43,7 @@ PROPERTIES: Final[Mapping[str, Callable[[Record], str | None]]] = {
         contract.errors_change_nothing,
         contract.hooks_are_called,
         contract.closures_are_called,
+        contract.evaluation_comes_and_goes,
         contract.its_repr_tells,
         options.decays_as_by_hand,
         options.clips_as_by_hand,

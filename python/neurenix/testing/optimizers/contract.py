@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from typing import Any
 
@@ -168,6 +169,30 @@ def closures_are_called(record: Record) -> str | None:
         require(loss is not None and float(loss) == losses[0].item(), f"{record}: the loss is not returned")
         other.step(t)
     require(run.bits() == other.bits(), f"{record}: a closure changes the step")
+    return None
+
+
+def evaluation_comes_and_goes(record: Record) -> str | None:
+    """`eval()` and `train()` leave no trace, in copies neither; a step between them is an error."""
+    run, other = Run(record, "float32").train(2), Run(record, "float32").train(2)
+    before = _everything(run)
+    run.optimizer.eval()
+    if run.bits() != before[0]:
+        try:
+            run.step(3)
+        except RuntimeError:
+            pass
+        else:
+            raise AssertionError(f"{record}: a step moves the weights that are there for evaluation")
+    twin = Run(record, "float32")
+    twin.optimizer, twin.params = copy.deepcopy((run.optimizer, run.params))
+    for each in (run, twin):
+        each.optimizer.train()
+        require(_everything(each) == before, f"{record}: eval() and train() change parameters or state")
+        require(
+            each.train(4, 3).bits() == (other.train(4, 3) if each is run else other).bits(),
+            f"{record}: after eval() and train() it goes elsewhere",
+        )
     return None
 
 
