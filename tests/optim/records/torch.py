@@ -327,6 +327,7 @@ RECORDS = [
         still={"line_search_fn": "against torch, tests/optim/test_lbfgs.py"},
         errors=[NEGATIVE_LR, ({"max_iter": 0}, ValueError, "max_iter must be an integer ≥ 1, got 0")],
         state_bytes=lambda shape: 4 * int(np.prod(shape)) * (2 + 1 + 2 * 3),
+        steps=20,
         couples=True,
         closure=True,
         skips={"holds_in_low_precision": "each iteration learns from what the one before rounded"},

@@ -14,7 +14,6 @@ from .record import OPTIONS, Array, Record, Shape, require
 from .runs import Oracle, Process, Run
 
 STEPS: Final = 100
-MANY_STEPS: Final = 1000
 MOVED_STEPS: Final = 40
 SYNCED: Final = (1, 2, 5, 13)
 """After which steps low precision is compared."""
@@ -25,8 +24,8 @@ def computes_its_rule(record: Record) -> str | None:
     if record.oracle is None:
         return "no oracle was given"
     ends = record.shapes[:: max(len(record.shapes) - 1, 1)]
-    _compare(record, record.shapes, STEPS)
-    _compare(record, ends, MANY_STEPS)
+    _compare(record, record.shapes, min(STEPS, record.steps))
+    _compare(record, ends, record.steps)
     return None
 
 
@@ -41,12 +40,13 @@ def hyperparameters_count(record: Record) -> str | None:
     require(not foreign, f"{record}: {', '.join(foreign)} in still is none of its hyperparameters")
     if not record.moves:
         return "it has no hyperparameters"
-    before, scale = _path(Run(record), MOVED_STEPS)
+    steps = min(MOVED_STEPS, record.steps)
+    before, scale = _path(Run(record), steps)
     for name, value in record.moves.items():
         if record.oracle is None:
-            after, _ = _path(Run(record, **{name: value}), MOVED_STEPS)
+            after, _ = _path(Run(record, **{name: value}), steps)
         else:
-            after = _compare(record, record.shapes, MOVED_STEPS, **{name: value})
+            after = _compare(record, record.shapes, steps, **{name: value})
         moved = np.max(np.abs(after - before) / scale)
         least = 100 * record.tolerance[0]
         require(

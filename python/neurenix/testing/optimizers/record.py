@@ -41,6 +41,7 @@ class Record:
         tolerance: (bound, reason) where results may differ from the oracle's by more than 1e-12 of the largest
             value that an element had on its way.
         shapes: of the parameters.
+        steps: how many are compared with the oracle's; fewer for rules whose steps take long.
         couples: whether tensors depend on each other (a common step size, a global norm). Then their order
             and grouping may show in the last bits, and each may not be given an optimizer of its own.
         closure: whether a step needs a closure.
@@ -77,6 +78,7 @@ class Record:
     still: Mapping[str, str] = field(default_factory=dict)
     tolerance: tuple[float, str] = (1e-12, "the bound of all")
     shapes: Sequence[Shape] = SHAPES
+    steps: int = 1000
     couples: bool = False
     closure: bool = False
     advance: Callable[[Optimizer, Callable[[], Tensor], int], Any] | None = None
