@@ -138,7 +138,14 @@ pub fn backward_into(
     optimizer: &Bound<'_, PyAny>,
 ) -> PyResult<()> {
     let py = optimizer.py();
-    for name in ["param_groups", "_backward_begin", "_backward_leaf", "_backward_end"] {
+    for name in [
+        "param_groups",
+        "_backward_begin",
+        "_backward_look",
+        "_backward_looked",
+        "_backward_leaf",
+        "_backward_end",
+    ] {
         if !optimizer.hasattr(name)? {
             let kind = optimizer.get_type().name()?;
             return Err(PyTypeError::new_err(format!(
@@ -161,9 +168,22 @@ pub fn backward_into(
             if used { t.set_grad(None) } else { Ok(()) }
         }
     };
-    optimizer.call_method0("_backward_begin")?;
+    let looker = optimizer.getattr("_backward_look")?.unbind();
+    let looking = |t: &Tensor| match params.get(&t.address()) {
+        None => Ok(()),
+        Some(param) => Python::attach(|py| looker.call1(py, (param,)).map(|_| ())).map_err(keep),
+    };
+    let optimizer_looked = optimizer.getattr("_backward_looked")?.unbind();
+    let looks: usize = optimizer.call_method0("_backward_begin")?.extract()?;
     let root = std::slice::from_ref(root);
-    let result = detached(py, || phynexus::backward_into(root, &[gradient], retain, &sink)).map_err(raised);
+    let result = detached(py, || {
+        for _ in 0..looks {
+            phynexus::backward_look(root, std::slice::from_ref(&gradient), &looking)?;
+            Python::attach(|py| optimizer_looked.call0(py).map(|_| ())).map_err(keep)?;
+        }
+        phynexus::backward_into(root, &[gradient], retain, &sink)
+    })
+    .map_err(raised);
     let error = result.as_ref().err().map(|e| e.clone_ref(py));
     match (optimizer.call_method1("_backward_end", (error,)), result) {
         (Ok(_), result) => result,

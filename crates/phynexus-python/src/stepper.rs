@@ -4,7 +4,9 @@ use crate::error::{detached, to_python};
 use crate::formula::{PyFormula, reduction};
 use crate::tensor::PyTensor;
 use parking_lot::Mutex;
-use phynexus::stepper::{Extent, Given, Kind, Member, Number, Operand, Over, Rule, Stage, prepare, step};
+use phynexus::stepper::{
+    Extent, Given, Kind, Member, Number, Operand, Over, Rule, Stage, join, look, prepare, step,
+};
 use phynexus::{Stepper, Tensor, Value};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -175,10 +177,10 @@ impl PyStepper {
     fn shared(&self) -> Vec<f64> {
         self.inner.lock().shared().to_vec()
     }
-    /// Whether the rule needs numbers over all tensors: then `step_together` makes the steps.
+    /// How the numbers over all tensors that the rule needs are joined; if there are any, `step_together` makes the steps.
     #[getter]
-    fn is_coupled(&self) -> bool {
-        self.inner.lock().is_coupled()
+    fn joins(&self) -> Vec<String> {
+        self.inner.lock().joins().iter().map(|op| format!("{op:?}").to_lowercase()).collect()
     }
     /// Positions of the parameters whose gradients hold a NaN or an infinity.
     fn nonfinite(&self, py: Python<'_>) -> PyResult<Vec<usize>> {
@@ -188,19 +190,40 @@ impl PyStepper {
     fn is_current(&self) -> bool {
         self.inner.lock().is_current()
     }
-    /// Updates every parameter that has a gradient (or only one of them) and its states in place; returns how many.
-    #[pyo3(signature = (scalars, extras=None, only=None))]
+    /// Updates every parameter that has a gradient (or only one of them) and its states in place; returns how many. `known`
+    /// are the first numbers over all tensors.
+    #[pyo3(signature = (scalars, extras=None, only=None, known=Vec::new()))]
     fn step(
         &self,
         py: Python<'_>,
         scalars: Vec<f64>,
         extras: Option<Extras<'_>>,
         only: Option<usize>,
+        known: Vec<f64>,
     ) -> PyResult<usize> {
         let (hyper, extras) = (values(scalars), self::extras(extras));
         crate::error::run(py, self.elements, || {
-            self.inner.lock().step(Given { hyper: &hyper, extras: &extras, only })
+            self.inner.lock().step(Given { hyper: &hyper, extras: &extras, only, known: &known })
         })
+    }
+    /// What one tensor gives to the next number over all tensors that is not known.
+    fn look(&self, py: Python<'_>, scalars: Vec<f64>, only: usize, known: Vec<f64>) -> PyResult<Vec<f64>> {
+        let hyper = values(scalars);
+        let given = Given { hyper: &hyper, extras: &[], only: Some(only), known: &known };
+        detached(py, || look(&self.inner.lock(), &given))
+    }
+    /// The gradient of one tensor that tensor code is given.
+    fn prepare(
+        &self,
+        py: Python<'_>,
+        scalars: Vec<f64>,
+        only: usize,
+        known: Vec<f64>,
+    ) -> PyResult<Vec<(usize, PyTensor)>> {
+        let hyper = values(scalars);
+        let given = Given { hyper: &hyper, extras: &[], only: Some(only), known: &known };
+        let mut found = detached(py, || prepare(&mut [(&mut *self.inner.lock(), given)]))?;
+        Ok(found.remove(0).into_iter().map(|(i, t)| (i, PyTensor(t))).collect())
     }
 }
 
@@ -226,7 +249,7 @@ fn together<T: Send>(
         let mut steps: Vec<(&mut Stepper, Given<'_>)> = locks
             .iter_mut()
             .zip(&given)
-            .map(|(lock, (_, hyper, extras))| (&mut **lock, Given { hyper, extras, only: None }))
+            .map(|(lock, (_, hyper, extras))| (&mut **lock, Given { hyper, extras, only: None, known: &[] }))
             .collect();
         work(&mut steps)
     })
@@ -247,10 +270,17 @@ fn prepare_together(py: Python<'_>, steppers: Together<'_>) -> PyResult<Vec<Vec<
     Ok(found.into_iter().map(wrap).collect())
 }
 
+/// One number of many ("sum", "prod", "max", "min"), the same to the last bit whatever their order.
+#[pyfunction]
+fn join_numbers(op: &str, values: Vec<f64>) -> PyResult<f64> {
+    Ok(join(reduction(op)?, values))
+}
+
 /// Adds what this module defines.
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<PyRule>()?;
     m.add_class::<PyStepper>()?;
+    m.add_function(wrap_pyfunction!(join_numbers, m)?)?;
     m.add_function(wrap_pyfunction!(step_together, m)?)?;
     m.add_function(wrap_pyfunction!(prepare_together, m)?)
 }

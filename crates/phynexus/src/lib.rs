@@ -37,5 +37,7 @@ pub use phynexus_formula as formula;
 pub use program::{Program, record};
 pub use random::{Generator, entropy};
 pub use stepper::Stepper;
-pub use tape::{GradMode, Sink, backward, backward_into, grad, grad_enabled, set_grad_enabled};
+pub use tape::{
+    GradMode, Sink, backward, backward_into, backward_look, grad, grad_enabled, set_grad_enabled,
+};
 pub use tensor::{Hook, HookId, Tensor};

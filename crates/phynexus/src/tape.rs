@@ -55,6 +55,8 @@ struct Walk<'a> {
     create: bool,
     pending: BTreeMap<u64, (Arc<Node>, Few<Option<Tensor>>)>,
     sink: Option<Sink<'a>>,
+    /// Whether leaves show their gradients to the sink without keeping them.
+    look: bool,
     /// Leaves whose gradient somebody wants to see when it is complete, and what there is of it.
     waiting: Vec<(Tensor, Tensor)>,
     /// The last nodes to use each leaf; known from the first time on that a leaf waits.
@@ -116,6 +118,9 @@ impl Walk<'_> {
 
     /// Gives a leaf its gradient, or a part of it where nobody waits for the whole.
     fn hand_over(&mut self, leaf: &Tensor, grad: Tensor) -> Result<()> {
+        if let (true, Some(sink)) = (self.look, self.sink) {
+            return show(leaf, grad, sink);
+        }
         let Some(c) = &mut self.collect else {
             leaf.accumulate(grad, self.create)?;
             return self.sink.map_or(Ok(()), |sink| sink(leaf));
@@ -227,6 +232,27 @@ pub fn backward(roots: &[Tensor], grads: &[Option<Tensor>], retain: bool, create
 /// [`backward`] that tells `sink` of each leaf whose gradient is complete, while the walk goes on.
 pub fn backward_into(roots: &[Tensor], grads: &[Option<Tensor>], retain: bool, sink: Sink<'_>) -> Result<()> {
     Walk { retain, sink: Some(sink), ..Walk::default() }.start(roots, grads)
+}
+
+/// As [`backward_into`], but leaves keep what they had, and so does the graph: for what has to be known of all gradients
+/// before the first is used.
+pub fn backward_look(roots: &[Tensor], grads: &[Option<Tensor>], sink: Sink<'_>) -> Result<()> {
+    Walk { retain: true, look: true, sink: Some(sink), ..Walk::default() }.start(roots, grads)
+}
+
+/// Lets `sink` see a leaf with its gradient.
+fn show(leaf: &Tensor, grad: Tensor, sink: Sink<'_>) -> Result<()> {
+    let hooks = leaf.state().hooks.as_ref().map(|h| h.grad.clone());
+    let grad = hooks.map_or(Ok(grad.clone()), |h| h.run(grad))?;
+    let before = leaf.state().grad.clone();
+    let sum = match &before {
+        Some(before) => api::add(before, &grad)?,
+        None => grad,
+    };
+    leaf.state().grad = Some(sum);
+    let seen = sink(leaf);
+    leaf.state().grad = before;
+    seen
 }
 
 /// The gradients of `roots` with respect to `inputs`; `None` where they do not depend on one.

@@ -134,20 +134,25 @@ class Governed:
     def _check_gradients(self, loss: Any) -> None:
         if self._nonfinite == "propagate":
             return
-        bad = {id(param) for param in self._nonfinite_parameters()}
-        if bad and self._nonfinite == "skip":
+        if bad := self._nonfinite_parameters():
+            self._complain(bad)
             raise _Skipped(loss)
-        if bad:
-            names = [
-                f"{self._label(place)}: {describe(group, i)}"
-                for place, group in enumerate(self._parameter_groups)
-                for i, param in enumerate(group["params"])
-                if id(param) in bad
-            ]
-            raise FloatingPointError(
-                f"gradients with NaN or infinity in {'; '.join(names)}; nothing was changed. "
-                'Lower lr, scale the loss, or pass nonfinite="skip" to leave such steps out'
-            )
+
+    def _complain(self, bad: list[Tensor]) -> None:
+        """Raises if the policy is to raise."""
+        if self._nonfinite == "skip":
+            return
+        found = {id(param) for param in bad}
+        names = [
+            f"{self._label(place)}: {describe(group, i)}"
+            for place, group in enumerate(self._parameter_groups)
+            for i, param in enumerate(group["params"])
+            if id(param) in found
+        ]
+        raise FloatingPointError(
+            f"gradients with NaN or infinity in {'; '.join(names)}; nothing was changed. "
+            'Lower lr, scale the loss, or pass nonfinite="skip" to leave such steps out'
+        )
 
 
 def governed(step: Callable[..., Any]) -> Callable[..., Any]:

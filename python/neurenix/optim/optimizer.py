@@ -18,6 +18,7 @@ from .limits import Flag, resolve
 from .options import DECAY_MODE, HYPER, Policy
 from .plan import Plan
 from .rule import UpdateRule
+from .streaming import Stream
 
 if TYPE_CHECKING:
     from neurenix.nn import Module
@@ -234,7 +235,7 @@ class Optimizer(UpdateRule, Governed):
                 return loss
             for plan in plans:
                 plan.pending = 0
-        if any(plan.coupled for plan in plans):
+        if any(plan.joins for plan in plans):
             self._run_together(plans)
         else:
             for plan in plans:
@@ -256,6 +257,25 @@ class Optimizer(UpdateRule, Governed):
         step_together(steps)
         for plan in plans:
             plan.step += 1
+
+    def _backward_begin(self) -> int:
+        self._stream = Stream(self)
+        return self._stream.looks
+
+    def _backward_look(self, param: Tensor) -> None:
+        self._stream.look(param)
+
+    def _backward_looked(self) -> None:
+        self._stream.looked()
+
+    def _backward_leaf(self, param: Tensor) -> bool:
+        return self._stream.leaf(param)
+
+    def _backward_end(self, error: BaseException | None) -> None:
+        stream = self.__dict__.pop("_stream")
+        self._skipped = stream.skips
+        if error is None:
+            stream.end()
 
     def _prepare(self) -> None:
         groups = self._parameter_groups

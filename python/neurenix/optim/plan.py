@@ -38,7 +38,7 @@ class Batch:
         self.steps: list[int] = []  #: the number of this step for each, from 1
 
 
-class _Unit:
+class Unit:
     """A batch with its stepper."""
 
     def __init__(
@@ -59,9 +59,9 @@ class Plan:
         self.step = step  # how many steps the group has made: what its schedules are asked for
         self.peak_lr = peak_lr  # the largest learning rate so far
         self.pending = pending  # how many gradients wait to be accumulated
-        self.units: list[_Unit] = []
+        self.units: list[Unit] = []
         self.scalars: list[float] = []
-        self.coupled = False  # whether the rule needs numbers over all tensors of the optimizer
+        self.joins: list[str] = []  # how the numbers over all tensors that the rule needs are joined
         self.directed = False  # whether tensor code comes before the rule
         self._seen: tuple[Any, ...] = ()  # the group's values when they were last checked
         self._forms: Any = None  # what the rule was traced for
@@ -103,14 +103,13 @@ class Plan:
                 unit.stepper.step(self.scalars)
         self.step += 1
 
-    def run_one(self, param: Tensor) -> bool:
-        """One step of one parameter; whether the group has it."""
-        for unit in self.units:
-            for place, member in enumerate(unit.batch.members):
-                if member is param:
-                    unit.stepper.step(self.scalars, None, place)
-                    return True
-        return False
+    def places(self) -> dict[Tensor, tuple[Plan, Unit, int]]:
+        """Where each parameter is."""
+        return {
+            param: (self, unit, place)
+            for unit in self.units
+            for place, param in enumerate(unit.batch.members)
+        }
 
     def wait(self) -> None:
         """Adds the gradients to those that wait."""
@@ -122,9 +121,10 @@ class Plan:
     def directions(
         self,
         rule: Optimizer,
-        unit: _Unit,
+        unit: Unit,
         state: dict[Tensor, dict[str, Any]],
         prepared: list[tuple[int, Tensor]] | None = None,
+        only: int | None = None,
     ) -> Extras:
         """What the rule's tensor code makes of the gradients of a batch."""
         batch, members = unit.batch, unit.batch.members
@@ -133,7 +133,11 @@ class Plan:
         if unit.prepares and prepared is None:
             (prepared,) = prepare_together([(unit.stepper, self.scalars, None)])
         if prepared is None:
-            wide = [(i, param.grad) for i, param in enumerate(members) if param.grad is not None]
+            wide = [
+                (i, param.grad)
+                for i, param in enumerate(members)
+                if param.grad is not None and only in (None, i)
+            ]
             prepared = [(i, grad.to(compute_type(grad.dtype.name))) for i, grad in wide]
         places = [i for i, _ in prepared]
         steps = unit.stepper.steps
@@ -229,9 +233,9 @@ class Plan:
                 sums = (State("accumulated"),)
                 waiting = _stepper(trace_recipe(Recipe(gather, sums), {}, kind), params, views, sums, state)
             batch = Batch(params, variant, {name: group[name] for name in rule.defaults})
-            units.append(_Unit(batch, stepper, states, traced.prepares, waiting))
+            units.append(Unit(batch, stepper, states, traced.prepares, waiting))
         self.units, self._members = units, list(group["params"])
-        self.coupled = any(unit.stepper.is_coupled for unit in units)
+        self.joins = max((unit.stepper.joins for unit in units), key=len, default=[])
         self.directed = any(rule.is_directed(unit.batch.variant) for unit in units)
 
 

@@ -19,9 +19,10 @@ from .tracing import Layer, Recipe
 class Wrapper(Optimizer):
     """Base of optimizers that change what another does: Lookahead, Grokfast, Schedule-Free, and your own.
 
-    Its formula is `formula(p, g, *states, t, inner, **hyper)`, where `inner(p, g)` is the new p of the wrapped optimizer's
-    step from p with gradient g. Both become one formula, so a wrapper costs no further pass over the parameters. The wrapped
-    optimizer's groups become the wrapper's, with its hyperparameters beside their own; step the wrapper alone.
+    Its formula is `formula(p, g, *states, t, inner, **hyper)`, where `inner(p, g)` is the new p of the wrapped
+    optimizer's step from p with gradient g. Both become one formula, so a wrapper costs no further pass over the
+    parameters. The wrapped optimizer's groups become the wrapper's, with its hyperparameters beside their own;
+    step the wrapper alone.
 
     Args:
         optimizer: the optimizer to wrap; it must be one with a formula.

@@ -14,7 +14,8 @@ impl PyTensor {
     ///
     /// With an optimizer, each of its parameters is updated as soon as its gradient is complete and the gradient freed
     /// at once, so that the gradients take the memory of a few tensors instead of that of the model. The optimizer sees
-    /// `_backward_begin()`, then `_backward_leaf(param)` for each parameter of its `param_groups` that a gradient
+    /// `_backward_begin()`, which says how many passes come first that only look (`_backward_look(param)` for
+    /// each, then `_backward_looked()`: for what needs all gradients, such as their norm), then `_backward_leaf(param)` for each parameter of its `param_groups` that a gradient
     /// reached, in the order in which they become complete, with `param.grad` set (the gradient is freed if that returns
     /// true, and stays otherwise), and at last `_backward_end(error)`, where error is the exception that ended the pass
     /// or None. Tensors that are not the optimizer's keep their gradients. A parameter may change while the pass goes on:

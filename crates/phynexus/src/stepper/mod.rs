@@ -61,6 +61,8 @@ pub struct Given<'a> {
     pub extras: &'a [Vec<Option<Tensor>>],
     /// Only this member, if any.
     pub only: Option<usize>,
+    /// The first of the numbers over all tensors, where they are known from elsewhere.
+    pub known: &'a [f64],
 }
 
 /// A tensor that takes part in a step.
@@ -98,9 +100,13 @@ impl Stepper {
         &self.shared
     }
 
-    /// Whether the rule needs numbers over all tensors of the optimizer.
-    pub fn is_coupled(&self) -> bool {
-        self.phases.iter().any(|phase| matches!(phase, Phase::Everywhere { .. }))
+    /// How the numbers over all tensors of the optimizer that the rule needs are joined.
+    pub fn joins(&self) -> Vec<Reduction> {
+        let joins = self
+            .phases
+            .iter()
+            .filter_map(|p| if let Phase::Everywhere { op, .. } = p { Some(*op) } else { None });
+        joins.collect()
     }
 
     /// Whether all parameters still have the dtype and shape that the stepper was made for.
@@ -244,6 +250,38 @@ impl Stepper {
         part.launch(&jobs)
     }
 
+    /// Runs phases from `at` up to the next number over all tensors that is not known, or to `end`; returns where.
+    fn advance(&self, given: &Given<'_>, ready: &mut [Ready], mut at: usize, end: usize) -> Result<usize> {
+        while let Some(phase) = self.phases[..end].get(at) {
+            if !matches!(phase, Phase::Everywhere { .. }) {
+                if !ready.is_empty() {
+                    self.reduce(phase, ready)?;
+                }
+            } else if let Some(&number) = given.known.get(self.couplings(at)) {
+                self.share(at, number, ready);
+            } else {
+                return Ok(at);
+            }
+            at += 1;
+        }
+        Ok(at)
+    }
+
+    /// How many numbers over all tensors come before a phase.
+    fn couplings(&self, at: usize) -> usize {
+        self.phases[..at].iter().filter(|p| matches!(p, Phase::Everywhere { .. })).count()
+    }
+
+    /// Tells all tensors a number over all tensors.
+    fn share(&self, at: usize, number: f64, ready: &mut [Ready]) {
+        let Phase::Everywhere { stage, .. } = self.phases[at] else { return };
+        for (slot, n) in self.rule.numbers.iter().enumerate() {
+            if *n == Number::Reduced(stage) {
+                ready.iter_mut().for_each(|r| r.numbers[slot] = Value::F(number));
+            }
+        }
+    }
+
     /// Runs one stage, or several that are one launch, over the tensors.
     fn reduce(&self, phase: &Phase, ready: &mut [Ready]) -> Result<()> {
         let (Phase::Fused { part, .. } | Phase::Folded { part, .. }) = phase else { return Ok(()) };
@@ -362,10 +400,11 @@ type Gathered = SmallVec<[SmallVec<[Ready; 8]>; 2]>;
 /// One step of several steppers, whose rules may need numbers over the tensors of all of them; returns how many tensors.
 pub fn step(steppers: &mut [(&mut Stepper, Given<'_>)]) -> Result<usize> {
     let ready = reduce(steppers, |stepper| stepper.phases.len())?;
-    for ((stepper, _), ready) in steppers.iter_mut().zip(&ready) {
+    for ((stepper, given), ready) in steppers.iter_mut().zip(&ready) {
         if !ready.is_empty() {
             stepper.finish(ready)?;
         }
+        stepper.shared.iter_mut().zip(given.known).for_each(|(shared, known)| *shared = *known);
     }
     Ok(ready.iter().map(SmallVec::len).sum())
 }
@@ -376,6 +415,20 @@ pub fn prepare(steppers: &mut [(&mut Stepper, Given<'_>)]) -> Result<Vec<Vec<(us
     steppers.iter().zip(&ready).map(|((stepper, _), ready)| stepper.prepare(ready)).collect()
 }
 
+/// For the next number over all tensors that is not known: what each of the stepper's tensors gives to it.
+pub fn look(stepper: &Stepper, given: &Given<'_>) -> Result<Vec<f64>> {
+    let mut ready = stepper.gather(given)?;
+    let at = stepper.advance(given, &mut ready, 0, stepper.phases.len())?;
+    match stepper.phases.get(at) {
+        Some(Phase::Everywhere { host, .. }) => Ok(numbers(host, &ready)),
+        _ => Ok(Vec::new()),
+    }
+}
+
+fn numbers(host: &Formula, ready: &[Ready]) -> Vec<f64> {
+    ready.iter().map(|r| evaluate_scalars(host, &r.numbers)[0].as_f64()).collect()
+}
+
 /// Runs the first phases of all steppers, as many as `count` says.
 fn reduce(steppers: &mut [(&mut Stepper, Given<'_>)], count: impl Fn(&Stepper) -> usize) -> Result<Gathered> {
     let mut ready = Gathered::new();
@@ -384,51 +437,33 @@ fn reduce(steppers: &mut [(&mut Stepper, Given<'_>)], count: impl Fn(&Stepper) -
     }
     let mut at: SmallVec<[usize; 2]> = SmallVec::from_elem(0, steppers.len());
     loop {
-        // Up to the next number over all tensors, or the end.
+        let mut values = Vec::new();
         let mut waiting: SmallVec<[usize; 2]> = SmallVec::new();
-        for (k, (stepper, _)) in steppers.iter().enumerate() {
-            while let Some(phase) = stepper.phases[..count(stepper)].get(at[k]) {
-                if matches!(phase, Phase::Everywhere { .. }) {
-                    waiting.push(k);
-                    break;
-                }
-                if !ready[k].is_empty() {
-                    stepper.reduce(phase, &mut ready[k])?;
-                }
-                at[k] += 1;
+        let mut joined = Reduction::Sum;
+        for (k, (stepper, given)) in steppers.iter().enumerate() {
+            at[k] = stepper.advance(given, &mut ready[k], at[k], count(stepper))?;
+            if let Some(Phase::Everywhere { host, op, .. }) = stepper.phases[..count(stepper)].get(at[k]) {
+                waiting.push(k);
+                joined = *op;
+                values.extend(numbers(host, &ready[k]));
             }
         }
         if waiting.is_empty() {
-            break;
-        }
-        let mut values = Vec::new();
-        let mut joined = Reduction::Sum;
-        for &k in &waiting {
-            if let Phase::Everywhere { host, op, .. } = &steppers[k].0.phases[at[k]] {
-                joined = *op;
-                values.extend(ready[k].iter().map(|r| evaluate_scalars(host, &r.numbers)[0].as_f64()));
-            }
+            return Ok(ready);
         }
         let number = join(joined, values);
-        for &k in &waiting {
+        for k in waiting {
             let stepper = &mut *steppers[k].0;
-            let Phase::Everywhere { stage, .. } = stepper.phases[at[k]] else { continue };
-            for (slot, n) in stepper.rule.numbers.iter().enumerate() {
-                if *n == Number::Reduced(stage) {
-                    ready[k].iter_mut().for_each(|r| r.numbers[slot] = Value::F(number));
-                }
-            }
-            let before =
-                stepper.phases[..at[k]].iter().filter(|p| matches!(p, Phase::Everywhere { .. })).count();
-            stepper.shared[before] = number;
+            let place = stepper.couplings(at[k]);
+            stepper.shared[place] = number;
+            stepper.share(at[k], number, &mut ready[k]);
             at[k] += 1;
         }
     }
-    Ok(ready)
 }
 
 /// One number of many, the same whatever their order.
-fn join(op: Reduction, mut values: Vec<f64>) -> f64 {
+pub fn join(op: Reduction, mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     match op {
         Reduction::Sum => values.iter().sum(),

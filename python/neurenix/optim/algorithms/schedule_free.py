@@ -21,9 +21,9 @@ class ScheduleFree(Wrapper):
         x ← (1 − c)·x + c·z,   c = w / Σw,   w = tʳ·η_maxᵖ
         y ← (1 − β)·z + β·x
 
-    Parameters hold y while training; `eval()`, or `model.eval()` of a model that is followed, puts x in place. Keeps one more
-    float for each parameter. Use a constant learning rate with a warm-up, larger than with a schedule, and no momentum in
-    the wrapped optimizer (β takes its place).
+    Parameters hold y while training; `eval()`, or `model.eval()` of a model that is followed, puts x in place.
+    Keeps one more float for each parameter. Use a constant learning rate with a warm-up, larger than with a
+    schedule, and no momentum in the wrapped optimizer (β takes its place).
 
     Args:
         optimizer: the optimizer to wrap.

@@ -1,0 +1,87 @@
+"""Steps in the backward pass: each parameter as soon as its gradient is complete."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from neurenix._phynexus import Tensor, join_numbers
+
+if TYPE_CHECKING:
+    from .optimizer import Optimizer
+
+
+class Stream:
+    """One backward pass with an optimizer. Numbers over all tensors are found in passes of their own before it."""
+
+    def __init__(self, optimizer: Optimizer) -> None:
+        if optimizer.formula is None:
+            raise TypeError(
+                f"backward: {type(optimizer).__name__} steps in its own way and needs all gradients at once; "
+                "call backward() and then optimizer.step()"
+            )
+        if optimizer._pre_hooks or optimizer._post_hooks:
+            raise ValueError(
+                "backward: step hooks belong to step(); remove them, or call backward() and step()"
+            )
+        if optimizer._away:
+            raise RuntimeError(
+                "backward: the weights are those for evaluation; call train() of the optimizer first"
+            )
+        self.optimizer = optimizer
+        optimizer._prepare()
+        self.places = {param: at for plan in optimizer._plans for param, at in plan.places().items()}
+        self.waits = optimizer.accumulate > 1 and optimizer._plans[0].pending + 1 < optimizer.accumulate
+        self.guards = optimizer.nonfinite != "propagate"
+        self.joins = [] if self.waits else max((plan.joins for plan in optimizer._plans), key=len)
+        self.seen = False
+        self.known: list[float] = []  # the numbers over all tensors
+        self.given: list[float] = []  # what tensors give to the next
+        self.bad: list[Tensor] = []
+        self.skips = False
+
+    @property
+    def looks(self) -> int:
+        """How many passes come before the one that steps."""
+        return max(len(self.joins), int(self.guards))
+
+    def look(self, param: Tensor) -> None:
+        """A parameter's share in the next number over all tensors, and whether its gradient is finite."""
+        plan, unit, place = self.places[param]
+        if self.guards and not self.seen and not bool(param.grad.isfinite().all()):  # type: ignore[union-attr]
+            self.bad.append(param)
+        if len(self.known) < len(self.joins):
+            self.given += unit.stepper.look(plan.scalars, place, self.known)
+
+    def looked(self) -> None:
+        """All have been seen."""
+        self.seen = True
+        if self.bad:
+            self.optimizer._complain(self.bad)  # raises, or returns to skip
+            self.skips = True
+        if len(self.known) < len(self.joins):
+            self.known.append(join_numbers(self.joins[len(self.known)], self.given))
+        self.given = []
+
+    def leaf(self, param: Tensor) -> bool:
+        """One step of one parameter."""
+        plan, unit, place = self.places[param]
+        if self.skips:
+            return True
+        if self.waits:
+            assert unit.gather is not None
+            unit.gather.step([], None, place)
+            return True
+        extras: Any = None
+        if plan.directed and self.optimizer.is_directed(unit.batch.variant):
+            prepared = unit.stepper.prepare(plan.scalars, place, self.known) if unit.prepares else None
+            extras = plan.directions(self.optimizer, unit, self.optimizer._state, prepared, only=place)
+        unit.stepper.step(plan.scalars, extras, place, self.known)
+        return True
+
+    def end(self) -> None:
+        """The pass is over."""
+        if self.skips:
+            return
+        for plan in self.optimizer._plans:
+            plan.pending = plan.pending + 1 if self.waits else 0
+            plan.step += not self.waits
