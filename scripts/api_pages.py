@@ -13,6 +13,7 @@ MODULES = (
     "neurenix.nn.init",
     "neurenix.nn.utils",
     "neurenix.optim",
+    "neurenix.optim.lr_scheduler",
     "neurenix.optim.schedule",
     "neurenix.testing",
     "neurenix.train",

@@ -79,7 +79,7 @@ def examples() -> Iterator[str]:
     """Public classes and functions of nn and optim have an example."""
     from neurenix import nn, optim
 
-    for module in (nn, nn.functional, nn.init, nn.utils, optim, optim.schedule):
+    for module in (nn, nn.functional, nn.init, nn.utils, optim, optim.lr_scheduler, optim.schedule):
         for name in module.__all__:
             value = getattr(module, name)
             if (inspect.isclass(value) or inspect.isfunction(value)) and ">>>" not in (

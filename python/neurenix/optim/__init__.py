@@ -6,7 +6,7 @@
 >>> optimizer = nx.optim.AdamW(model.named_parameters(), lr=warmup_cosine(1e-3, warmup=100, total=1000))
 """
 
-from neurenix.optim import algorithms, formula, schedule
+from neurenix.optim import algorithms, formula, lr_scheduler, schedule
 from neurenix.optim.algorithms import *  # noqa: F403
 from neurenix.optim.governed import Hook
 from neurenix.optim.limits import Choice, Each, Flag, Limit, Number, OrNone, Whole
@@ -35,6 +35,7 @@ __all__ = [
     "Whole",
     "Wrapper",
     "formula",
+    "lr_scheduler",
     "schedule",
     "trace",
 ]

@@ -11,8 +11,9 @@ from neurenix._phynexus import Tensor
 Group: TypeAlias = dict[str, Any]
 Params: TypeAlias = Iterable[Tensor] | Iterable[tuple[str, Tensor]] | Iterable[dict[str, Any]]
 
-# Keys of a group that are no hyperparameters; "name" is a label of the user's.
-RESERVED: Final = ("params", "param_names", "name")
+# Keys of a group that are no hyperparameters: "name" is a label of the user's, "initial_lr" that of `lr_scheduler`.
+LABELS: Final = ("name", "initial_lr")
+RESERVED: Final = ("params", "param_names", *LABELS)
 
 
 def split(params: Any) -> list[dict[str, Any]]:
@@ -51,9 +52,7 @@ def complete(label: str, given: Mapping[str, Any], defaults: Mapping[str, Any]) 
         check_parameter(f"{label}: {describe(group, position)}", param)
     for name, default in defaults.items():
         group[name] = given.get(name, default)
-    if "name" in given:
-        group["name"] = given["name"]
-    return group
+    return {**group, **{label: given[label] for label in LABELS if label in given}}
 
 
 def describe(group: Group, position: int) -> str:

@@ -9,7 +9,7 @@ from typing import Literal
 
 from .arguments import Count, Part, Value
 from .base import Schedule, schedule
-from .shapes import FALLS, Fall
+from .shapes import FALLS, Fall, between
 from .stairs import at_step, check_places
 
 
@@ -46,7 +46,7 @@ def warmup(
     if t >= steps:
         return at_step(then, t if overlap else t - steps)
     q = min((t + (start == "one")) / steps, 1)
-    return init + (at_step(then, 0) - init) * FALLS[shape](1 - q, q)
+    return between(init, at_step(then, 0), FALLS[shape](1 - q, q))
 
 
 @schedule

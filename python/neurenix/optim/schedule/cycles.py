@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from .arguments import Between, Count, Length, Positive, Share, Value
 from .base import Schedule, schedule
-from .shapes import FALLS, power
+from .shapes import FALLS, between, power
 
 
 @schedule
@@ -23,7 +23,7 @@ def cosine_restarts(t: float, value: Value, *, steps: int, cycles: Positive = 1,
     """
     if t >= steps:
         return end
-    return end + (value - end) * (1 + math.cos(math.pi * (cycles * t / steps % 1))) / 2
+    return between(end, value, (1 + math.cos(math.pi * (cycles * t / steps % 1))) / 2)
 
 
 @schedule
@@ -72,7 +72,7 @@ def warm_restarts(
         return end
     last = length - 1 if inclusive else length
     q = min((t - begin) / last, 1) if last > 0 else 0.0
-    return end + (power(value, decay, n) - end) * (1 + math.cos(math.pi * q)) / 2
+    return between(end, power(value, decay, n), (1 + math.cos(math.pi * q)) / 2)
 
 
 @schedule
@@ -239,7 +239,7 @@ def _phases(kind: str, t: float, levels: tuple[float, ...], steps: int, rise: fl
     for end, low, high in zip(ends, levels, levels[1:], strict=False):
         if t <= end:
             q = (t - begin) / (end - begin) if end > begin else 1.0
-            return high if q == 1 else high + (low - high) * FALLS[shape](q, 1 - q)
+            return between(high, low, FALLS[shape](q, 1 - q))
         begin = end
     return levels[-1]
 

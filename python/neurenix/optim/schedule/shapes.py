@@ -23,7 +23,7 @@ def power(value: float, base: float, exponent: float) -> float:
         return math.inf if value else 0.0
 
 
-def _between(low: float, high: float, share: float) -> float:
+def between(low: float, high: float, share: float) -> float:
     """`share` of the way from low up to high; `high` itself, not nearly, for a share of 1."""
     return high if share == 1 else low + (high - low) * share
 
@@ -55,7 +55,7 @@ def linear(t: float, start: Value, end: Value, *, steps: int) -> float:
     >>> [linear(1.0, 0.0, steps=4)(t) for t in (0, 1, 4, 9)]
     [1.0, 0.75, 0.0, 0.0]
     """
-    return _between(start, end, progress(t, steps))
+    return between(start, end, progress(t, steps))
 
 
 @schedule
@@ -88,7 +88,7 @@ def polynomial(
     """
     if cycle and steps:
         steps *= max(1, math.ceil(t / steps))
-    return float(_between(end, value, (1 - progress(t, steps) ** k) ** power))
+    return float(between(end, value, (1 - progress(t, steps) ** k) ** power))
 
 
 @schedule
@@ -124,7 +124,7 @@ def cosine(
     p = progress(t, steps)
     if periodic and steps:
         p = t % (2 * steps) / steps  # the angle stays small, and exact, however far it goes
-    return float(_between(end, value, ((1 + math.cos(math.pi * p**k)) / 2) ** exponent))
+    return float(between(end, value, ((1 + math.cos(math.pi * p**k)) / 2) ** exponent))
 
 
 @schedule
@@ -192,7 +192,7 @@ def rex(t: float, value: Value, *, steps: int, end: Value = 0.0) -> float:
         J. Chen, C. Wolfe, A. Kyrillidis, REX: revisiting budgeted training with an improved schedule, arXiv 2107.04197.
     """
     p = progress(t, steps)
-    return _between(end, value, (1 - p) / (1 - p / 2))
+    return between(end, value, (1 - p) / (1 - p / 2))
 
 
 @schedule
@@ -218,7 +218,7 @@ def tanh(
         arXiv 1806.01593.
     """
     p = progress(t, steps)
-    return _between(end, value, (1 - math.tanh(lower * (1 - p) + upper * p)) / 2)
+    return between(end, value, (1 - math.tanh(lower * (1 - p) + upper * p)) / 2)
 
 
 # What is left of the way, from 1 to 0 exactly, when q of it is done and r = 1 - q to do. Turned round, f(r, q), a rise.
@@ -250,7 +250,7 @@ def anneal(t: float, value: Value, *, steps: int, end: Value = 0.0, shape: Fall 
     [1.0, 0.9375, 0.75, 0.0]
     """
     p = progress(t, steps)
-    return _between(end, value, FALLS[shape](p, 1 - p))
+    return between(end, value, FALLS[shape](p, 1 - p))
 
 
 @schedule
@@ -271,5 +271,5 @@ def half_life(t: float, start: Inside, end: Inside, *, steps: int) -> float:
     p = progress(t, steps)
     if p in (0, 1):
         return end if p else start
-    lives = _between(1 / math.log(start), 1 / math.log(end), p)  # (h + 1)/ln ½
+    lives = between(1 / math.log(start), 1 / math.log(end), p)  # (h + 1)/ln ½
     return math.exp(1 / lives)

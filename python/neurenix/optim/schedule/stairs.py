@@ -11,7 +11,7 @@ from typing import Literal
 
 from .arguments import Count, Length, Part, Value
 from .base import schedule
-from .shapes import FALLS, power
+from .shapes import FALLS, between, power
 
 
 def at_step(part: Part, t: float) -> float:
@@ -95,7 +95,7 @@ def piecewise_interpolate(
         return values[-1]
     begin, end = (0, *at)[place : place + 2]
     q = (t - begin) / (end - begin)
-    return values[place + 1] + (values[place] - values[place + 1]) * FALLS[shape](q, 1 - q)
+    return between(values[place + 1], values[place], FALLS[shape](q, 1 - q))
 
 
 @schedule
