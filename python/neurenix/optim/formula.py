@@ -252,6 +252,13 @@ def _erf(x: Value) -> Value:
 erf = _function("erf", _erf, "The error function of x.")
 
 
+def atan2(y: Value, x: Value) -> Value:
+    """The angle of the point (x, y), from −π to π; 0 at the origin."""
+    if isinstance(y, Symbol):
+        return y.binary("atan2", x)
+    return x.binary("atan2", y, swap=True) if isinstance(x, Symbol) else np.arctan2(y, x)
+
+
 def minimum(a: Value, b: Value) -> Value:
     """The smaller of two; NaN if either is NaN."""
     if isinstance(a, Symbol):

@@ -104,7 +104,7 @@ class OrNone:
 
 @dataclass(frozen=True)
 class Each:
-    """A tuple of a fixed length with one limit for its items.
+    """A tuple with one limit for its items, of a fixed length or, without one, of any but 0.
 
     >>> from neurenix.optim import Each, Number
     >>> Each(Number(0, 1), 2).check("betas", [0.9, 0.99])
@@ -112,17 +112,16 @@ class Each:
     """
 
     limit: Limit
-    length: int
+    length: int | None = None
 
     def check(self, name: str, value: Any) -> Any:
         """The value as a tuple."""
+        count = "one or more" if self.length is None else self.length
         if not isinstance(value, (tuple, list)):
-            raise TypeError(
-                f"{name} must be a tuple of {self.length} numbers, got {value!r} ({_kind(value)})"
-            )
-        if len(value) != self.length:
+            raise TypeError(f"{name} must be a tuple of {count} numbers, got {value!r} ({_kind(value)})")
+        if not value or len(value) != (self.length or len(value)):
             raise ValueError(
-                f"{name} must have {self.length} values, each {self.limit}, got {len(value)}: {value!r}"
+                f"{name} must have {count} values, each {self.limit}, got {len(value)}: {value!r}"
             )
         return tuple(self.limit.check(f"{name}[{i}]", item) for i, item in enumerate(value))
 

@@ -9,6 +9,7 @@ from ..groups import Params
 from ..limits import Flag
 from ..optimizer import Optimizer
 from ..options import Options
+from ._moments import moments, rectification
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -76,12 +77,8 @@ class RAdam(Optimizer):
     ) -> tuple[Value, Value, Value]:
         """The rule above, without weight decay."""
         beta1, beta2 = betas
-        m = m + (1 - beta1) * (g - m)
-        v = beta2 * v + (1 - beta2) * g * g
-        missing = debias(beta2, t)
-        limit = 2 / (1 - beta2) - 1
-        rho = limit - 2 * t * (1 - missing) / missing
-        known = rho > 5
-        r = sqrt(missing * (rho - 4) * (rho - 2) * limit / ((limit - 4) * (limit - 2) * rho))
-        step = lr / debias(beta1, t) * where(known, r, 1)
+        m, v = moments(g, m, v, betas)
+        length, ratio = rectification(beta2, t)
+        known = length > 5
+        step = lr / debias(beta1, t) * where(known, ratio * sqrt(debias(beta2, t)), 1)
         return p - step * m / where(known, sqrt(v) + eps, 1), m, v

@@ -1,0 +1,76 @@
+"""NAdamW."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from ..formula import Value, debias
+from ..groups import Params
+from ..optimizer import Optimizer
+from ..options import Options
+from ._moments import moments, spread
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+
+class NAdamW(Optimizer):
+    """NAdamW: AdamW that looks ahead along its momentum, the baseline of the AlgoPerf benchmark.
+
+        p ← p − η·λ·p
+        m ← β₁·m + (1 − β₁)·g
+        v ← β₂·v + (1 − β₂)·g²
+        u = β₁·m + (1 − β₁)·g
+        p ← p − η·û / (√v̂ + ε)             û = u / (1 − β₁ᵗ), v̂ = v / (1 − β₂ᵗ)
+
+    Keeps two floats for each parameter. Unlike in `NAdam` the momentum has no schedule of its own.
+
+    Args:
+        params: tensors, (name, tensor) pairs, a module, or dicts that define groups.
+        lr: η, step size, ≥ 0.
+        betas: β₁ and β₂, decay of the two averages, each in [0, 1).
+        eps: ε, ≥ 0, bounds the step where gradients vanish.
+        weight_decay: λ, ≥ 0; each step shrinks the parameters by the factor 1 − ηλ.
+        **options: what every optimizer takes, see `neurenix.optim.Options`.
+
+    Raises:
+        ValueError, TypeError: for a value out of its range or parameters that cannot be optimized.
+
+    Example:
+        >>> import neurenix as nx
+        >>> w = nx.Tensor([1.0, 2.0], requires_grad=True)
+        >>> optimizer = nx.optim.NAdamW([w], lr=0.25)
+        >>> (w * w).sum().backward()
+        >>> optimizer.step()
+        >>> [round(x, 4) for x in w.tolist()]
+        [0.5225, 1.52]
+
+    References:
+        G. Dahl et al., Benchmarking neural network training algorithms, arXiv 2306.07179.
+        T. Dozat, Incorporating Nesterov momentum into Adam, ICLR workshop 2016.
+    """
+
+    states = ("exp_avg", "exp_avg_sq")
+    decay_mode: ClassVar = "decoupled"
+
+    def __init__(
+        self,
+        params: Params,
+        lr: float = 0.001,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.01,
+        **options: Unpack[Options],
+    ) -> None:
+        defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
+        super().__init__(params, defaults, **options)
+
+    @staticmethod
+    def formula(
+        p: Value, g: Value, m: Value, v: Value, *, t: Value, lr: Value, betas: Value, eps: Value
+    ) -> tuple[Value, Value, Value]:
+        """The rule above, without weight decay."""
+        beta1, beta2 = betas
+        m, v = moments(g, m, v, betas)
+        ahead = beta1 * m + (1 - beta1) * g
+        return p - lr / debias(beta1, t) * ahead / (spread(v, beta2, t) + eps), m, v

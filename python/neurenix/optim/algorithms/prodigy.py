@@ -1,0 +1,155 @@
+"""Prodigy."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from ..formula import Value, abs_, debias, everywhere, maximum, minimum, sqrt, total, where
+from ..groups import Params
+from ..limits import FRACTION, POSITIVE, Flag, Number, OrNone
+from ..optimizer import Optimizer
+from ..options import Options
+from ..states import State
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+
+class Prodigy(Optimizer):
+    """Prodigy: Adam that finds its learning rate by itself, as a multiple d of how far the weights travel.
+
+        δ = d·η                              (with use_bias_correction times √(1 − β₂ᵗ) / (1 − β₁ᵗ))
+        n ← β₃·n + d/d₀·δ·⟨g, p₀ − p⟩       p₀ is p before the first step
+        m ← β₁·m + (1 − β₁)·d·g
+        v ← β₂·v + (1 − β₂)·d²·g²
+        s ← β₃·s + d/d₀·δ·g
+        d ← the largest of d_coef·n/‖s‖₁ so far
+        p ← p − δ·(m / (√v + d·ε) + λ·p)
+
+    Leave η at 1, or let it only fall in the end (as a cosine does). Keeps four floats for each parameter. d
+    and its parts are numbers that all tensors of the optimizer share; groups with another η take their share
+    of it.
+
+    Args:
+        params: tensors, (name, tensor) pairs, a module, or dicts that define groups.
+        lr: η, ≥ 0, multiplies d.
+        betas: β₁ and β₂, decay of the two averages, each in [0, 1).
+        beta3: β₃, decay of n and s, in [0, 1); None is √β₂.
+        eps: ε, ≥ 0, bounds the step where gradients vanish.
+        weight_decay: λ, ≥ 0; each step also takes δ·λ·p away.
+        use_bias_correction: correct the averages for their beginning.
+        safeguard_warmup: leave η out of s, so that a warm-up of η does not inflate d.
+        d0: first guess of d, > 0; too small costs only a few steps.
+        d_coef: multiplies what d is estimated to be, > 0; the knob to turn.
+        growth_rate: by which factor d may grow in a step, ≥ 1; None for any.
+        **options: what every optimizer takes, see `neurenix.optim.Options`.
+
+    Raises:
+        ValueError, TypeError: for a value out of its range or parameters that cannot be optimized.
+
+    Example:
+        >>> import neurenix as nx
+        >>> w = nx.Tensor([1.0, 2.0], requires_grad=True)
+        >>> optimizer = nx.optim.Prodigy([w])
+        >>> for _ in range(50):
+        ...     optimizer.zero_grad()
+        ...     loss = (w * w).sum()
+        ...     loss.backward()
+        ...     optimizer.step()
+        >>> loss.item() < 0.1
+        True
+
+    References:
+        K. Mishchenko, A. Defazio, Prodigy: an expeditiously adaptive parameter-free learner, arXiv
+        2306.06101, algorithm 4.
+    """
+
+    states = (
+        "exp_avg",
+        "exp_avg_sq",
+        "s",
+        State("p0", init="param"),
+        State("d", kind="scalar", init=lambda group: group["d0"]),
+        State("d_max", kind="scalar", init=lambda group: group["d0"]),
+        State("d_numerator", kind="scalar"),
+    )
+    limits: ClassVar = {
+        "beta3": OrNone(FRACTION),
+        "use_bias_correction": Flag(),
+        "safeguard_warmup": Flag(),
+        "d0": POSITIVE,
+        "d_coef": POSITIVE,
+        "growth_rate": OrNone(Number(1)),
+    }
+
+    def __init__(
+        self,
+        params: Params,
+        lr: float = 1.0,
+        betas: tuple[float, float] = (0.9, 0.999),
+        beta3: float | None = None,
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        use_bias_correction: bool = False,
+        safeguard_warmup: bool = False,
+        d0: float = 1e-6,
+        d_coef: float = 1.0,
+        growth_rate: float | None = None,
+        **options: Unpack[Options],
+    ) -> None:
+        defaults = {
+            "lr": lr,
+            "betas": betas,
+            "beta3": beta3,
+            "eps": eps,
+            "weight_decay": weight_decay,
+            "use_bias_correction": use_bias_correction,
+            "safeguard_warmup": safeguard_warmup,
+            "d0": d0,
+            "d_coef": d_coef,
+            "growth_rate": growth_rate,
+        }
+        super().__init__(params, defaults, **options)
+
+    @staticmethod
+    def formula(
+        p: Value,
+        g: Value,
+        m: Value,
+        v: Value,
+        s: Value,
+        p0: Value,
+        d: Value,
+        d_max: Value,
+        n: Value,
+        *,
+        t: Value,
+        lr: Value,
+        betas: Value,
+        beta3: Value | None,
+        eps: Value,
+        weight_decay: Value,
+        use_bias_correction: bool,
+        safeguard_warmup: bool,
+        d0: Value,
+        d_coef: Value,
+        growth_rate: Value | None,
+    ) -> tuple[Value, ...]:
+        """The rule above."""
+        beta1, beta2 = betas
+        beta3 = sqrt(beta2) if beta3 is None else beta3
+        d, d_max = everywhere(d, largest=True), everywhere(d_max, largest=True)
+        rate = d * lr
+        if use_bias_correction:
+            rate = rate * sqrt(debias(beta2, t)) / debias(beta1, t)
+        n = beta3 * n + d / d0 * rate * total(g * (p0 - p))
+        m = beta1 * m + (1 - beta1) * d * g
+        v = beta2 * v + (1 - beta2) * d * d * g * g
+        s = beta3 * s + d / d0 * (d if safeguard_warmup else rate) * g
+        length = everywhere(total(abs_(s)))
+        known = length > 0
+        guess = where(known, d_coef * everywhere(n) / where(known, length, 1), d)
+        d_max = maximum(d_max, guess)
+        new = where(d == d0, maximum(d, guess), d)
+        new = d_max if growth_rate is None else minimum(d_max, new * growth_rate)
+        return p - rate * (m / (sqrt(v) + new * eps) + weight_decay * p), m, v, s, p0, new, d_max, n
