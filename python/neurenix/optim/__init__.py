@@ -8,6 +8,7 @@
 
 from neurenix.optim import algorithms, formula, lr_scheduler, schedule
 from neurenix.optim.algorithms import *  # noqa: F403
+from neurenix.optim.functional import Functional
 from neurenix.optim.governed import Hook
 from neurenix.optim.limits import Choice, Each, Flag, Limit, Number, OrNone, Whole
 from neurenix.optim.optimizer import Optimizer
@@ -23,6 +24,7 @@ __all__ = [
     "Choice",
     "Each",
     "Flag",
+    "Functional",
     "Hook",
     "Limit",
     "Number",
