@@ -13,6 +13,7 @@ from neurenix.optim.governed import Hook
 from neurenix.optim.limits import Choice, Each, Flag, Limit, Number, OrNone, Whole
 from neurenix.optim.optimizer import Optimizer
 from neurenix.optim.options import Options
+from neurenix.optim.param_groups import param_groups
 from neurenix.optim.plan import Batch
 from neurenix.optim.schedule import Schedule, Scheduler
 from neurenix.optim.states import State
@@ -38,6 +39,7 @@ __all__ = [
     "Wrapper",
     "formula",
     "lr_scheduler",
+    "param_groups",
     "schedule",
     "trace",
 ]
