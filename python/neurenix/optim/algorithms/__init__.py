@@ -40,6 +40,7 @@ from neurenix.optim.algorithms.radam import RAdam
 from neurenix.optim.algorithms.radamw import RAdamW
 from neurenix.optim.algorithms.rmsprop import RMSprop
 from neurenix.optim.algorithms.rprop import Rprop
+from neurenix.optim.algorithms.sam import SAM
 from neurenix.optim.algorithms.schedule_free import ScheduleFree
 from neurenix.optim.algorithms.schedule_free_adamw import ScheduleFreeAdamW
 from neurenix.optim.algorithms.schedule_free_radam import ScheduleFreeRAdam
@@ -63,6 +64,7 @@ __all__ = [
     "LBFGS",
     "MADGRAD",
     "MARS",
+    "SAM",
     "SGD",
     "SGDP",
     "SM3",
