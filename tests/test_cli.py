@@ -1,6 +1,7 @@
 """The command line as a user meets it: in processes of its own where that matters, in this one where it does not."""
 
 import csv
+import itertools
 import json
 import os
 import signal
@@ -10,8 +11,9 @@ import time
 
 import numpy as np
 import pytest
-from neurenix import load, save
+from neurenix import load, save, train
 from neurenix.cli import main
+from neurenix.cli.parser import SCHEDULES
 
 RUN = [sys.executable, "-m", "neurenix"]
 
@@ -134,14 +136,24 @@ class TestTrain:
         assert code == 0
         assert "note: column 'x1': 1 missing values take the mean" in out
 
-    @pytest.mark.parametrize("optimizer", ["adamw", "adam", "sgd"])
-    @pytest.mark.parametrize("schedule", ["cosine", "linear", "step", "exponential", "constant"])
+    @pytest.mark.parametrize(
+        ("optimizer", "schedule"),
+        [
+            *itertools.product(
+                ["adamw", "adam", "sgd"], ["cosine", "linear", "step", "exponential", "constant"]
+            ),
+            *(("adamw", name) for name in ["stable", "inverse_sqrt", "polynomial", "rex", "restarts"]),
+        ],
+    )
     def test_every_optimizer_learns_with_every_schedule(self, tmp_path, cli, optimizer, schedule):
         options = ("--optimizer", optimizer, "--schedule", schedule, "--epochs", 20, "--batch-size", 16)
         assert cli("train", "iris", "--output", tmp_path, *options)[0] == 0
         assert history(tmp_path)[-1]["val_score"] > 0.85
         rates = [line["lr"] for line in history(tmp_path)[3:]]
         assert (len(set(rates)) == 1) == (schedule == "constant")
+
+    def test_the_schedules_are_those_of_training(self):
+        assert list(SCHEDULES) == list(train.SCHEDULES)
 
     def test_seeds_matter_and_repeat(self, tmp_path, cli):
         for name, seed in ("a", 5), ("b", 5), ("c", 6):

@@ -10,6 +10,12 @@ from typing import Any, NoReturn
 
 from neurenix import __version__
 
+# The names of neurenix.train.SCHEDULES.
+SCHEDULES = (
+    *("cosine", "linear", "step", "exponential", "constant"),
+    *("stable", "inverse_sqrt", "polynomial", "rex", "restarts"),
+)
+
 TRAIN_HELP = """\
 Trains a multi-layer perceptron and writes to the output folder: checkpoint.safetensors, history.jsonl, curves.png.
 
@@ -62,11 +68,7 @@ def _train(commands: Any) -> None:
     add("--lr", metavar="X", type=_above_zero, help="highest learning rate (0.003; 0.05 for sgd)")
     add("--weight-decay", metavar="X", type=_not_negative, help="for weights, not for biases (0.1)")
     add("--label-smoothing", metavar="SHARE", type=_share, help="of the target, over all classes (0.1)")
-    add(
-        "--schedule",
-        choices=("cosine", "linear", "step", "exponential", "constant"),
-        help="of the rate (cosine)",
-    )
+    add("--schedule", choices=SCHEDULES, metavar="NAME", help=f"of the rate: {', '.join(SCHEDULES)} (cosine)")
     add("--warmup", metavar="SHARE", type=_share, help="share of the steps in which the rate rises (0.1)")
     add("--epochs", metavar="N", type=_count, help="passes over the training rows (40)")
     add("--batch-size", metavar="N", type=_count, help="rows for each step (64)")

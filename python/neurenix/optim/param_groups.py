@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from neurenix._phynexus import Tensor
 
 from .limits import NOT_NEGATIVE
-from .schedule import Schedule, chain
+from .schedule import chain
 from .schedule.arguments import Between, Each
 
 if TYPE_CHECKING:
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 def param_groups(
     model: Module | Iterable[tuple[str, Tensor]],
     *,
-    lr: float | Schedule | Callable[[int], float] | None = None,
-    weight_decay: float | Schedule | Callable[[int], float] | None = None,
+    lr: float | Callable[[float], float] | None = None,
+    weight_decay: float | Callable[[float], float] | None = None,
     no_decay: Sequence[str] = ("bias", "norm"),
     layer_decay: float = 1.0,
     lr_mult: Mapping[str, float] | None = None,

@@ -26,6 +26,11 @@ SCHEDULES: dict[str, Callable[[float, int], schedule.Schedule]] = {
     "step": lambda lr, steps: schedule.step(lr, every=max(1, steps // 3)),
     "exponential": lambda lr, steps: schedule.exponential(lr, gamma=0.01, steps=max(1, steps)),
     "constant": lambda lr, steps: schedule.constant(lr),
+    "stable": lambda lr, steps: schedule.warmup_stable_decay(lr, warmup=0, total=steps, decay=steps // 5),
+    "inverse_sqrt": lambda lr, steps: schedule.inverse_sqrt(lr, timescale=max(1, steps // 10)),
+    "polynomial": lambda lr, steps: schedule.polynomial(lr, steps=steps, power=2.0),
+    "rex": lambda lr, steps: schedule.rex(lr, steps=steps),
+    "restarts": lambda lr, steps: schedule.cosine_restarts(lr, steps=steps, cycles=3),
 }
 
 SPLIT_SEED = 1  # not an option: runs with different seeds are then measured on the same rows
