@@ -65,6 +65,7 @@ PLAIN = {
     "moves": {"lr": 0.2},
     "errors": [({"lr": -1}, ValueError, "lr must be")],
     "state_bytes": 0,
+    "temporaries": 4,
 }
 
 
@@ -308,6 +309,7 @@ FAULTS = [
     ("refused_states_change_nothing", Torn, {}, "changed the optimizer"),
     ("state_has_its_size", Good, {"state_bytes": 8}, "48 bytes of state, not 96"),
     ("state_has_its_size", Good, {"state_bytes": lambda shape: 4 * sum(shape)}, "48 bytes of state, not 28"),
+    ("steps_need_little_memory", Plain, {"temporaries": 0}, "bytes beside what it keeps; 0 times"),
     ("state_may_be_made_early", Eager, {}, "changes the steps after it"),
     ("copies_go_on_alike", Uncopied, {}, "a deep copy goes elsewhere"),
     ("copies_go_on_alike", Alone, {}, "does not hold the copied parameters"),
@@ -482,7 +484,7 @@ def test_rules_that_need_a_closure():
         return [p - lr * g for p, g in zip(params, grads(ahead)[1], strict=True)]
 
     unchecked = check_optimizer(Extra, **{**PLAIN, "oracle": oracle, "closure": True})
-    assert set(unchecked.values()) == {"its closure sets the gradients", "its closure sets all gradients"}
+    assert all(reason.startswith("its closure") for reason in unchecked.values())
     assert {"computes_its_rule", "resumes_exactly"}.isdisjoint(unchecked)
     wrong = Record(Extra, **{**PLAIN, "closure": True, "oracle": lambda p, grads, s, t, *, lr: [
         x - lr * g for x, g in zip(p, grads(p)[1], strict=True)

@@ -32,6 +32,7 @@ PROPERTIES: Final[Mapping[str, Callable[[Record], str | None]]] = {
         saving.resumes_exactly,
         saving.refused_states_change_nothing,
         saving.state_has_its_size,
+        saving.steps_need_little_memory,
         saving.state_may_be_made_early,
         saving.copies_go_on_alike,
         saving.counts_do_not_overflow,

@@ -9,11 +9,9 @@ import numpy as np
 
 from neurenix._phynexus import Tensor, get_num_threads, set_num_threads
 
-from .record import Record, Shape, require
-from .runs import Run, bits, contents
+from .record import Record, require
+from .runs import Run, bits, contents, large
 
-LARGE: Final[tuple[Shape, ...]] = ((131_075,), (96, 257), (3,))
-"""Parameters that are cut into pieces for several threads."""
 STEPS: Final = 10
 
 
@@ -62,13 +60,11 @@ def tensors_are_independent(record: Record) -> str | None:
 
 def threads_do_not_show(record: Record) -> str | None:
     """One thread and three give the same bits."""
-    dimensions = {len(shape) for shape in record.shapes}
-    shapes = [shape for shape in LARGE if len(shape) in dimensions] or record.shapes
     threads, results = get_num_threads(), []
     try:
         for count in (1, 3):
             set_num_threads(count)
-            results.append(Run(record, "float32", shapes=shapes, period=2).train(2).bits())
+            results.append(Run(record, "float32", shapes=large(record), period=2).train(2).bits())
     finally:
         set_num_threads(threads)
     require(results[0] == results[1], f"{record}: the number of threads changes bits")

@@ -37,6 +37,8 @@ class Record:
         errors: (arguments, exception, regular expression that its message matches).
         state_bytes: bytes of state for each element of a float32 parameter; or a function of a parameter's
             shape that gives all of its bytes.
+        temporaries: how much memory a step may take beside parameters, gradients and state, in float32 copies
+            of the largest parameter; by default none for a formula, and anything for tensor code.
         still: hyperparameters that are in no move, and options that change nothing, with the reason.
         tolerance: (bound, reason) where results may differ from the oracle's by more than 1e-12 of the largest
             value that an element had on its way.
@@ -75,6 +77,7 @@ class Record:
     moves: Mapping[str, Any] = field(default_factory=dict)
     errors: Sequence[tuple[Mapping[str, Any], type[Exception], str]] = ()
     state_bytes: float | Callable[[Shape], float] | None = None
+    temporaries: float | None = None
     still: Mapping[str, str] = field(default_factory=dict)
     tolerance: tuple[float, str] = (1e-12, "the bound of all")
     shapes: Sequence[Shape] = SHAPES

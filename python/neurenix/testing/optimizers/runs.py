@@ -6,7 +6,7 @@ import functools
 import inspect
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -15,6 +15,15 @@ from neurenix.optim import Optimizer
 from neurenix.optim.limits import ANYTHING, has_schedule, resolve
 
 from .record import Array, Record, Shape
+
+LARGE: Final[tuple[Shape, ...]] = ((131_075,), (96, 257), (3,))
+"""Parameters that are cut into pieces for several threads."""
+
+
+def large(record: Record) -> Sequence[Shape]:
+    """Large shapes with as many dimensions as the record's have."""
+    dimensions = {len(shape) for shape in record.shapes}
+    return [shape for shape in LARGE if len(shape) in dimensions] or record.shapes
 
 
 class Process:

@@ -12,7 +12,8 @@ from typing import Any, Final
 import numpy as np
 
 from neurenix import serialize
-from neurenix._phynexus import Tensor
+from neurenix._phynexus import Tensor, get_num_threads, set_num_threads
+from neurenix.device import memory_usage, reset_peak_memory
 from neurenix.optim import Optimizer
 
 from .record import Record, require
@@ -22,6 +23,8 @@ STEPS: Final = 50
 LATE: Final = (2**24 + 1, 2**31 + 1)
 """Where counts in float32 and in 32 bits end."""
 MEMORY: Final = Path("/dev/shm")
+BLOCKS: Final = 1 << 18
+"""What a thread may hold of the values inside a formula, in bytes, whatever the size of the parameters."""
 
 
 def resumes_exactly(record: Record) -> str | None:
@@ -78,6 +81,38 @@ def state_has_its_size(record: Record) -> str | None:
         require(
             found == expected, f"{record}: a parameter of {shape} has {found} bytes of state, not {expected}"
         )
+    return None
+
+
+def steps_need_little_memory(record: Record) -> str | None:
+    """A step makes no tensors beside parameters, gradients and state, or as few as the record says."""
+    if record.closure or record.advance is not None:
+        return "its closure makes tensors"
+    allowed = record.temporaries
+    if allowed is None:
+        optimizer = record.sample
+        coded = any(optimizer.is_directed(v) for g in optimizer.param_groups for v in optimizer.variants(g))
+        if optimizer.formula is None or coded:
+            return "it is tensor code, and no temporaries were given"
+        allowed = 0
+    shape = (131_075,) if any(len(shape) == 1 for shape in record.shapes) else (257, 511)
+    threads = get_num_threads()
+    try:
+        set_num_threads(1)
+        run = Run(record, "float32", shapes=[shape, shape], period=2).train(2)
+        run.put(run.process.at(3, run.values()))
+        reset_peak_memory()
+        before = memory_usage().current
+        run.optimizer.step()
+        used = memory_usage().peak - before
+    finally:
+        set_num_threads(threads)
+    size = 4 * run.params[0].numel()
+    require(
+        used <= allowed * size + BLOCKS,
+        f"{record}: a step takes {used:,} bytes beside what it keeps; "
+        f"{allowed} times the size of the parameter are {int(allowed * size):,}",
+    )
     return None
 
 
