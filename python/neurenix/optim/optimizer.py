@@ -256,7 +256,7 @@ class Optimizer(UpdateRule, Governed):
             steps.append((unit.stepper, plan.scalars, extras))
         step_together(steps)
         for plan in plans:
-            plan.step += 1
+            plan.count()
 
     def _backward_begin(self) -> int:
         self._stream = Stream(self)

@@ -87,7 +87,7 @@ class Plan:
             self.scalars[start : start + len(numbers)] = numbers
         if self._peak is not None:
             lr = resolve(rule.limit("lr"), f"{self.label}: lr", group["lr"], self.step)
-            self.peak_lr = self.scalars[self._peak] = max(self.peak_lr, lr)
+            self.scalars[self._peak] = max(self.peak_lr, lr)
         for unit in self.units:
             if not unit.stepper.is_current():
                 self._forms = None
@@ -101,7 +101,13 @@ class Plan:
                 unit.stepper.step(self.scalars, self.directions(rule, unit, state))
             else:
                 unit.stepper.step(self.scalars)
+        self.count()
+
+    def count(self) -> None:
+        """Counts a step that was made."""
         self.step += 1
+        if self._peak is not None:
+            self.peak_lr = self.scalars[self._peak]
 
     def places(self) -> dict[Tensor, tuple[Plan, Unit, int]]:
         """Where each parameter is."""

@@ -84,4 +84,5 @@ class Stream:
             return
         for plan in self.optimizer._plans:
             plan.pending = plan.pending + 1 if self.waits else 0
-            plan.step += not self.waits
+            if not self.waits:
+                plan.count()

@@ -296,6 +296,7 @@ RECORDS = [
             {"lr": 0.11, "momentum": 0.7, "weight_decay": 0.2, "eps": 1e-2},
             [*ERRORS, *EPS, ({"momentum": 1.0}, ValueError, "momentum")],
             lambda shape, momentum=momentum: 4 * sides(shape) + (4 * math.prod(shape) if momentum else 0),
+            temporaries=2,
         )
         for momentum in (0.8, 0)
     ),
@@ -318,5 +319,6 @@ RECORDS = [
         },
         [*ERRORS, ({"clip_threshold": 0}, ValueError, "clip_threshold"), ({"eps": 1e-8}, TypeError, "eps")],
         lambda shape: 4 * math.prod(shape) + 4 * factors(shape),
+        temporaries=1,
     ),
 ]

@@ -16,13 +16,14 @@ from neurenix._phynexus import Tensor, get_num_threads, set_num_threads
 from neurenix.device import memory_usage, reset_peak_memory
 from neurenix.optim import Optimizer
 
-from .record import Record, require
+from .record import Record, Shape, require
 from .runs import Run, contents
 
 STEPS: Final = 50
 LATE: Final = (2**24 + 1, 2**31 + 1)
 """Where counts in float32 and in 32 bits end."""
 MEMORY: Final = Path("/dev/shm")
+BIG: Final[tuple[Shape, ...]] = ((131_071,), (256, 511))
 BLOCKS: Final = 1 << 18
 """What a thread may hold of the values inside a formula, in bytes, whatever the size of the parameters."""
 
@@ -95,11 +96,11 @@ def steps_need_little_memory(record: Record) -> str | None:
         if optimizer.formula is None or coded:
             return "it is tensor code, and no temporaries were given"
         allowed = 0
-    shape = (131_075,) if any(len(shape) == 1 for shape in record.shapes) else (257, 511)
+    dimensions = {len(shape) for shape in record.shapes}
     threads = get_num_threads()
     try:
         set_num_threads(1)
-        run = Run(record, "float32", shapes=[shape, shape], period=2).train(2)
+        run = Run(record, "float32", shapes=[s for s in BIG if len(s) in dimensions], period=2).train(2)
         run.put(run.process.at(3, run.values()))
         reset_peak_memory()
         before = memory_usage().current
@@ -107,11 +108,11 @@ def steps_need_little_memory(record: Record) -> str | None:
         used = memory_usage().peak - before
     finally:
         set_num_threads(threads)
-    size = 4 * run.params[0].numel()
+    size = 4 * max(param.numel() for param in run.params)
     require(
         used <= allowed * size + BLOCKS,
         f"{record}: a step takes {used:,} bytes beside what it keeps; "
-        f"{allowed} times the size of the parameter are {int(allowed * size):,}",
+        f"{allowed} times the size of the largest parameter are {int(allowed * size):,}",
     )
     return None
 
