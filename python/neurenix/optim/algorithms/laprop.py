@@ -46,6 +46,8 @@ class LaProp(Optimizer):
         >>> [round(x, 4) for x in w.tolist()]
         [0.75, 1.75]
 
+    Differs from the reference: weight decay comes before the step, not after it.
+
     References:
         L. Ziyin, Z. Wang, M. Ueda, LaProp: separating momentum and adaptivity in Adam, arXiv 2002.04839.
     """

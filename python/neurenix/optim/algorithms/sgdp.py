@@ -48,6 +48,8 @@ class SGDP(Optimizer):
         >>> [round(x, 4) for x in w.tolist()]
         [0.5, 1.0]
 
+    Differs from the reference: what is projected does not enter the average, as in the paper.
+
     References:
         B. Heo et al., AdamP: slowing down the slowdown for momentum optimizers on scale-invariant weights,
         arXiv 2006.08217, algorithm 1.
