@@ -227,6 +227,46 @@ class Silent(Plain):
         super().step(closure)
 
 
+class Streamed(Good):
+    """Steps in the backward pass with gradients that are too large."""
+
+    def _backward_leaf(self, param):
+        param.grad = param.grad * 1.01
+        return super()._backward_leaf(param)
+
+
+class Keeping(Good):
+    """Does not let gradients go in the backward pass."""
+
+    def _backward_leaf(self, param):
+        super()._backward_leaf(param)
+        return False
+
+
+class Bypassed(Plain):
+    """Takes part in the backward pass with another step than its own."""
+
+    def _backward_begin(self):
+        return 0
+
+    def _backward_leaf(self, param):
+        return True
+
+    def _backward_end(self, error):
+        pass
+
+
+class Marked(Good):
+    """Keeps in itself what belongs into its state."""
+
+    steps = 0
+
+    def step(self, closure=None):
+        self.steps += 1
+        self.param_groups[0]["lr"] = 0.1 / self.steps
+        return super().step(closure)
+
+
 class Lasting(Good):
     """Does not give the weights back."""
 
@@ -336,6 +376,10 @@ FAULTS = [
     ),
     ("hooks_are_called", Deaf, {}, "hooks were called as"),
     ("closures_are_called", Silent, {}, "the loss is not returned"),
+    ("steps_in_the_backward_pass", Streamed, {}, "step 1 in the backward pass differs"),
+    ("steps_in_the_backward_pass", Keeping, {}, "still have gradients"),
+    ("steps_in_the_backward_pass", Bypassed, {}, "does not call its step"),
+    ("agrees_with_its_functional_form", Marked, {}, "step 2 of its functional form"),
     ("evaluation_comes_and_goes", Lasting, {}, "a step moves"),
     ("its_repr_tells", Terse, {}, "does not show lr"),
     *(

@@ -14,7 +14,9 @@ class Stream:
     """One backward pass with an optimizer. Numbers over all tensors are found in passes of their own before it."""
 
     def __init__(self, optimizer: Optimizer) -> None:
-        if optimizer.formula is None:
+        from .optimizer import Optimizer
+
+        if optimizer.formula is None or type(optimizer).step is not Optimizer.step:
             raise TypeError(
                 f"backward: {type(optimizer).__name__} steps in its own way and needs all gradients at once; "
                 "call backward() and then optimizer.step()"

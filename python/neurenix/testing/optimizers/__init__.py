@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from . import contract, correctness, invariance, nothing, options, saving
+from . import contract, correctness, forms, invariance, nothing, options, saving
 from .record import Record, per_tensor
 
 __all__ = ["PROPERTIES", "Record", "check_optimizer", "check_property", "per_tensor"]
@@ -46,6 +46,8 @@ PROPERTIES: Final[Mapping[str, Callable[[Record], str | None]]] = {
         contract.closures_are_called,
         contract.evaluation_comes_and_goes,
         contract.its_repr_tells,
+        forms.steps_in_the_backward_pass,
+        forms.agrees_with_its_functional_form,
         options.decays_as_by_hand,
         options.clips_as_by_hand,
         options.is_cautious_as_by_hand,
