@@ -120,7 +120,9 @@ def surround(recipe: Recipe, group: Mapping[str, Any], mode: str, accumulate: bo
     if group["maximize"]:
         outer.append(Layer(negated))
     outer += [Layer(layer) for name, layer in _CLIPS.items() if name in group]
-    inner = [Layer(centralize)] if group.get("centralize") else []
+    if group.get("centralize"):
+        outer.append(Layer(centralize))
+    inner = []
     named = keywords(recipe.formula)
     own = named is None or "weight_decay" in named  # the rule has its own place for it
     if "weight_decay" in group and not (own and mode == "inside"):

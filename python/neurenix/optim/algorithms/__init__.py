@@ -31,6 +31,8 @@ from neurenix.optim.algorithms.lion import Lion
 from neurenix.optim.algorithms.lookahead import Lookahead
 from neurenix.optim.algorithms.madgrad import MADGRAD
 from neurenix.optim.algorithms.mars import MARS
+from neurenix.optim.algorithms.mechanic import Mechanic
+from neurenix.optim.algorithms.momo import MoMo, MoMoAdam
 from neurenix.optim.algorithms.nadam import NAdam
 from neurenix.optim.algorithms.nadamw import NAdamW
 from neurenix.optim.algorithms.novograd import NovoGrad
@@ -90,6 +92,9 @@ __all__ = [
     "LaProp",
     "Lion",
     "Lookahead",
+    "Mechanic",
+    "MoMo",
+    "MoMoAdam",
     "NAdam",
     "NAdamW",
     "NovoGrad",
