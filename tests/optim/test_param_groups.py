@@ -13,6 +13,7 @@ class Block(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.attention = nn.Linear(4, 4)
+        self.mlp = nn.Sequential(nn.Linear(4, 4), nn.GELU(), nn.Linear(4, 4))
         self.norm1 = nn.LayerNorm(4)
 
 
@@ -51,7 +52,7 @@ def test_the_optimizer_s_own_decay() -> None:
 def test_layers_learn_more_slowly_the_further_from_the_end() -> None:
     lr = by_name(param_groups(Model(), lr=1.0, layer_decay=0.5), "lr")
     assert lr["head.weight"] == lr["head.bias"] == 1.0
-    assert lr["blocks.1.attention.weight"] == lr["blocks.1.norm1.bias"] == 0.5
+    assert lr["blocks.1.attention.weight"] == lr["blocks.1.norm1.bias"] == lr["blocks.1.mlp.0.weight"] == 0.5
     assert lr["blocks.0.attention.weight"] == 0.25
     assert lr["embed.weight"] == 0.125
 
@@ -77,7 +78,7 @@ def test_patterns() -> None:
     )
     assert {name for name, value in decay.items() if value == 0} == {
         "embed.weight",
-        *(f"blocks.{i}.{part}.bias" for i in (0, 1) for part in ("attention", "norm1")),
+        *(f"blocks.{i}.{part}.bias" for i in (0, 1) for part in ("attention", "norm1", "mlp.0", "mlp.2")),
     }
 
 

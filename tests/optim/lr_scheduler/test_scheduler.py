@@ -240,6 +240,26 @@ def test_no_reference_cycle(kind) -> None:
         gc.enable()
 
 
+def test_back_to_an_earlier_step() -> None:
+    optimizer, scheduler = build("MultiplicativeLR")
+    path = []
+    for _ in range(6):
+        path.append(shown(optimizer))
+        scheduler.step()
+    for step in (4, 1, 0, 5):
+        scheduler.step(step)
+        assert shown(optimizer) == path[step]
+
+
+def test_the_last_of_a_chain_has_the_momentum() -> None:
+    optimizer = build("StepLR")[0]
+    cyclic = CyclicLR(optimizer, 0.1, 1.0, 5, max_momentum=0.75)
+    one_cycle = OneCycleLR(optimizer, 1.0, 5, max_momentum=0.625)
+    assert [momentum for _, momentum in shown(optimizer)] == [0.625, 0.625]
+    ChainedScheduler([cyclic, one_cycle])
+    assert [momentum for _, momentum in shown(optimizer)] == [0.625, 0.625]
+
+
 def test_copies_are_of_their_own() -> None:
     optimizer, scheduler = build("StepLR")
     twin = copy.deepcopy(scheduler)

@@ -96,6 +96,10 @@ def test_greedy_waits_after_a_change() -> None:
 def test_greedy_begins_anew_at_the_bottom() -> None:
     greedy = s.Greedy(factor=0.5, patience=0, least=0.5, reset=2)
     assert factors(greedy, [1, 1, 1, 1, 9]) == [2, 1, 0.5, 1, 2]
+    greedy = s.Greedy(factor=0.5, patience=0, least=0.5, reset=2)  # a growth begins the count anew
+    assert factors(greedy, [9, 9, 9, 8, 9, 9]) == [2, 1, 0.5, 1, 0.5, 1]
+    greedy = s.Greedy(factor=0.5, patience=0, least=0.5, reset=1, cooldown=1)  # and rests after it
+    assert factors(greedy, [9, 9, 9, 9, 9, 9]) == [2, 1, 1, 1, 1, 2]
 
 
 def test_greedy_smooths() -> None:

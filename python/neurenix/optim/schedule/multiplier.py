@@ -266,10 +266,10 @@ class Greedy(Multiplier):
             state["wait"], state["good"], state["low"] = arguments["warmup"], 0, 0
         elif state["bad"] > arguments["patience"]:
             state["factor"] = max(state["factor"] * arguments["factor"], arguments["least"])
-            state["wait"], state["bad"] = arguments["cooldown"], 0
             state["low"] += state["factor"] == arguments["least"]
             if state["low"] == arguments["reset"]:
                 state.update(_copy(self.begin))
+            state["wait"], state["bad"] = arguments["cooldown"], 0
 
 
 def multipliers(schedule: Any) -> list[Multiplier]:
