@@ -66,6 +66,7 @@ RULES = {
     "rest": lambda p, g, *, lr: p // 0.5 + g % 0.25 + 5 % (p + 1) + 7 // (p + 1),
     "absolute": lambda p, g, *, lr: abs(g) + p,
     "two": lambda p, g, *, lr: f.minimum(p, g) + f.maximum(g, lr) + f.minimum(0.1, g) + f.clamp(g, -1, 1),
+    "angles": lambda p, g, *, lr: f.atan2(p, g) + f.atan2(lr, g) + f.atan2(-0.5, p) + f.atan2(g, -0.5),
     "where": lambda p, g, *, lr: f.where(g < 0, p, f.where(g == 0, lr, 2)),
     "comparisons": lambda p, g, *, lr: (g < 0) + 2 * (g <= 0) + 4 * (p > g) + 8 * (p >= 2.5) + 16 * (g != 0),
     "logic": lambda p, g, *, lr: (
