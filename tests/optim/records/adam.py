@@ -276,7 +276,7 @@ WAITS = {"hooks_are_called": "its first step only learns the scale of the gradie
 BELIEF = {"amsgrad": False, "rectify": True, "degenerated_to_sgd": True}
 MIX = {"betas": (0.8, 0.95, 0.99), "alpha": 2.0, "beta3_warmup": 30, "alpha_warmup": 20}
 RECORDS = [
-    Record(NAdamW, COMMON, nadamw, MOVES, [*ERRORS, *EPS], 8),
+    Record(NAdamW, COMMON, nadamw, MOVES, [*ERRORS, *EPS], 8, still={"momentum_decay": "is NAdam's"}),
     Record(
         AdaBelief,
         {**COMMON, **BELIEF},

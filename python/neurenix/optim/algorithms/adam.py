@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ..formula import Value, debias, maximum, rsqrt, sqrt
+from ..formula import Value, debias, maximum
 from ..groups import Group, Params
 from ..limits import Flag
 from ..optimizer import Optimizer
 from ..options import Options
+from ._moments import moments, spread
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -78,8 +79,6 @@ class Adam(Optimizer):
     ) -> tuple[Value, ...]:
         """The rule above, without weight decay; `top` is the largest v, if it counts."""
         beta1, beta2 = betas
-        m = m + (1 - beta1) * (g - m)
-        v = beta2 * v + (1 - beta2) * g * g
+        m, v = moments(g, m, v, betas)
         top = tuple(maximum(old, v) for old in top)
-        scale = sqrt(top[0] if top else v) * rsqrt(debias(beta2, t)) + eps
-        return p - lr / debias(beta1, t) * m / scale, m, v, *top
+        return p - lr / debias(beta1, t) * m / (spread(top[0] if top else v, beta2, t) + eps), m, v, *top

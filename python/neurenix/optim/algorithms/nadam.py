@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ..formula import Value, debias, sqrt
+from ..formula import Value, debias
 from ..groups import Group, Params
 from ..limits import NOT_NEGATIVE, Flag, OrNone
 from ..optimizer import Optimizer
 from ..options import Options
 from ..states import State
+from ._moments import moments, spread
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -96,13 +97,12 @@ class NAdam(Optimizer):
         """The rule above, without weight decay; the states are Π, if there is a schedule, m and v."""
         *product, m, v = states
         beta1, beta2 = betas
-        m = m + (1 - beta1) * (g - m)
-        v = beta2 * v + (1 - beta2) * g * g
+        m, v = moments(g, m, v, betas)
         if product:
             now, then = (beta1 * (1 - 0.5 * 0.96 ** (momentum_decay * time)) for time in (t, t + 1))
             product = [product[0] * now]
             seen, kept = (1 - now) / (1 - product[0]), then / (1 - product[0] * then)
         else:
             seen, kept = (1 - beta1) / debias(beta1, t), beta1 / debias(beta1, t)
-        step = (lr * seen * g + lr * kept * m) / (sqrt(v / debias(beta2, t)) + eps)
+        step = (lr * seen * g + lr * kept * m) / (spread(v, beta2, t) + eps)
         return (p - step, *product, m, v)

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from ..formula import Value, debias
 from ..groups import Params
-from ..optimizer import Optimizer
 from ..options import Options
-from ._moments import moments, spread
+from .nadam import NAdam
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 
-class NAdamW(Optimizer):
+class NAdamW(NAdam):
     """NAdamW: AdamW that looks ahead along its momentum, the baseline of the AlgoPerf benchmark.
 
         p ← p − η·λ·p
@@ -23,7 +21,7 @@ class NAdamW(Optimizer):
         u = β₁·m + (1 − β₁)·g
         p ← p − η·û / (√v̂ + ε)             û = u / (1 − β₁ᵗ), v̂ = v / (1 − β₂ᵗ)
 
-    Keeps two floats for each parameter. Unlike in `NAdam` the momentum has no schedule of its own.
+    Keeps two floats for each parameter. It is `NAdam` whose momentum has no schedule of its own.
 
     Args:
         params: tensors, (name, tensor) pairs, a module, or dicts that define groups.
@@ -50,7 +48,6 @@ class NAdamW(Optimizer):
         T. Dozat, Incorporating Nesterov momentum into Adam, ICLR workshop 2016.
     """
 
-    states = ("exp_avg", "exp_avg_sq")
     decay_mode: ClassVar = "decoupled"
 
     def __init__(
@@ -62,15 +59,4 @@ class NAdamW(Optimizer):
         weight_decay: float = 0.01,
         **options: Unpack[Options],
     ) -> None:
-        defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
-        super().__init__(params, defaults, **options)
-
-    @staticmethod
-    def formula(
-        p: Value, g: Value, m: Value, v: Value, *, t: Value, lr: Value, betas: Value, eps: Value
-    ) -> tuple[Value, Value, Value]:
-        """The rule above, without weight decay."""
-        beta1, beta2 = betas
-        m, v = moments(g, m, v, betas)
-        ahead = beta1 * m + (1 - beta1) * g
-        return p - lr / debias(beta1, t) * ahead / (spread(v, beta2, t) + eps), m, v
+        super().__init__(params, lr, betas, eps, weight_decay, None, **options)
