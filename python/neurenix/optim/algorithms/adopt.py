@@ -48,6 +48,8 @@ class ADOPT(Optimizer):
         >>> w.tolist()
         [0.5, 1.5]
 
+    Differs from the reference: with `weight_decay_mode="decoupled"` the first step decays, too.
+
     References:
         S. Taniguchi et al., ADOPT: modified Adam can converge with any β₂ with the optimal rate, arXiv
         2411.02853, algorithm 2.
