@@ -5,6 +5,7 @@ from neurenix import Tensor, manual_seed
 from neurenix.nn import Linear, MSELoss, ReLU, Sequential
 from neurenix.optim import Optimizer
 from neurenix.optim.formula import sign
+from neurenix.testing import check_optimizer
 
 
 class Lion(Optimizer):
@@ -60,3 +61,11 @@ def train(kind):
 formula, plain = train(Lion), train(PlainLion)
 assert formula[-1] < 0.1 * formula[0]
 assert np.allclose(formula, plain, rtol=1e-2)
+
+# Does it resume exactly, refuse bad values, leave gradients alone ...? See docs/testing-optimizers.md.
+check_optimizer(
+    Lion,
+    moves={"lr": 2e-3, "betas": (0.8, 0.9), "weight_decay": 0.1},
+    errors=[({"lr": -1.0}, ValueError, "lr must be")],
+    state_bytes=4,
+)

@@ -440,6 +440,27 @@ def test_a_function_that_makes_one_passes():
     }  # fmt: skip
 
 
+class Arrays(Plain):
+    """Keeps its state in NumPy's arrays."""
+
+    def update(self, param, grad, lr, place):
+        g = grad.double().numpy()
+        m = self.state[param].setdefault("m", np.zeros_like(g))
+        m += 0.5 * (g - m)
+        param.sub_(lr * Tensor(m, dtype=param.dtype))
+
+
+def test_states_in_arrays():
+    @per_tensor
+    def oracle(p, g, s, t, *, lr):
+        s["m"] = s.get("m", 0) + 0.5 * (g - s.get("m", 0))
+        return p - lr * s["m"]
+
+    check_optimizer(Arrays, **{**PLAIN, "oracle": oracle, "state_bytes": 8, "temporaries": 8})
+    with pytest.raises(AssertionError, match="96 bytes of state, not 48"):
+        check_property(Record(Arrays, **{**PLAIN, "state_bytes": 4}), "state_has_its_size")
+
+
 class Clipped(Plain):
     """Tensors that depend on each other."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections import defaultdict
 from collections.abc import Mapping, Set
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -206,7 +207,7 @@ def _is_count(value: Any) -> bool:
 def _copy(value: Any, param: Tensor) -> Any:
     if isinstance(value, (list, tuple)):
         return [_copy(item, param) for item in value]
-    return value.detach().clone().to(param.device) if isinstance(value, Tensor) else value
+    return value.detach().clone().to(param.device) if isinstance(value, Tensor) else copy.deepcopy(value)
 
 
 def _is_data(value: Any) -> bool:

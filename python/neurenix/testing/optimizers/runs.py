@@ -174,6 +174,8 @@ def contents(value: Any) -> Any:
     """Nested state with tensors as their exact contents, to be compared."""
     if isinstance(value, Tensor):
         return value.dtype.name, tuple(value.shape), value.detach().tobytes()
+    if isinstance(value, np.ndarray):
+        return value.dtype.name, value.shape, value.tobytes()
     if isinstance(value, Mapping):
         return {key: contents(item) for key, item in value.items()}
     return list(map(contents, value)) if isinstance(value, (list, tuple)) else value
