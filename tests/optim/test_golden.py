@@ -1,4 +1,4 @@
-"""Against trajectories of other packages, see scripts/golden_torch.py and scripts/goldens."""
+"""Against trajectories of other packages, see scripts/goldens."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""LBFGS: against torch (see scripts/golden_torch_lbfgs.py), and what it promises beyond."""
+"""LBFGS: against torch (see scripts/goldens/lbfgs_torch.py), and what it promises beyond."""
 
 from __future__ import annotations
 

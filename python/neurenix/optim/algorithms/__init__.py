@@ -2,6 +2,7 @@
 
 from neurenix.optim.algorithms.adabelief import AdaBelief
 from neurenix.optim.algorithms.adadelta import Adadelta
+from neurenix.optim.algorithms.adafactor import Adafactor
 from neurenix.optim.algorithms.adagrad import Adagrad
 from neurenix.optim.algorithms.adam import Adam
 from neurenix.optim.algorithms.adam_atan2 import AdamAtan2
@@ -73,6 +74,7 @@ __all__ = [
     "AdEMAMix",
     "AdaBelief",
     "Adadelta",
+    "Adafactor",
     "Adagrad",
     "Adam",
     "AdamAtan2",

@@ -1,6 +1,6 @@
 """Records paths of torch's LBFGS for tests/optim/test_lbfgs.py.
 
-Run it with a Python that has torch, safetensors and numpy:  python scripts/golden_torch_lbfgs.py
+Run it with a Python that has torch, safetensors and numpy:  python scripts/goldens/lbfgs_torch.py
 
 Three losses (Rosenbrock's, a quadratic of condition 1e6, logistic regression), each with steps of one
 iteration, so that all of them are seen, and with longer ones.
@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from safetensors.numpy import save_file
 
-GOLDEN = Path(__file__).resolve().parent.parent / "tests" / "golden" / "lbfgs.safetensors"
+GOLDEN = Path(__file__).resolve().parent.parent.parent / "tests" / "golden" / "lbfgs.safetensors"
 WOLFE = {"line_search_fn": "strong_wolfe"}
 ONE = {"max_iter": 1, "max_eval": 30, "tolerance_grad": 1e-9, "tolerance_change": 1e-14}
 # name: (loss, arguments, steps)

@@ -1,27 +1,18 @@
 """Records trajectories of torch's optimizers for tests/optim, so that the tests need no torch.
 
-Run it with a Python that has torch, safetensors and numpy:  python scripts/golden_torch.py
-
-Each case is one file: 100 steps of a parameter of 24 elements under given gradients, whose scales differ by
-element from 0.01 to 100; the last is always zero.
+Run it with a Python that has torch, safetensors and numpy:  python scripts/goldens/optimizers_torch.py
 """
 
 from __future__ import annotations
 
-import json
-import platform
-from pathlib import Path
+from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
-from safetensors.numpy import save_file
+from trajectories import GOLDEN, torch_path, write
 
-GOLDEN = Path(__file__).resolve().parent.parent / "tests" / "golden" / "optim"
-STEPS = 100
-SIZE = 24
-
-CASES: dict[str, tuple[str, dict[str, Any]]] = {
+# name: (class, arguments, shape if it matters)
+CASES: dict[str, tuple[Any, ...]] = {
     "sgd": ("SGD", {"lr": 0.05}),
     "sgd_momentum": ("SGD", {"lr": 0.02, "momentum": 0.9}),
     "sgd_dampening": ("SGD", {"lr": 0.05, "momentum": 0.9, "dampening": 0.3}),
@@ -98,42 +89,18 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
         "ASGD",
         {"lr": 0.03, "lambd": 0.1, "alpha": 0.9, "t0": 20, "weight_decay": 0.1, "maximize": True},
     ),
+    "adafactor_vector": ("Adafactor", {"weight_decay": 0.1, "eps": (None, 0.5)}),
+    "adafactor_matrix": ("Adafactor", {"lr": 0.1, "weight_decay": 0.1}, (4, 6)),
+    "adafactor_clip": ("Adafactor", {"lr": 0.5, "beta2_decay": -0.5, "d": 1.5, "eps": (0.2, 0.1)}, (6, 4)),
+    "adafactor_batch": ("Adafactor", {"lr": 0.05, "maximize": True}, (2, 3, 4)),
 }
-
-
-def record(
-    kind: str, arguments: dict[str, Any], dtype: torch.dtype, start: np.ndarray, noise: np.ndarray
-) -> np.ndarray:
-    """The parameter after each step."""
-    param = torch.tensor(start, dtype=dtype, requires_grad=True)
-    optimizer = getattr(torch.optim, kind)([param], foreach=False, **arguments)
-    path = []
-    for step in range(STEPS):
-        param.grad = torch.tensor(noise[step], dtype=dtype)
-        optimizer.step()
-        path.append(param.detach().clone())
-    return torch.stack(path).numpy()
 
 
 def main() -> None:
     """Writes one file for each case."""
-    torch.set_default_dtype(torch.float64)  # of torch's own scalars, NAdam's and ASGD's among them
-    rng = np.random.default_rng(7)
-    # Representable in float32, so that both precisions see the same numbers.
-    start = rng.normal(size=SIZE).astype(np.float32)
-    scales = np.logspace(-2, 2, SIZE)
-    drift = rng.normal(size=SIZE)
-    gradients = ((rng.normal(size=(STEPS, SIZE)) + drift) * scales).astype(np.float32)
-    gradients[:, -1] = 0.0
-    GOLDEN.mkdir(parents=True, exist_ok=True)
-    for name, (kind, arguments) in CASES.items():
-        tensors = {"start": start, "gradients": gradients}
-        for dtype in (torch.float32, torch.float64):
-            tensors[str(dtype).removeprefix("torch.")] = record(kind, arguments, dtype, start, gradients)
-        versions = {"torch": torch.__version__, "numpy": np.__version__, "python": platform.python_version()}
-        case = {"optimizer": kind, "arguments": arguments, "versions": versions}
-        # One key: the order of several is random.
-        save_file(tensors, GOLDEN / f"{name}.safetensors", {"case": json.dumps(case)})
+    for name, (kind, arguments, *shape) in CASES.items():
+        make = partial(getattr(torch.optim, kind), foreach=False, **arguments)
+        write(name, kind, arguments, "torch", partial(torch_path, make), *shape)
     print(f"wrote {len(CASES)} files to {GOLDEN}")
 
 
