@@ -432,6 +432,9 @@ class Formula:
     @property
     def outputs(self) -> int: ...
     def __len__(self) -> int: ...
+    def apply(self, inputs: Sequence[Tensor], dtypes: Sequence[DType | str], scalars: Sequence[float]) -> list[Tensor]:
+        """Applies it to tensors that broadcast together; reductions go over the last dimension, and a result that is the
+        same for a whole row has size 1 there. The results are off the tape."""
     def print(self, dialect: Literal["wgsl", "cuda", "hip"]) -> str: ...
 
 @final

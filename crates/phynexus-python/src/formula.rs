@@ -1,10 +1,15 @@
 //! Formulas built from Python, node by node.
 
+use crate::dtype::PyDType;
+use crate::error::detached;
+use crate::tensor::PyTensor;
 use parking_lot::Mutex;
 use phynexus::formula::print::{self, Dialect};
 use phynexus::formula::{Binary, Builder, Constant, Formula, Id, Rank, Reduction, Type, Unary};
+use phynexus::{DType, MapFn, Tensor, Value};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
+use std::sync::{Arc, OnceLock};
 
 const TYPES: [(&str, Type); 5] = [
     ("float32", Type::F32),
@@ -234,13 +239,20 @@ impl PyGraph {
             return Err(PyValueError::new_err(format!("outputs {outputs:?} are not nodes of this graph")));
         }
         let ids: Vec<Id> = outputs.into_iter().map(Id).collect();
-        Ok(PyFormula(state.0.clone().finish(&ids)))
+        Ok(PyFormula::new(state.0.clone().finish(&ids)))
     }
 }
 
 /// A finished formula.
 #[pyclass(name = "Formula", module = "neurenix._phynexus", frozen)]
-pub struct PyFormula(pub Formula);
+pub struct PyFormula(pub Formula, OnceLock<Arc<MapFn>>);
+
+impl PyFormula {
+    /// A formula that nobody has applied yet.
+    pub fn new(formula: Formula) -> PyFormula {
+        PyFormula(formula, OnceLock::new())
+    }
+}
 
 #[pymethods]
 impl PyFormula {
@@ -261,6 +273,22 @@ impl PyFormula {
     }
     fn __len__(&self) -> usize {
         self.0.nodes().len()
+    }
+    /// Applies it to tensors that broadcast together; reductions go over the last dimension, and a result that is the same for
+    /// a whole row has size 1 there. The results are off the tape.
+    fn apply(
+        &self,
+        py: Python<'_>,
+        inputs: Vec<Bound<'_, PyTensor>>,
+        dtypes: Vec<Bound<'_, PyAny>>,
+        scalars: Vec<f64>,
+    ) -> PyResult<Vec<PyTensor>> {
+        let function = self.1.get_or_init(|| MapFn::plain("formula", self.0.clone()));
+        let dtypes: Vec<DType> = dtypes.iter().map(PyDType::parse).collect::<PyResult<_>>()?;
+        let tensors: Vec<Tensor> = inputs.iter().map(|t| t.get().0.clone()).collect();
+        let values: Vec<Value> = scalars.into_iter().map(Value::F).collect();
+        let results = detached(py, || phynexus::apply_function(function, &tensors, &dtypes, &values))?;
+        Ok(results.into_iter().map(PyTensor).collect())
     }
     /// The kernel's text for a device: "wgsl", "cuda" or "hip".
     fn print(&self, dialect: &str) -> PyResult<String> {

@@ -90,7 +90,7 @@ impl PyRule {
     /// The formula of the last launch, as it was traced.
     #[getter]
     fn formula(&self) -> PyFormula {
-        PyFormula(self.0.formula.clone())
+        PyFormula::new(self.0.formula.clone())
     }
     /// Whether tensor code is given another gradient than the parameter's own.
     #[getter]

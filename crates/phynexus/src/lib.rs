@@ -18,9 +18,9 @@ mod tape;
 mod tensor;
 
 pub use api::{
-    ArgOf, Index, Operand, Reduction, arange, binary, cast, cat, contiguous, cross_entropy, dropout,
-    elementwise, elementwise_loss, embedding, expand, eye, flip, full, layer_norm, linear, linspace, matmul,
-    normal, permutation, permute, random_integers, reshape, slice, stack, unary, uniform, where_,
+    ArgOf, Index, Operand, Reduction, apply_function, arange, binary, cast, cat, contiguous, cross_entropy,
+    dropout, elementwise, elementwise_loss, embedding, expand, eye, flip, full, layer_norm, linear, linspace,
+    matmul, normal, permutation, permute, random_integers, reshape, slice, stack, unary, uniform, where_,
 };
 pub use array::Array;
 pub use machine::{available_devices, cpu, device};

@@ -8,6 +8,7 @@ use phynexus_core::{Category, DType, Error, ReduceOp, Result, Value};
 use phynexus_formula::Type;
 use phynexus_formula::ops::{Op as Row, Promotion, Special};
 use smallvec::SmallVec;
+use std::sync::Arc;
 
 /// An operand of an elementwise function.
 #[derive(Clone, Copy, Debug)]
@@ -240,4 +241,43 @@ pub fn where_tensors(condition: &Tensor, yes: &Tensor, no: &Tensor) -> Result<Te
 /// Another dtype; the tensor itself where it has it.
 pub fn cast(x: &Tensor, dtype: DType) -> Result<Tensor> {
     if x.dtype() == dtype { Ok(x.clone()) } else { apply1(Op::Cast(Cast { dtype }), &[x]) }
+}
+
+/// A function applied to tensors that broadcast together, off the tape; `dtypes` are those of its results.
+pub fn apply_function(
+    function: &Arc<MapFn>,
+    inputs: &[Tensor],
+    dtypes: &[DType],
+    scalars: &[Value],
+) -> Result<Few<Tensor>> {
+    let formula = function.formula();
+    let counts = (formula.inputs().len(), formula.outputs().len(), formula.scalars().len());
+    if inputs.is_empty() || counts != (inputs.len(), dtypes.len(), scalars.len()) {
+        return Err(Error::Value(format!(
+            "the formula takes {} tensors and {} numbers and has {} results, got {}, {} and {} dtypes",
+            counts.0,
+            counts.2,
+            counts.1,
+            inputs.len(),
+            scalars.len(),
+            dtypes.len()
+        )));
+    }
+    for (i, (tensor, &ty)) in inputs.iter().zip(formula.inputs()).enumerate() {
+        if tensor.dtype().compute() != ty {
+            return Err(Error::Type(format!(
+                "operand {i} of the formula is {ty:?}, got a tensor of {}",
+                tensor.dtype()
+            )));
+        }
+    }
+    let detached: SmallVec<[Tensor; 4]> = inputs.iter().map(Tensor::detach).collect();
+    let refs: SmallVec<[&Tensor; 4]> = detached.iter().collect();
+    let map = Map {
+        function: function.clone(),
+        scalars: scalars.iter().copied().collect(),
+        outputs: dtypes.iter().copied().collect(),
+        whole: false,
+    };
+    apply(Op::Map(map), &refs)
 }

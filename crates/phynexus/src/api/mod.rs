@@ -11,7 +11,9 @@ mod shape;
 mod sort;
 
 pub use create::{arange, eye, full, linspace, normal, permutation, random_integers, uniform};
-pub use elementwise::{Operand, add, binary, cast, elementwise, mul, scale, unary, where_, where_tensors};
+pub use elementwise::{
+    Operand, add, apply_function, binary, cast, elementwise, mul, scale, unary, where_, where_tensors,
+};
 pub use index::Index;
 pub use nn::{Reduction, cross_entropy, dropout, elementwise_loss, embedding, layer_norm};
 pub use product::{linear, matmul};

@@ -56,6 +56,17 @@ impl MapFn {
         })
     }
 
+    /// What it computes.
+    pub fn formula(&self) -> &Formula {
+        &self.formula
+    }
+
+    /// A function of somebody's own formula, whose reductions go over the last dimension; it has no gradient.
+    pub fn plain(name: &str, formula: Formula) -> Arc<MapFn> {
+        let rows = row_ranks(&formula);
+        MapFn::new(name.into(), formula, rows, false)
+    }
+
     /// The function of a table row for operands of `ty`; the operands in `numbers` (a bit each) are scalars and
     /// come before the row's own.
     pub fn of(row: Row, ty: Type, numbers: u32) -> &'static Arc<MapFn> {
