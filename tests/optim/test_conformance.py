@@ -47,5 +47,8 @@ def test_records_say_everything(record: Record) -> None:
 @pytest.mark.parametrize("name", PROPERTIES)
 @pytest.mark.parametrize("record", RECORDS, ids=str)
 def test_property(record: Record, name: str) -> None:
+    if name in record.skips:
+        with pytest.raises(AssertionError):  # or the skip has become superfluous
+            PROPERTIES[name](record)
     if reason := check_property(record, name):
         pytest.skip(reason)

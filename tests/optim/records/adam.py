@@ -272,7 +272,6 @@ def colder(step):
     return 0.1 / (1 + 0.2 * step)
 
 
-WAITS = {"hooks_are_called": "its first step only learns the scale of the gradients"}
 BELIEF = {"amsgrad": False, "rectify": True, "degenerated_to_sgd": True}
 MIX = {"betas": (0.8, 0.95, 0.99), "alpha": 2.0, "beta3_warmup": 30, "alpha_warmup": 20}
 RECORDS = [
@@ -351,7 +350,6 @@ RECORDS = [
         {**MOVES, "eps": 0.5, "clip_exp": 0.2},
         [*ERRORS, *EPS, ({"clip_exp": -1}, ValueError, "clip_exp")],
         8,
-        skips=WAITS,
     ),
     Record(
         ADOPT,
@@ -360,7 +358,6 @@ RECORDS = [
         {**MOVES, "eps": 0.5, "clip_exp": 0.0},
         ERRORS,
         8,
-        skips=WAITS,
     ),
     Record(LaProp, COMMON, laprop, MOVES, [*ERRORS, *EPS], 8),
     Record(

@@ -42,10 +42,6 @@ RECORDS = [
         state_bytes=4,
         couples=True,
         closure=True,
-        skips={
-            "decays_as_by_hand": "weight decay is the wrapped rule's and acts inside",
-            "is_cautious_as_by_hand": "the mask is the wrapped rule's and acts inside",
-        },
         name="ASAM" if adaptive else "SAM",
     )
     for adaptive in (False, True)

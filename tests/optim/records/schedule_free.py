@@ -61,9 +61,6 @@ WEIGHTS = {"r": 0.5, "weight_lr_power": 2.0}
 MOVED = {"r": 1.0, "weight_lr_power": 1.0}
 ADAM = {"lr": 0.1, "betas": (0.8, 0.95), "eps": 1e-2, "weight_decay": 0.1}
 ADAM_MOVES = {"lr": 0.11, "betas": (0.7, 0.9), "eps": 2e-2, "weight_decay": 0.2}
-WAITS = dict.fromkeys(
-    ("hooks_are_called", "no_gradient_no_change"), "its first steps only learn the scale of the gradients"
-)
 RECORDS = [
     Record(
         ScheduleFreeSGD,
@@ -104,7 +101,6 @@ RECORDS = [
             [*ERRORS, *BETAS],
             8,
             still={} if silent else POWER,
-            skips=WAITS if silent else {},
         )
         for silent in (True, False)
     ),

@@ -11,7 +11,7 @@ import numpy as np
 from neurenix._phynexus import Tensor, is_grad_enabled
 
 from .record import Record, require
-from .runs import Run, contents
+from .runs import SETTLED, Run, contents
 
 
 def maximizing_is_the_negated_gradient(record: Record) -> str | None:
@@ -127,7 +127,7 @@ def errors_change_nothing(record: Record) -> str | None:
 
 def hooks_are_called(record: Record) -> str | None:
     """Hooks run before and after each step, in their order, until they are removed."""
-    run, seen = Run(record, "float32"), list[str]()
+    run, seen = Run(record, "float32").train(SETTLED), list[str]()
     start = run.bits()
 
     def before(optimizer: Any, args: Any, kwargs: Any) -> None:
@@ -141,10 +141,10 @@ def hooks_are_called(record: Record) -> str | None:
         run.optimizer.register_step_pre_hook(lambda *_: seen.append("second")),
         run.optimizer.register_step_post_hook(after),
     ]
-    run.step(1)
+    run.step(SETTLED + 1)
     for hook in hooks:
         hook.remove()
-    run.step(2)
+    run.step(SETTLED + 2)
     require(seen == ["before", "second", "after"], f"{record}: hooks were called as {seen}")
     return None
 

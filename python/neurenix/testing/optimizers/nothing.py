@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .record import Record, require
-from .runs import Run, contents
+from .runs import SETTLED, Run, contents
 
 
 def zero_lr_moves_nothing(record: Record) -> str | None:
@@ -27,11 +27,11 @@ def no_gradient_no_change(record: Record) -> str | None:
     """A parameter whose gradient is None keeps its value, state and step count."""
     if record.closure or record.advance is not None:
         return "its closure sets all gradients"
-    run = Run(record, "float32").train(2)
+    run = Run(record, "float32").train(SETTLED)
     frozen = run.params[0]
     before = frozen.tobytes(), contents(dict(run.optimizer.state[frozen]))
     others = [param.tobytes() for param in run.params[1:]]
-    for t in (3, 4):
+    for t in (SETTLED + 1, SETTLED + 2):
         run.put(run.process.at(t, run.values()))
         frozen.grad = None
         run.optimizer.step()

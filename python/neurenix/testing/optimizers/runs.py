@@ -16,6 +16,8 @@ from neurenix.optim.limits import ANYTHING, has_schedule, resolve
 
 from .record import Array, Record, Shape
 
+SETTLED: Final = 10
+"""Steps after which every rule moves its parameters; some begin with others that only learn a scale."""
 LARGE: Final[tuple[Shape, ...]] = ((131_075,), (96, 257), (3,))
 """Parameters that are cut into pieces for several threads."""
 
