@@ -430,6 +430,9 @@ class Formula:
     @property
     def scalars(self) -> list[str]: ...
     @property
+    def reads(self) -> list[int]:
+        """Positions of the tensor operands that it reads."""
+    @property
     def outputs(self) -> int: ...
     def __len__(self) -> int: ...
     def apply(self, inputs: Sequence[Tensor], dtypes: Sequence[DType | str], scalars: Sequence[float]) -> list[Tensor]:

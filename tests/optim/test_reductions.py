@@ -146,6 +146,31 @@ def test_numbers_of_tensors_and_of_all(dtype, tolerance) -> None:
         assert optimizer.state[p]["speed"] == pytest.approx(s["speed"], rel=tolerance)
 
 
+def test_a_mean_goes_over_the_values_that_there_are() -> None:
+    class Means(Optimizer):
+        """Of values of a row: the mean of rows, of a matrix, of the tensor."""
+
+        def __init__(self, params):
+            super().__init__(params, {})
+
+        @staticmethod
+        def formula(p, g):
+            rows = mean(g, axis=-1)
+            return (
+                p
+                + mean(rows, axis=-2)
+                + mean(rows, axis=(-2, -1))
+                + mean(rows)
+                + count(rows)
+                + count(rows, axis=-1)
+            )
+
+    (param,) = tensors(shapes=[(4, 3)])
+    start, (g,) = param.detach().numpy().copy(), grads([param], 1)
+    Means([param]).step()
+    assert np.abs(param.detach().numpy() - (start + 3 * g.mean() + 4 + 1)).max() < 1e-13
+
+
 def test_order_and_grouping_do_not_move_a_bit() -> None:
     results = []
     for order in ([0, 1, 2, 3, 4], [4, 2, 0, 3, 1]):

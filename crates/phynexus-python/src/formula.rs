@@ -266,6 +266,11 @@ impl PyFormula {
     fn scalars(&self) -> Vec<&'static str> {
         self.0.scalars().iter().map(|&ty| type_name(ty)).collect()
     }
+    /// Positions of the tensor operands that it reads.
+    #[getter]
+    fn reads(&self) -> Vec<usize> {
+        (0..self.0.inputs().len()).filter(|&slot| self.0.reads(slot)).collect()
+    }
     /// The number of results.
     #[getter]
     fn outputs(&self) -> usize {

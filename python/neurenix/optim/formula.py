@@ -327,10 +327,11 @@ def smallest(x: Value, axis: Axis = None) -> Value:
 
 
 def count(x: Value, axis: Axis = None) -> Value:
-    """The number of elements of the tensor, or along axes, as a float."""
+    """How many values of x there are in the tensor, or along axes, as a float; one where x does not differ."""
     axes = (-3, -2, -1) if axis is None else axis if isinstance(axis, tuple) else (axis,)
     if isinstance(x, Symbol):
-        return math.prod((x.tape.size(axis + 3) for axis in axes), start=1.0)
+        differs = x.tape.extent(x)
+        return math.prod((x.tape.size(axis + 3) for axis in axes if axis + 3 in differs), start=1.0)
     return float(np.size(x) if axis is None else math.prod(np.shape(x)[axis] for axis in axes))
 
 

@@ -27,6 +27,14 @@ class _Static(tuple[str, Any]):
 _NUMBER: Final = None
 Layout: TypeAlias = Any
 
+#: Along which of (batch, rows, columns) a value of a kind differs.
+EXTENTS: Final[dict[str, frozenset[int]]] = {
+    "full": frozenset((0, 1, 2)),
+    "row": frozenset((0, 1)),
+    "column": frozenset((0, 2)),
+    "batch": frozenset((0,)),
+}
+
 #: Keywords that a formula may ask for besides hyperparameters.
 GIVEN: Final = frozenset(("t", "inner", "variant", "matrix"))
 
@@ -166,13 +174,15 @@ class Tape:
         self.graph = Graph()
         self.kind = kind
         self.inputs: list[tuple[str, int]] = []
+        self._extents: list[frozenset[int]] = []  # which of (batch, rows, columns) each operand differs along
         self.numbers: list[tuple[str, int]] = []
         self.stages: list[tuple[Formula, str, str]] = []
         self._sizes: dict[int, Symbol] = {}
 
-    def operand(self, what: str, index: int = 0) -> Symbol:
+    def operand(self, what: str, index: int = 0, kind: str = "full") -> Symbol:
         """The next tensor operand."""
         self.inputs.append((what, index))
+        self._extents.append(EXTENTS[kind])
         return Symbol(self, self.graph.input(self.kind), self.kind)
 
     def number(self, what: str, index: int = 0) -> Symbol:
@@ -186,13 +196,21 @@ class Tape:
             self._sizes[axis] = self.number("size", axis)
         return self._sizes[axis]
 
+    def extent(self, value: Symbol) -> frozenset[int]:
+        """Which of (batch, rows, columns) a value differs along."""
+        read = self.graph.finish([value.id]).reads
+        return frozenset().union(*(self._extents[slot] for slot in read))
+
     def reduce(self, op: str, value: Symbol, over: str) -> Symbol:
         """A stage: a number where it leaves one for each tensor or for all, else an operand."""
         self.stages.append((self.graph.finish([value.number().id]), op, over))
         last = len(self.stages) - 1
-        return (
-            self.number("reduced", last) if over in ("tensor", "tensors") else self.operand("reduced", last)
-        )
+        if over in ("tensor", "tensors"):
+            return self.number("reduced", last)
+        left = self.extent(value) & EXTENTS[over]
+        result = self.operand("reduced", last)
+        self._extents[-1] = left
+        return result
 
 
 class _Tracer:
@@ -208,7 +226,8 @@ class _Tracer:
         self.states = recipe.all_states()
         kinds = ["scalar" if state.kind == "scalar" else "tensor" for state in self.states]
         self.symbols: list[Any] = [
-            self.tape.operand("state", i) if kind == "tensor" else None for i, kind in enumerate(kinds)
+            self.tape.operand("state", i, state.kind) if state.kind != "scalar" else None
+            for i, state in enumerate(self.states)
         ]
         self.given = {**given, "t": self.tape.number("step")}
         count = iter(range(10**9))
