@@ -78,6 +78,17 @@ def test_keywords(name):
     assert getattr(neurenix, f"{name}_like")(x, dtype="float16", requires_grad=True).dtype == "float16"
 
 
+def test_bounds_of_integers_are_inside():
+    assert Tensor([0, 255], dtype="uint8").tolist() == [0, 255]
+    assert Tensor([255.9, -0.9], dtype="uint8").tolist() == [255, 0]
+    assert Tensor([-(2**31), 2**31 - 1], dtype="int32").tolist() == [-(2**31), 2**31 - 1]
+    assert Tensor([-(2.0**63)], dtype="int64").tolist() == [-(2**63)]
+    assert Tensor([300, 0], dtype="bool").tolist() == [True, False]
+    assert neurenix.arange(250, 256, dtype="uint8").tolist() == [250, 251, 252, 253, 254, 255]
+    assert neurenix.arange(2**63 - 2, 2**63 - 1).tolist() == [2**63 - 2]
+    assert set(neurenix.randint(254, 256, (99,), dtype="uint8").tolist()) == {254, 255}
+
+
 def test_full():
     assert neurenix.full((2,), 7).dtype == "int64"
     assert neurenix.full((2,), 7.0).dtype == "float32"

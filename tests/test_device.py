@@ -21,6 +21,14 @@ def test_device():
     assert "webgpu:2" in repr(device)
 
 
+def test_kinds_equal_their_names():
+    assert Device("cpu").type == "cpu" == DeviceType.CPU
+    assert Device("cpu").type != "cuda"
+    assert {DeviceType.CPU: 1}["cpu"] == 1
+    assert f"{DeviceType.WEBGPU}:{0}" == "webgpu:0"
+    assert str(DeviceType.CPU) == "cpu"
+
+
 def test_the_cpu_is_available_and_has_a_name():
     devices = neurenix.get_available_devices()
     assert devices[0] == Device("cpu")

@@ -28,6 +28,15 @@ def test_repr(tensor, text):
     assert repr(tensor()) == str(tensor()) == text
 
 
+def test_format():
+    assert f"{Tensor(1.5)}" == "1.5"
+    assert (
+        f"{Tensor(1.5, requires_grad=True):.2f} {Tensor([[2.25]]):.1e} {Tensor([7]):>3}" == "1.50 2.2e+00   7"
+    )
+    assert f"{Tensor([1.5])}" == "tensor([1.5000])"
+    assert f"{Tensor([1.5, 2.0])}" == str(Tensor([1.5, 2.0]))
+
+
 def test_large_tensors_are_summarised():
     text = repr(neurenix.zeros(100, 100))
     assert "..." in text

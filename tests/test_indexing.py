@@ -121,6 +121,14 @@ def test_gradient_of_assigning(index, array):
     check_grads(assigned, [Tensor(array / 30), Tensor(array[index] / 20 + 1)])
 
 
+def test_take_along_dim_counts_from_the_end():
+    x = Tensor([[1, 2, 3], [4, 5, 6]])
+    assert x.take_along_dim(Tensor([[-1]]), 0).tolist() == [[4, 5, 6]]
+    assert x[Tensor([-1, 0])].tolist() == [[4, 5, 6], [1, 2, 3]]
+    x[Tensor([-1]), Tensor([-2])] = 0
+    assert x.tolist() == [[1, 2, 3], [4, 0, 6]]
+
+
 def test_repeated_rows_add_up():
     x = neurenix.zeros(3, requires_grad=True)
     x[Tensor([1, 1, 2])].sum().backward()

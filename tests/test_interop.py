@@ -32,6 +32,18 @@ def test_numpy_of_views():
     assert x[1:].numpy().ctypes.data == x.data_ptr() + 4 * 8
 
 
+def test_memory_that_elements_share_is_read_only():
+    x = neurenix.ones(1).expand(3)
+    array = x.numpy()
+    assert not array.flags.writeable
+    assert not x._numpy_data.flags.writeable
+    assert not np.from_dlpack(x).flags.writeable
+    with pytest.raises(ValueError, match="read-only"):
+        array[0] = 5
+    assert x.T.clone().numpy().flags.writeable
+    assert neurenix.ones(2, 2).T.numpy().flags.writeable
+
+
 def test_the_array_keeps_the_memory_alive():
     array = neurenix.full((1000,), 3.0).numpy()
     for _ in range(10):
@@ -210,3 +222,9 @@ def test_to_takes_keywords():
     assert x.to(dtype="float64").dtype == neurenix.float64
     assert x.to(device="cpu", dtype=neurenix.int32).dtype == neurenix.int32
     assert x.to(device="cpu") is x
+    assert x.to("cpu", "float64").dtype == x.to(neurenix.float64, "cpu").dtype == neurenix.float64
+    assert x.to("cpu", dtype=neurenix.float64).dtype == neurenix.float64
+    assert x.to("float64", True) is x
+    assert x.dtype == neurenix.float64
+    assert x.to(neurenix.float32, inplace=True) is x
+    assert x.dtype == neurenix.float32

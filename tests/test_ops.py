@@ -126,6 +126,14 @@ def test_one_hot():
     assert Tensor([[1]]).one_hot(3).tolist() == [[[0, 1, 0]]]
 
 
+def test_powers_of_two_are_exact():
+    x = neurenix.arange(-149, 129, dtype="float32")
+    assert x.exp2().tolist() == [float(np.float32(2.0) ** k) if k < 128 else np.inf for k in range(-149, 129)]
+    exponents = np.linspace(-140, 127.9, 10_001).astype(np.float32)
+    exact = np.exp2(exponents.astype(float))
+    assert_close(Tensor(exponents).exp2().double(), exact, rtol=2.5e-7, atol=1.5e-45)
+
+
 def test_sums_are_pairwise():
     """Ten million floats: adding one after the other would be off by far more."""
     x = neurenix.full((10_000_000,), 0.1)

@@ -84,6 +84,11 @@ def test_offset_continues_a_stream():
     assert neurenix.randn(8, generator=later).tolist() == first.tolist()
 
 
+def test_seeds_of_64_bits():
+    assert Generator(2**64 - 1).seed == Generator(-1).seed == 2**64 - 1
+    assert Generator(-(2**63)).seed == 2**63
+
+
 def test_uniform():
     x = neurenix.rand(1_000_000).numpy()
     assert 0 <= x.min() < 1e-5

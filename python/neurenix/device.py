@@ -18,11 +18,13 @@ __all__ = [
 ]
 
 
-class DeviceType(Enum):
-    """The kinds of device.
+class DeviceType(str, Enum):
+    """The kinds of device. Each equals its name: `device.type == "cpu"`.
 
     >>> from neurenix import Device, DeviceType
     >>> Device(DeviceType.CPU) == Device("cpu:0")
+    True
+    >>> Device("cpu").type == "cpu"
     True
     """
 
@@ -30,6 +32,12 @@ class DeviceType(Enum):
     CUDA = "cuda"
     ROCM = "rocm"
     WEBGPU = "webgpu"
+
+    def __str__(self) -> str:
+        return self.value
+
+    def __format__(self, format_spec: str) -> str:
+        return format(self.value, format_spec)
 
 
 def get_available_devices() -> list[Device]:

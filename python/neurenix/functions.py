@@ -9,6 +9,7 @@ __all__ = [
     "abs",
     "add",
     "all",
+    "allclose",
     "amax",
     "amin",
     "any",
@@ -22,6 +23,7 @@ __all__ = [
     "ceil",
     "chunk",
     "clamp",
+    "clip",
     "cos",
     "cumsum",
     "div",
@@ -29,6 +31,7 @@ __all__ = [
     "empty",
     "empty_like",
     "eq",
+    "equal",
     "erf",
     "exp",
     "exp2",
@@ -43,8 +46,10 @@ __all__ = [
     "full_like",
     "gather",
     "ge",
+    "gelu",
     "gt",
     "index_select",
+    "isclose",
     "isfinite",
     "isinf",
     "isnan",
@@ -76,6 +81,7 @@ __all__ = [
     "neg",
     "nonzero",
     "norm",
+    "one_hot",
     "ones",
     "ones_like",
     "permute",
@@ -147,15 +153,19 @@ zeros_like = Tensor.zeros_like
 # Arithmetic and comparison
 abs = Tensor.abs
 add = Tensor.add
+allclose = Tensor.allclose
 atan2 = Tensor.atan2
 ceil = Tensor.ceil
 clamp = Tensor.clamp
+clip = Tensor.clip
 div = Tensor.div
 eq = Tensor.eq
+equal = Tensor.equal
 floor = Tensor.floor
 floor_divide = Tensor.floor_divide
 ge = Tensor.ge
 gt = Tensor.gt
+isclose = Tensor.isclose
 isfinite = Tensor.isfinite
 isinf = Tensor.isinf
 isnan = Tensor.isnan
@@ -185,6 +195,7 @@ erf = Tensor.erf
 exp = Tensor.exp
 exp2 = Tensor.exp2
 expm1 = Tensor.expm1
+gelu = Tensor.gelu
 log = Tensor.log
 log10 = Tensor.log10
 log1p = Tensor.log1p
@@ -246,6 +257,7 @@ gather = Tensor.gather
 index_select = Tensor.index_select
 masked_fill = Tensor.masked_fill
 nonzero = Tensor.nonzero
+one_hot = Tensor.one_hot
 scatter_add = Tensor.scatter_add
 sort = Tensor.sort
 take_along_dim = Tensor.take_along_dim

@@ -173,3 +173,19 @@ def test_module_dict():
     with pytest.raises(TypeError, match="Module"):
         heads["z"] = 3
     assert list(heads) == ["a"]
+
+
+def test_rows_are_joined():
+    a, b = nn.ReLU(), nn.Tanh()
+    row = nn.ModuleList([a])
+    for other in ([b], (b,), nn.ModuleList([b]), iter([b])):
+        joined = row + other
+        assert type(joined) is nn.ModuleList
+        assert list(joined) == [a, b]
+        assert [name for name, _ in joined.named_children()] == ["0", "1"]
+    assert list(row) == [a]
+    row += [b]
+    assert list(row) == [a, b]
+    both = nn.Sequential(a) + nn.Sequential(b)
+    assert type(both) is nn.Sequential
+    assert list(both) == [a, b]

@@ -34,3 +34,17 @@ def test_initial_values():
     assert abs(weight.mean().item()) < 0.02
     assert abs(weight.std().item() - 1) < 0.02
     assert neurenix.is_grad_enabled()
+
+
+def test_from_pretrained():
+    table = Tensor([[1.0, 2.0], [3.0, 4.0]], dtype="float64")
+    frozen = nn.Embedding.from_pretrained(table)
+    assert not frozen.weight.requires_grad
+    assert frozen(Tensor([1, 0])).tolist() == [[3, 4], [1, 2]]
+    trained = nn.Embedding.from_pretrained(table, freeze=False, padding_idx=-1)
+    assert (trained.padding_idx, trained.weight.dtype) == (1, "float64")
+    trained(Tensor([0, 1])).sum().backward()
+    assert trained.weight.grad.tolist() == [[1, 1], [0, 0]]
+    with neurenix.no_grad():
+        trained.weight.zero_()
+    assert table.tolist() == [[1, 2], [3, 4]]

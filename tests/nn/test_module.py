@@ -159,6 +159,8 @@ def test_moving_and_casting(model):
     assert model.bfloat16().head.bias.dtype == "bfloat16"
     assert model.to("cpu").to("float32").head.bias.dtype == "float32"
     assert model.to(device="cpu", dtype="float64").head.bias.dtype == "float64"
+    assert model.to("cpu", neurenix.float32).head.bias.dtype == "float32"
+    assert model.to("cpu", dtype=neurenix.float64).head.bias.dtype == "float64"
     assert model.to(neurenix.zeros(1)).head.bias.dtype == "float32"
     assert model.double().float().head.bias.dtype == "float32"
     with pytest.raises(TypeError, match="int64"):

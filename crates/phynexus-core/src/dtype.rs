@@ -1,6 +1,8 @@
 //! Element types as stored in buffers, and PyTorch's promotion table.
 
+use crate::{Error, Result, Value};
 use phynexus_formula::Type;
+use std::ops::RangeInclusive;
 
 /// How an element is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -84,6 +86,46 @@ impl DType {
     /// Whether this is one of the four float types.
     pub const fn is_float(self) -> bool {
         matches!(self.category(), Category::Float)
+    }
+
+    /// The integers that it holds; None for floats, which round what they cannot hold.
+    pub const fn integers(self) -> Option<RangeInclusive<i64>> {
+        Some(match self {
+            DType::Bool => 0..=1,
+            DType::U8 => 0..=u8::MAX as i64,
+            DType::I32 => i32::MIN as i64..=i32::MAX as i64,
+            DType::I64 => i64::MIN..=i64::MAX,
+            _ => return None,
+        })
+    }
+
+    /// Whether it holds a number, apart from the digits after its point; a truth value is made of any.
+    pub fn holds(self, value: Value) -> bool {
+        match (self.integers(), value) {
+            (None, _) => true,
+            _ if self == DType::Bool => true,
+            (Some(range), Value::I(n)) => range.contains(&n),
+            // The bounds are powers of two, or less by 1; as floats the largest of them are not exact.
+            (Some(range), Value::F(x)) => {
+                x.trunc() >= *range.start() as f64 && x < (*range.end() as i128 + 1) as f64
+            }
+        }
+    }
+
+    /// An error for a number that it does not hold.
+    pub fn check(self, what: &str, value: Value) -> Result<()> {
+        match self.integers() {
+            Some(range) if !self.holds(value) => Err(Error::Value(format!(
+                "{what}: {} does not fit into {self} ({} to {}); use a wider dtype",
+                match value {
+                    Value::F(x) => x.to_string(),
+                    Value::I(n) => n.to_string(),
+                },
+                range.start(),
+                range.end()
+            ))),
+            _ => Ok(()),
+        }
     }
 
     /// The common type of two tensors, as PyTorch has it: the higher kind wins; within a kind the wider; float16

@@ -93,7 +93,7 @@ pub enum Spec {
         epilogue: Option<Formula>,
     },
     /// `out[i, j, k] = input[i, index[i, j, k], k]` along `axis`; index is I64 with out's shape (often by strides of 0).
-    /// A negative index counts from the end; out of range is an `IndexError` that names value and size.
+    /// An index that is negative or too large is an `IndexError` that names value and size.
     Gather {
         /// The dimension that the index selects from.
         axis: usize,

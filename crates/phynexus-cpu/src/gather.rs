@@ -23,7 +23,6 @@ pub(crate) fn launch(axis: usize, task: &Task<'_>) -> Result<()> {
 /// Where an index points to in the dimension that it selects from.
 #[derive(Clone, Copy)]
 pub(crate) struct Picked {
-    size: i64,
     stride: isize,
 }
 
@@ -44,37 +43,33 @@ impl Picked {
                 if within(from, stride, run.count, size) {
                     continue;
                 }
-                (0..run.count as isize).map(|i| *from.offset(i * stride)).find(|i| !(-size..size).contains(i))
+                (0..run.count as isize).map(|i| *from.offset(i * stride)).find(|i| !(0..size).contains(i))
             };
             if let Some(found) = found {
                 return Err(Error::Index(format!(
                     "index {found} is out of range for size {size} of dimension {axis}, {}",
-                    if size == 0 {
-                        "which is empty".into()
-                    } else {
-                        format!("expected {} to {}", -size, size - 1)
-                    }
+                    if size == 0 { "which is empty".into() } else { format!("expected 0 to {}", size - 1) }
                 )));
             }
         }
-        Ok(Picked { size, stride: data.layout.strides()[axis] })
+        Ok(Picked { stride: data.layout.strides()[axis] })
     }
 
     /// The distance that `index` means.
     #[inline(always)]
     pub fn offset(self, index: i64) -> isize {
-        (index + (self.size & (index >> 63))) as isize * self.stride
+        index as isize * self.stride
     }
 }
 
 vectorised! {
-    /// Whether `count` readable indices all lie in `-size..size`.
+    /// Whether `count` readable indices all lie in `0..size`.
     unsafe fn within<>(from: *const i64, stride: isize, count: usize, size: i64) -> bool {
         let mut outside = false;
         for i in 0..count as isize {
             // SAFETY: the caller says that these are readable.
             let index = unsafe { *from.offset(i * stride) };
-            outside |= index.wrapping_add(size) as u64 >= 2 * size as u64;
+            outside |= index as u64 >= size as u64;
         }
         !outside
     }

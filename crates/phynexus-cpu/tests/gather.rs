@@ -15,18 +15,13 @@ fn any_view() {
         let (mut from, size) = (sizes.clone(), 1 + random.below(6));
         from[axis] = size;
         let input = Tensor::strided(&mut random, dtype, &from, true, |r| r.small(dtype, true));
-        let index = Tensor::strided(&mut random, DType::I64, &sizes, true, |r| {
-            r.below(2 * size) as f64 - size as f64
-        });
+        let index = Tensor::strided(&mut random, DType::I64, &sizes, true, |r| r.below(size) as f64);
         let output = Tensor::strided(&mut random, dtype, &sizes, false, |_| 1.0);
         launch(Spec::Gather { axis }, &[&input, &index], &[&output]).unwrap();
         let (values, picks) = (input.values(), index.values());
         let after: usize = sizes[axis + 1..].iter().product();
         let wanted: Vec<f64> = (picks.iter().enumerate())
-            .map(|(at, &pick)| {
-                let row = if pick < 0.0 { pick + size as f64 } else { pick } as usize;
-                values[(at / after / sizes[axis] * size + row) * after + at % after]
-            })
+            .map(|(at, &pick)| values[(at / after / sizes[axis] * size + pick as usize) * after + at % after])
             .collect();
         assert_same(&output.values(), &wanted, &format!("{:?} by {:?}", input.layout, index.layout));
     }
@@ -59,9 +54,9 @@ fn rows_of_a_large_table() {
 fn out_of_range() {
     let input = Tensor::new(DType::F32, &[5], &[0.0; 5]);
     for (bad, named) in
-        [(5.0, "5"), (-6.0, "-6"), (i64::MAX as f64, "9223372036854775807"), (i64::MIN as f64, "-922")]
+        [(5.0, "5"), (-1.0, "-1"), (i64::MAX as f64, "9223372036854775807"), (i64::MIN as f64, "-922")]
     {
-        let mut picks = vec![-5.0; 100];
+        let mut picks = vec![4.0; 100];
         picks[70] = bad;
         picks[90] = 1000.0;
         let index = Tensor::new(DType::I64, &[100], &picks);
@@ -70,7 +65,7 @@ fn out_of_range() {
         assert!(matches!(error, Error::Index(_)));
         let expected = format!("index {named}");
         assert!(error.message().starts_with(&expected), "{error}");
-        assert!(error.message().contains("size 5 of dimension 0, expected -5 to 4"), "{error}");
+        assert!(error.message().contains("size 5 of dimension 0, expected 0 to 4"), "{error}");
     }
     let (empty, index) = (Tensor::new(DType::F32, &[0], &[]), Tensor::new(DType::I64, &[1], &[0.0]));
     let error =

@@ -159,6 +159,7 @@ pub(crate) fn unary(op: Unary, ty: Type, a: Value) -> Value {
         Unary::Abs => x.abs(),
         Unary::Sign => (x > 0.0) as i8 as f64 - (x < 0.0) as i8 as f64,
         Unary::Exp => x.exp(),
+        Unary::Exp2 => x.exp2(),
         Unary::Log => x.ln(),
         Unary::Log1p => x.ln_1p(),
         Unary::Expm1 => x.exp_m1(),

@@ -85,6 +85,7 @@ pub enum Unary {
     /// -1, 0 or 1; 0 for NaN.
     Sign,
     Exp,
+    Exp2,
     Log,
     Log1p,
     Expm1,

@@ -1,11 +1,34 @@
-//! Arguments from Python: shapes, dimensions, numbers, operands, indices, data.
+//! Arguments from Python: tensors, numbers, operands, shapes, dimensions, indices.
 
-use crate::memory;
+use crate::data::tensor;
 use crate::tensor::PyTensor;
-use phynexus::{Category, DType, Device, Index, Operand, Shape, Tensor, Value};
+use phynexus::{Category, DType, Index, Operand, Shape, Tensor, Value};
 use pyo3::exceptions::{PyIndexError, PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyEllipsis, PyFloat, PyInt, PyList, PySlice, PyTuple};
+use std::ops::Deref;
+
+/// A tensor that must be one already: nothing is converted silently.
+pub struct Given<'a, 'py>(Borrowed<'a, 'py, PyTensor>);
+
+impl<'a, 'py> FromPyObject<'a, 'py> for Given<'a, 'py> {
+    type Error = PyErr;
+    fn extract(value: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
+        value.cast::<PyTensor>().map(Given).map_err(|_| match value.get_type().name() {
+            Ok(name) => PyTypeError::new_err(format!(
+                "expected a Tensor, got {name}; make it one with neurenix.Tensor()"
+            )),
+            Err(error) => error,
+        })
+    }
+}
+
+impl Deref for Given<'_, '_> {
+    type Target = Tensor;
+    fn deref(&self) -> &Tensor {
+        &self.0.get().0
+    }
+}
 
 /// A Python number that is no tensor.
 pub fn number(value: &Bound<'_, PyAny>) -> PyResult<(Value, Category)> {
@@ -16,7 +39,9 @@ pub fn number(value: &Bound<'_, PyAny>) -> PyResult<(Value, Category)> {
         return Ok((Value::I(b.is_true() as i64), Category::Bool));
     }
     if value.is_instance_of::<PyInt>() {
-        let wide = |_| PyOverflowError::new_err(format!("integer {value} does not fit into 64 bits"));
+        let wide = |_| {
+            PyValueError::new_err(format!("the integer {value} does not fit into 64 bits; write a float"))
+        };
         return Ok((Value::I(value.extract().map_err(wide)?), Category::Integer));
     }
     // NumPy scalars know what they are by `item()`, but arrays have that too.
@@ -64,17 +89,57 @@ impl<'py> FromPyObject<'_, 'py> for Arg {
     }
 }
 
-fn size(value: &Bound<'_, PyAny>) -> PyResult<isize> {
-    if value.is_instance_of::<PyBool>() || value.is_instance_of::<PyFloat>() {
-        return Err(PyTypeError::new_err(format!("a size must be an integer, got {}", value.repr()?)));
+/// The other operand of an operator: where it is nothing that a tensor knows, Python asks its class.
+pub struct Other(PyResult<Arg>);
+
+impl Other {
+    /// The operand, or what is wrong with it.
+    pub fn get(self) -> PyResult<Arg> {
+        self.0
     }
-    value.extract::<isize>().map_err(|e| {
-        if e.is_instance_of::<PyOverflowError>(value.py()) {
-            PyValueError::new_err(format!("size {value} does not fit into memory"))
-        } else {
-            PyTypeError::new_err(format!("a size must be an integer, got {}", value.get_type()))
+}
+
+impl<'py> FromPyObject<'_, 'py> for Other {
+    type Error = PyErr;
+    fn extract(value: Borrowed<'_, 'py, PyAny>) -> PyResult<Other> {
+        match value.extract::<Arg>() {
+            Err(error) if error.is_instance_of::<PyTypeError>(value.py()) => Err(error),
+            result => Ok(Other(result)),
         }
-    })
+    }
+}
+
+/// An integer that is a `what`; None if it is larger than any.
+fn integer(value: &Bound<'_, PyAny>, what: &str) -> PyResult<Option<isize>> {
+    let wrong = || Ok(PyTypeError::new_err(format!("a {what} must be an integer, got {}", value.repr()?)));
+    if value.is_instance_of::<PyBool>() || value.is_instance_of::<PyFloat>() {
+        return wrong().and_then(Err);
+    }
+    match value.extract::<isize>() {
+        Ok(n) => Ok(Some(n)),
+        Err(e) if e.is_instance_of::<PyOverflowError>(value.py()) => Ok(None),
+        Err(_) => wrong().and_then(Err),
+    }
+}
+
+fn size(value: &Bound<'_, PyAny>) -> PyResult<isize> {
+    integer(value, "size")?
+        .ok_or_else(|| PyValueError::new_err(format!("size {value} does not fit into memory")))
+}
+
+fn dimension(value: &Bound<'_, PyAny>) -> PyResult<isize> {
+    integer(value, "dimension")?
+        .ok_or_else(|| PyIndexError::new_err(format!("dimension {value} is out of range")))
+}
+
+/// A dimension, from the end where negative.
+pub struct Dim(pub isize);
+
+impl<'py> FromPyObject<'_, 'py> for Dim {
+    type Error = PyErr;
+    fn extract(value: Borrowed<'_, 'py, PyAny>) -> PyResult<Dim> {
+        dimension(&value).map(Dim)
+    }
 }
 
 /// How many: an integer that is not negative.
@@ -90,19 +155,54 @@ impl<'py> FromPyObject<'_, 'py> for Count {
 }
 
 /// Integers given one by one, or as one sequence.
-pub fn integers(values: &Bound<'_, PyTuple>) -> PyResult<Vec<isize>> {
+fn integers(
+    values: &Bound<'_, PyTuple>,
+    read: fn(&Bound<'_, PyAny>) -> PyResult<isize>,
+) -> PyResult<Vec<isize>> {
     if values.len() == 1 {
         let only = values.get_item(0)?;
         if only.is_instance_of::<PyTuple>() || only.is_instance_of::<PyList>() {
-            return only.try_iter()?.map(|v| size(&v?)).collect();
+            return only.try_iter()?.map(|v| read(&v?)).collect();
         }
     }
-    values.iter().map(|v| size(&v)).collect()
+    values.iter().map(|v| read(&v)).collect()
 }
 
-/// A shape given as separate sizes or as one sequence.
-pub fn shape(values: &Bound<'_, PyTuple>) -> PyResult<Shape> {
-    shape_of(&integers(values)?)
+/// Of an argument with two names the one that is given.
+fn either<T>(names: [&str; 2], first: Option<T>, second: Option<T>) -> PyResult<Option<T>> {
+    if first.is_some() && second.is_some() {
+        let [a, b] = names;
+        return Err(PyTypeError::new_err(format!("{a} and {b} mean the same: give one of them")));
+    }
+    Ok(first.or(second))
+}
+
+/// Arguments given one by one, as one sequence, or by a keyword.
+fn listed<'py>(
+    values: &Bound<'py, PyTuple>,
+    (name, named): (&str, Option<&Bound<'py, PyAny>>),
+) -> PyResult<Bound<'py, PyTuple>> {
+    let by_place = (!values.is_empty()).then(|| values.clone());
+    let by_name = named.map(|n| PyTuple::new(n.py(), [n])).transpose()?;
+    Ok(either(["the sizes or dimensions", name], by_place, by_name)?.unwrap_or_else(|| values.clone()))
+}
+
+/// Sizes given one by one, as one sequence, or by a keyword.
+pub fn sizes<'py>(
+    values: &Bound<'py, PyTuple>,
+    named: (&str, Option<&Bound<'py, PyAny>>),
+) -> PyResult<Vec<isize>> {
+    integers(&listed(values, named)?, size)
+}
+
+/// Dimensions given one by one, as one sequence, or as the keyword `dims`.
+pub fn order<'py>(values: &Bound<'py, PyTuple>, dims: Option<&Bound<'py, PyAny>>) -> PyResult<Vec<isize>> {
+    integers(&listed(values, ("dims", dims))?, dimension)
+}
+
+/// A shape given as separate sizes, as one sequence, or as the keyword `size`.
+pub fn shape<'py>(values: &Bound<'py, PyTuple>, named: Option<&Bound<'py, PyAny>>) -> PyResult<Shape> {
+    shape_of(&sizes(values, ("size", named))?)
 }
 
 /// A shape from sizes that may not be negative.
@@ -115,12 +215,20 @@ pub fn shape_of(sizes: &[isize]) -> PyResult<Shape> {
 
 /// A shape from one object: an integer or a sequence of them.
 pub fn shape_from(value: &Bound<'_, PyAny>) -> PyResult<Shape> {
-    shape(&PyTuple::new(value.py(), [value])?)
+    shape_of(&sizes_from(value)?)
+}
+
+/// Sizes from one object: an integer or a sequence of them.
+pub fn sizes_from(value: &Bound<'_, PyAny>) -> PyResult<Vec<isize>> {
+    integers(&PyTuple::new(value.py(), [value])?, size)
 }
 
 /// A shape in which one size may be -1: what is left of `elements`.
 pub fn shape_for(sizes: &[isize], elements: usize) -> PyResult<Shape> {
     let Some(free) = sizes.iter().position(|&n| n == -1) else { return shape_of(sizes) };
+    if sizes[free + 1..].contains(&-1) {
+        return Err(PyValueError::new_err(format!("only one size can be -1, got {sizes:?}; say the others")));
+    }
     let mut filled = sizes.to_vec();
     filled[free] = 1;
     let known = shape_of(&filled)?.elements();
@@ -131,13 +239,17 @@ pub fn shape_for(sizes: &[isize], elements: usize) -> PyResult<Shape> {
     shape_of(&filled)
 }
 
-/// Dimensions: None, one, or several.
-pub fn dims(value: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Vec<isize>>> {
-    let Some(value) = value else { return Ok(None) };
-    if value.is_none() {
-        return Ok(None);
-    }
-    integers(&PyTuple::new(value.py(), [value])?).map(Some)
+/// Dimensions by either name: one or several; None and () mean all, as PyTorch has it.
+pub fn dims(dim: Option<&Bound<'_, PyAny>>, axis: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Vec<isize>>> {
+    let Some(value) = either(["dim", "axis"], dim, axis)? else { return Ok(None) };
+    let dims = integers(&PyTuple::new(value.py(), [value])?, dimension)?;
+    Ok((!dims.is_empty()).then_some(dims))
+}
+
+/// One dimension by either name, which must be given.
+pub fn dim(what: &str, dim: Option<Dim>, axis: Option<Dim>) -> PyResult<isize> {
+    let missing = || PyTypeError::new_err(format!("{what} needs a dimension, got None; dim=-1 is the last"));
+    either(["dim", "axis"], dim, axis)?.map(|d| d.0).ok_or_else(missing)
 }
 
 /// An index expression.
@@ -200,43 +312,4 @@ fn index_entry(value: &Bound<'_, PyAny>) -> PyResult<Index> {
         "an index must be an integer, a slice, None, ..., a list or a tensor, got {}",
         value.get_type().name()?
     )))
-}
-
-/// A new tensor of data: numbers, nested sequences, arrays, tensors. Always a copy.
-pub fn tensor(
-    data: &Bound<'_, PyAny>,
-    dtype: Option<DType>,
-    device: &'static dyn Device,
-) -> PyResult<Tensor> {
-    let err = crate::error::to_python;
-    let made = if let Ok(t) = data.cast::<PyTensor>() {
-        let array = t.get().0.array();
-        array.copy().map_err(err)?
-    } else if data.is_exact_instance_of::<PyFloat>() || data.is_instance_of::<PyInt>() {
-        // A NumPy scalar may be a Python float as well, but keeps its dtype below.
-        let (value, kind) = number(data)?;
-        let own = match kind {
-            Category::Float => DType::F32,
-            Category::Integer => DType::I64,
-            Category::Bool => DType::Bool,
-        };
-        // A float that becomes float64 must not pass through float32.
-        let own = dtype.filter(|d| d.is_float()).unwrap_or(own);
-        phynexus::Array::full(Shape::SCALAR, value, own, phynexus::cpu()).map_err(err)?
-    } else if data.hasattr("__array_interface__")? {
-        memory::from_array(data)?.copy().map_err(err)?
-    } else if data.hasattr("__dlpack__")? {
-        crate::dlpack::import(data)?.copy().map_err(err)?
-    } else {
-        let array = memory::numpy(data.py())?.call_method1("asarray", (data,))?;
-        let array = memory::from_array(&array)?;
-        // Python floats are float64 for NumPy; here they mean the default float.
-        let wanted = dtype.unwrap_or(if array.dtype() == DType::F64 { DType::F32 } else { array.dtype() });
-        array.cast(wanted).map_err(err)?
-    };
-    let made = match dtype {
-        Some(dtype) if dtype != made.dtype() => made.cast(dtype).map_err(err)?,
-        _ => made,
-    };
-    Ok(Tensor::new(made.to_device(device).map_err(err)?))
 }

@@ -14,6 +14,7 @@ const CLASSIC_USED: &CStr = c"used_dltensor";
 const VERSIONED: &CStr = c"dltensor_versioned";
 const VERSIONED_USED: &CStr = c"used_dltensor_versioned";
 const READ_ONLY: u64 = 1;
+const COPIED: u64 = 2;
 
 #[repr(C)]
 struct DLTensor {
@@ -155,7 +156,8 @@ pub fn export<'py>(
     let tensor = describe(&array, &mut exported);
     let context = Box::into_raw(exported).cast();
     let (pointer, name): (*mut c_void, &CStr) = if max_version.is_some_and(|(major, _)| major >= 1) {
-        let flags = if copy == Some(true) { 2 } else { 0 };
+        let shared = array.layout().overlaps(); // a write to one element would change others
+        let flags = if copy == Some(true) { COPIED } else { 0 } | if shared { READ_ONLY } else { 0 };
         let managed = Versioned { version: (1, 0), context, deleter: Some(delete_versioned), flags, tensor };
         (Box::into_raw(Box::new(managed)).cast(), VERSIONED)
     } else {

@@ -24,6 +24,7 @@ const UNARY: &[Unary] = &[
     Unary::Abs,
     Unary::Sign,
     Unary::Exp,
+    Unary::Exp2,
     Unary::Log,
     Unary::Log1p,
     Unary::Expm1,

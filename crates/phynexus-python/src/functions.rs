@@ -1,6 +1,6 @@
 //! Functions of several tensors, and the fused ones behind `neurenix.nn.functional`.
 
-use crate::convert::{self, Arg};
+use crate::convert::{self, Arg, Given};
 use crate::error::{run, to_python};
 use crate::generator::PyGenerator;
 use crate::tensor::{Made, PyTensor, values};
@@ -11,8 +11,6 @@ use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 use std::collections::HashMap;
 use std::sync::LazyLock;
-
-type T<'a, 'py> = &'a Bound<'py, PyTensor>;
 
 fn all(tensors: &Bound<'_, PyAny>) -> PyResult<Vec<Tensor>> {
     let wrong = |t: &Bound<'_, PyAny>| {
@@ -87,8 +85,8 @@ fn stack(py: Python<'_>, tensors: &Bound<'_, PyAny>, dim: isize) -> Made {
 ///     >>> neurenix.where(x > 0, x, 0.0).tolist()
 ///     [0.0, 2.0]
 #[pyfunction(name = "where")]
-fn where_(py: Python<'_>, condition: T<'_, '_>, input: Arg, other: Arg) -> Made {
-    let condition = &condition.get().0;
+fn where_(py: Python<'_>, condition: Given<'_, '_>, input: Arg, other: Arg) -> Made {
+    let condition: &Tensor = &condition;
     run(py, condition.shape().elements(), || phynexus::where_(condition, input.operand(), other.operand()))
         .map(PyTensor)
 }
@@ -108,13 +106,13 @@ fn where_(py: Python<'_>, condition: T<'_, '_>, input: Arg, other: Arg) -> Made 
 #[pyo3(signature = (input, weight, bias=None, activation=None))]
 fn linear(
     py: Python<'_>,
-    input: T<'_, '_>,
-    weight: T<'_, '_>,
-    bias: Option<T<'_, '_>>,
+    input: Given<'_, '_>,
+    weight: Given<'_, '_>,
+    bias: Option<Given<'_, '_>>,
     activation: Option<&str>,
 ) -> Made {
     let activation = activation.map(row).transpose()?;
-    let (x, w, bias) = (&input.get().0, &weight.get().0, bias.map(|b| &b.get().0));
+    let (x, w, bias): (&Tensor, &Tensor, _) = (&input, &weight, bias.as_deref());
     let work = x.shape().elements().saturating_mul(w.shape().first().copied().unwrap_or(1)) / 4;
     run(py, work, || phynexus::linear(x, w, bias, activation)).map(PyTensor)
 }
@@ -124,14 +122,14 @@ fn linear(
 #[pyo3(signature = (input, normalized_shape, weight=None, bias=None, eps=1e-5))]
 fn layer_norm(
     py: Python<'_>,
-    input: T<'_, '_>,
+    input: Given<'_, '_>,
     normalized_shape: &Bound<'_, PyAny>,
-    weight: Option<T<'_, '_>>,
-    bias: Option<T<'_, '_>>,
+    weight: Option<Given<'_, '_>>,
+    bias: Option<Given<'_, '_>>,
     eps: f64,
 ) -> Made {
-    let (x, shape) = (&input.get().0, convert::shape_from(normalized_shape)?);
-    let (weight, bias) = (weight.map(|t| &t.get().0), bias.map(|t| &t.get().0));
+    let (x, shape): (&Tensor, _) = (&input, convert::shape_from(normalized_shape)?);
+    let (weight, bias) = (weight.as_deref(), bias.as_deref());
     run(py, x.shape().elements(), || phynexus::layer_norm(x, &shape, weight, bias, eps)).map(PyTensor)
 }
 
@@ -141,8 +139,13 @@ fn layer_norm(
 ///     IndexError: a number out of range.
 #[pyfunction]
 #[pyo3(signature = (input, weight, padding_idx=None))]
-fn embedding(py: Python<'_>, input: T<'_, '_>, weight: T<'_, '_>, padding_idx: Option<isize>) -> Made {
-    let (x, w) = (&input.get().0, &weight.get().0);
+fn embedding(
+    py: Python<'_>,
+    input: Given<'_, '_>,
+    weight: Given<'_, '_>,
+    padding_idx: Option<isize>,
+) -> Made {
+    let (x, w): (&Tensor, &Tensor) = (&input, &weight);
     let rows = w.shape().first().copied().unwrap_or(0) as isize;
     let padding = match padding_idx {
         Some(i) if i < -rows || i >= rows => {
@@ -161,7 +164,7 @@ fn embedding(py: Python<'_>, input: T<'_, '_>, weight: T<'_, '_>, padding_idx: O
 #[pyo3(signature = (input, p=0.5, training=true, generator=None))]
 fn dropout(
     py: Python<'_>,
-    input: T<'_, '_>,
+    input: Given<'_, '_>,
     p: f64,
     training: bool,
     generator: Option<&Bound<'_, PyGenerator>>,
@@ -169,7 +172,7 @@ fn dropout(
     if !(0.0..=1.0).contains(&p) {
         return Err(PyValueError::new_err(format!("dropout: p must be in [0, 1], got {p}")));
     }
-    let x = &input.get().0;
+    let x: &Tensor = &input;
     if !training || p == 0.0 {
         return Ok(PyTensor(x.clone()));
     }
@@ -183,8 +186,8 @@ fn dropout(
 ///     ValueError: shapes that differ.
 #[pyfunction]
 #[pyo3(signature = (input, target, reduction="mean"))]
-fn mse_loss(py: Python<'_>, input: T<'_, '_>, target: T<'_, '_>, reduction: &str) -> Made {
-    let (x, y, r) = (&input.get().0, &target.get().0, self::reduction(reduction)?);
+fn mse_loss(py: Python<'_>, input: Given<'_, '_>, target: Given<'_, '_>, reduction: &str) -> Made {
+    let (x, y, r): (&Tensor, &Tensor, _) = (&input, &target, self::reduction(reduction)?);
     run(py, x.shape().elements(), || phynexus::elementwise_loss(Row::SquaredError, x, y, r, &[]))
         .map(PyTensor)
 }
@@ -195,15 +198,15 @@ fn mse_loss(py: Python<'_>, input: T<'_, '_>, target: T<'_, '_>, reduction: &str
 fn elementwise_loss(
     py: Python<'_>,
     name: &str,
-    input: T<'_, '_>,
-    target: T<'_, '_>,
+    input: Given<'_, '_>,
+    target: Given<'_, '_>,
     reduction: &str,
     scalars: &Bound<'_, PyTuple>,
-    weight: Option<T<'_, '_>>,
+    weight: Option<Given<'_, '_>>,
 ) -> Made {
     let (row, r) = (row(name)?, self::reduction(reduction)?);
     let scalars: Vec<f64> = scalars.extract::<Vec<f64>>()?;
-    let (x, y, weight) = (&input.get().0, &target.get().0, weight.map(|w| &w.get().0));
+    let (x, y, weight): (&Tensor, &Tensor, _) = (&input, &target, weight.as_deref());
     run(py, x.shape().elements(), || {
         let Some(weight) = weight else { return phynexus::elementwise_loss(row, x, y, r, &scalars) };
         let each = phynexus::elementwise_loss(row, x, y, Reduction::None, &scalars)?;
@@ -226,15 +229,15 @@ fn elementwise_loss(
 #[pyo3(signature = (input, target, weight=None, ignore_index=-100, reduction="mean", label_smoothing=0.0))]
 fn cross_entropy(
     py: Python<'_>,
-    input: T<'_, '_>,
-    target: T<'_, '_>,
-    weight: Option<T<'_, '_>>,
+    input: Given<'_, '_>,
+    target: Given<'_, '_>,
+    weight: Option<Given<'_, '_>>,
     ignore_index: i64,
     reduction: &str,
     label_smoothing: f64,
 ) -> Made {
-    let (x, y, r) = (&input.get().0, &target.get().0, self::reduction(reduction)?);
-    let weight = weight.map(|w| &w.get().0);
+    let (x, y, r): (&Tensor, &Tensor, _) = (&input, &target, self::reduction(reduction)?);
+    let weight = weight.as_deref();
     run(py, x.shape().elements(), || phynexus::cross_entropy(x, y, weight, ignore_index, r, label_smoothing))
         .map(PyTensor)
 }

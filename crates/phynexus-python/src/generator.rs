@@ -1,12 +1,32 @@
 //! Random generators as Python objects.
 
 use phynexus::Generator;
+use pyo3::exceptions::{PyOverflowError, PyValueError};
 use pyo3::prelude::*;
+
+/// A seed: 64 bits, of which negative numbers mean those of their two's complement, as in PyTorch.
+pub struct Seed(pub u64);
+
+impl<'py> FromPyObject<'_, 'py> for Seed {
+    type Error = PyErr;
+    fn extract(value: Borrowed<'_, 'py, PyAny>) -> PyResult<Seed> {
+        let far = || PyValueError::new_err(format!("a seed must be in [-2**63, 2**64), got {}", &*value));
+        match value.extract::<i128>() {
+            Ok(n) if (i64::MIN as i128..=u64::MAX as i128).contains(&n) => Ok(Seed(n as u64)),
+            Ok(_) => Err(far()),
+            Err(e) if e.is_instance_of::<PyOverflowError>(value.py()) => Err(far()),
+            Err(e) => Err(e),
+        }
+    }
+}
 
 /// A stream of random numbers: Philox, where seed and offset decide every number, on every device and for any number of threads.
 ///
 /// Args:
-///     seed: any integer of 64 bits; None takes one from the system.
+///     seed: an integer in [-2**63, 2**64); None takes one from the system.
+///
+/// Raises:
+///     ValueError: a seed out of that range.
 ///
 /// Example:
 ///     >>> import neurenix
@@ -32,12 +52,12 @@ impl PyGenerator {
 impl PyGenerator {
     #[new]
     #[pyo3(signature = (seed=None))]
-    fn new(seed: Option<i128>) -> PyGenerator {
-        PyGenerator(Generator::new(seed.map_or_else(phynexus::entropy, |s| s as u64)))
+    fn new(seed: Option<Seed>) -> PyGenerator {
+        PyGenerator(Generator::new(seed.map_or_else(phynexus::entropy, |s| s.0)))
     }
     /// Starts the stream of another seed; returns itself.
-    fn manual_seed(this: Bound<'_, Self>, seed: i128) -> Bound<'_, Self> {
-        this.get().0.set_position(seed as u64, 0);
+    fn manual_seed(this: Bound<'_, Self>, seed: Seed) -> Bound<'_, Self> {
+        this.get().0.set_position(seed.0, 0);
         this
     }
     /// The seed.

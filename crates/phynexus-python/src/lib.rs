@@ -5,6 +5,7 @@
 
 mod autograd;
 mod convert;
+mod data;
 mod device;
 mod dlpack;
 mod dtype;

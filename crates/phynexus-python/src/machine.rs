@@ -1,7 +1,7 @@
 //! The machine: devices, threads, the default generator.
 
 use crate::device::PyDevice;
-use crate::generator::PyGenerator;
+use crate::generator::{PyGenerator, Seed};
 use phynexus::{Generator, cpu_device};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -36,11 +36,11 @@ fn get_num_threads() -> usize {
     cpu_device::num_threads()
 }
 
-/// Seeds the default generator and returns it.
+/// Seeds the default generator with an integer in [-2**63, 2**64) and returns it.
 #[pyfunction]
-fn manual_seed(seed: i128) -> PyGenerator {
+fn manual_seed(seed: Seed) -> PyGenerator {
     let g = Generator::default_one();
-    g.set_position(seed as u64, 0);
+    g.set_position(seed.0, 0);
     PyGenerator(g.clone())
 }
 

@@ -45,7 +45,8 @@ impl Memory {
         d.set_item("version", 3)?;
         d.set_item("shape", PyTuple::new(py, a.shape().iter())?)?;
         d.set_item("typestr", typestr(a.dtype()))?;
-        d.set_item("data", (start, false))?;
+        let read_only = a.layout().overlaps(); // a write to one element would change others
+        d.set_item("data", (start, read_only))?;
         let strides: Vec<isize> = a.layout().strides().iter().map(|s| s * size as isize).collect();
         d.set_item("strides", PyTuple::new(py, strides)?)?;
         Ok(d)

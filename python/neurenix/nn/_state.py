@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -75,14 +75,15 @@ def load(module: Module, state: Mapping[str, Any], strict: bool) -> Mismatches:
     return mismatches
 
 
-def move(module: Module, target: Any, device: Any, dtype: Any) -> None:
+def move(module: Module, targets: Sequence[Any], device: Any, dtype: Any) -> None:
     """Moves and casts all parameters and buffers in place."""
-    if isinstance(target, Tensor):
-        device, dtype = device or target.device, dtype or target.dtype
-    elif _is_dtype(target):
-        dtype = dtype or target
-    elif target is not None:
-        device = device or target
+    for target in targets:
+        if isinstance(target, Tensor):
+            device, dtype = device or target.device, dtype or target.dtype
+        elif _is_dtype(target):
+            dtype = dtype or target
+        elif target is not None:
+            device = device or target
     dtype = None if dtype is None else DType(dtype)
     if dtype is not None and not dtype.is_floating_point:
         raise TypeError(f"to: a module is cast to a floating-point dtype, got {dtype.name}")

@@ -78,6 +78,13 @@ class _Row(_Modules):
     def __contains__(self, module: object) -> bool:
         return any(own is module for own in self)
 
+    def __add__(self, modules: Iterable[Module]) -> Self:
+        """These modules, then those, in a new row."""
+        return type(self)().extend([*self, *modules])
+
+    def __iadd__(self, modules: Iterable[Module]) -> Self:
+        return self.extend(modules)
+
     def append(self, module: Module) -> Self:
         """Adds a module at the end."""
         return self.extend([module])

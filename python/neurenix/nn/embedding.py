@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from neurenix import _phynexus
 from neurenix._phynexus import Tensor
@@ -11,6 +11,9 @@ from neurenix.nn import init
 from neurenix.nn._checks import positive
 from neurenix.nn.module import Module
 from neurenix.nn.parameter import Parameter
+
+if TYPE_CHECKING:
+    from typing import Self
 
 __all__ = ["Embedding"]
 
@@ -57,6 +60,29 @@ class Embedding(Module):
         shape = (self.num_embeddings, self.embedding_dim)
         self.weight = Parameter(Tensor.empty(shape, device=device, dtype=dtype))
         self.reset_parameters()
+
+    @classmethod
+    def from_pretrained(cls, embeddings: Tensor, freeze: bool = True, padding_idx: int | None = None) -> Self:
+        """A layer over a copy of a table that was trained before.
+
+        Args:
+            embeddings: the table, (num_embeddings, embedding_dim).
+            freeze: whether it stays as it is, without gradients.
+            padding_idx: a row that gets no gradient; unlike the layer's own it keeps its values.
+
+        >>> from neurenix import Tensor, nn
+        >>> layer = nn.Embedding.from_pretrained(Tensor([[1.0, 2.0], [3.0, 4.0]]))
+        >>> layer(Tensor([1])).tolist(), layer.weight.requires_grad
+        ([[3.0, 4.0]], False)
+        """
+        if not isinstance(embeddings, Tensor) or embeddings.ndim != 2:
+            got = f"shape {embeddings.shape}" if isinstance(embeddings, Tensor) else type(embeddings).__name__
+            raise ValueError(f"Embedding.from_pretrained: expected a tensor of two dimensions, got {got}")
+        rows, columns = embeddings.shape
+        layer = cls(rows, columns, padding_idx, device=embeddings.device, dtype=embeddings.dtype)
+        layer.weight.data = embeddings.detach().clone()
+        layer.weight.requires_grad = not freeze
+        return layer
 
     def reset_parameters(self) -> None:
         """Draws the table anew."""

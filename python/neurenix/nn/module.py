@@ -284,26 +284,22 @@ class Module:
         return self.train(False)
 
     def to(
-        self,
-        target: Device | DType | Tensor | str | Any = None,
-        *,
-        device: Device | str | None = None,
-        dtype: Any = None,
+        self, *targets: Device | DType | Tensor | Any, device: Device | str | None = None, dtype: Any = None
     ) -> Self:
         """Moves all parameters and buffers in place, and casts those of a floating-point dtype.
 
         Optimizers and variables that hold them follow.
 
         Args:
-            target: a device, a dtype, or a tensor whose device and dtype are taken.
-            device: where to move.
-            dtype: what to cast to: a floating-point dtype.
+            targets: a device, a dtype, a device and a dtype, or a tensor whose device and dtype are taken.
+            device: where to move, in place of a target.
+            dtype: what to cast to, in place of a target: a floating-point dtype.
 
         >>> import neurenix
         >>> neurenix.nn.Linear(2, 1).to(neurenix.float64).weight.dtype == neurenix.float64
         True
         """
-        _state.move(self, target, device, dtype)
+        _state.move(self, targets, device, dtype)
         return self
 
     def float(self) -> Self:

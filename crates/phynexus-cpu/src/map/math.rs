@@ -54,6 +54,16 @@ pub(super) fn exp(x: f32) -> f32 {
     (exp_tail(r) * (r * r) + r + 1.0) * s * t
 }
 
+/// What is left of x beside the nearest integer is exact, and so are powers to integers.
+#[inline(always)]
+pub(super) fn exp2(x: f32) -> f32 {
+    let x = within(x, -151.0, 129.0);
+    let shifted = x + ROUND;
+    let r = (x - (shifted - ROUND)) * std::f32::consts::LN_2;
+    let (s, t) = powers(shifted.to_bits().wrapping_sub(ROUND.to_bits()) as i32);
+    (exp_tail(r) * (r * r) + r + 1.0) * s * t
+}
+
 #[inline(always)]
 pub(super) fn expm1(x: f32) -> f32 {
     let (r, n) = split(within(x, -20.0, 89.0));
@@ -317,8 +327,9 @@ mod tests {
     #[test]
     fn functions_are_right_to_two_units() {
         type Case = (&'static str, fn(f32) -> f32, fn(f64) -> f64, f32);
-        let cases: [Case; 9] = [
+        let cases: [Case; 10] = [
             ("exp", exp, f64::exp, f32::INFINITY),
+            ("exp2", exp2, f64::exp2, f32::INFINITY),
             ("expm1", expm1, f64::exp_m1, f32::INFINITY),
             ("log", log, f64::ln, f32::INFINITY),
             ("log1p", log1p, f64::ln_1p, f32::INFINITY),

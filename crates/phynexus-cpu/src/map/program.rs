@@ -115,10 +115,10 @@ pub(super) fn cost(f: &Formula) -> usize {
         Node::Const(_) | Node::Scalar { .. } | Node::Length => 0,
         Node::Input { .. } => 200,
         Node::Unary(op, a) => {
-            use Unary::{Cos, Erf, Exp, Expm1, Log, Log1p, Sigmoid, Sin, Tanh};
+            use Unary::{Cos, Erf, Exp, Exp2, Expm1, Log, Log1p, Sigmoid, Sin, Tanh};
             match (op, f.ty(*a)) {
-                (Exp | Log | Log1p | Expm1 | Tanh | Sigmoid | Erf | Sin | Cos, Type::F64) => 10_000,
-                (Exp | Log | Log1p | Expm1 | Tanh | Sigmoid | Erf | Sin | Cos, _) => 1_000,
+                (Exp | Exp2 | Log | Log1p | Expm1 | Tanh | Sigmoid | Erf | Sin | Cos, Type::F64) => 10_000,
+                (Exp | Exp2 | Log | Log1p | Expm1 | Tanh | Sigmoid | Erf | Sin | Cos, _) => 1_000,
                 _ => 100,
             }
         }

@@ -1,6 +1,8 @@
 //! Tensors for testing kernels: values as f64, random strided views, launches.
 #![allow(dead_code, reason = "each test file uses a part")]
 
+pub mod formula;
+
 use half::{bf16, f16};
 use phynexus_core::{Buffer, DType, Kernel, Layout, Result, Shape, Spec, Task, View, philox};
 use phynexus_cpu::{cpu, set_num_threads};

@@ -2,7 +2,7 @@
 
 use crate::expr::{Expr, infix};
 use crate::{Binary, Builder, Formula, Id, Node, Rank, Reduction, Unary};
-use std::f64::consts::FRAC_2_SQRT_PI;
+use std::f64::consts::{FRAC_2_SQRT_PI, LN_2};
 
 /// Appends to `b`, where the nodes of `f` are at `place`, the derivatives with respect to the inputs `wanted`.
 pub(super) fn derivatives(
@@ -148,9 +148,11 @@ fn unary<'g>(op: Unary, x: Expr<'g>, y: Expr<'g>, g: Expr<'g>) -> Expr<'g> {
         Unary::Neg => -g,
         Unary::Abs => g * x.sign(),
         Unary::Exp => g * y,
+        Unary::Exp2 => g * (LN_2 * y),
         Unary::Log => g / x,
         Unary::Log1p => g / (x + 1.0),
-        Unary::Expm1 => g * (y + 1.0),
+        // Not y + 1, which has no digits left far below zero.
+        Unary::Expm1 => g * x.exp(),
         Unary::Sqrt => g / (y + y),
         Unary::Rsqrt => -0.5 * g * (y * y * y),
         Unary::Sin => g * x.unary(Unary::Cos),
@@ -185,7 +187,9 @@ fn binary<'g>(op: Binary, a: Expr<'g>, b: Expr<'g>, y: Expr<'g>, g: Expr<'g>) ->
         Binary::Max => (shared(a.lt(b), a.eq(b), g), shared(b.lt(a), a.eq(b), g)),
         Binary::Min => (shared(b.lt(a), a.eq(b), g), shared(a.lt(b), a.eq(b), g)),
         Binary::Atan2 => {
+            // At the origin, which has no angle, the derivative is 0, as PyTorch's.
             let squares = a * a + b * b;
+            let (g, squares) = (g.except(squares.eq(0.0), 0.0), squares.except(squares.eq(0.0), 1.0));
             (g * (b / squares), -(g * (a / squares)))
         }
         Binary::FloorDiv | Binary::Eq | Binary::Ne | Binary::Lt | Binary::Le => (zero, zero),

@@ -54,6 +54,14 @@ pub(super) fn is_finite(x: Expr) -> Expr {
     if x.ty().is_float() { x.is_finite() } else { x.eq(x) }
 }
 
+/// `|a - b| <= s[1] + s[0] |b|`, or the same infinity, or where s[2] is not 0 both NaN.
+pub(super) fn is_close<'g>(x: &[Expr<'g>], s: &[Expr<'g>]) -> Expr<'g> {
+    let distance = (x[0] - x[1]).abs();
+    let near = is_finite(distance) & distance.le(s[1] + s[0] * x[1].abs());
+    let either = |a: Expr<'g>, b: Expr<'g>| a.binary(Binary::Or, b);
+    either(either(x[0].eq(x[1]), near), is_nan(x[0]) & is_nan(x[1]) & s[2].ne(0.0))
+}
+
 /// Arithmetic that truth values know too: plus and max are "or", times and min are "and".
 pub(super) fn arithmetic<'g>(op: Binary, x: &[Expr<'g>]) -> Expr<'g> {
     let op = match op {

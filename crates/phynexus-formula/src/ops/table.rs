@@ -48,7 +48,7 @@ operations! {
     Square = Row::new("square", Number, 1, REAL, f!(x => x[0] * x[0]));
     Reciprocal = Row::new("reciprocal", Float, 1, POSITIVE, f!(x => 1.0 / x[0]));
     Exp = Row::new("exp", Float, 1, REAL, f!(x => x[0].exp()));
-    Exp2 = Row::new("exp2", Float, 1, REAL, f!(x => x[0].number(2.0).pow(x[0])));
+    Exp2 = Row::new("exp2", Float, 1, REAL, f!(x => x[0].unary(U::Exp2)));
     Expm1 = Row::new("expm1", Float, 1, REAL, f!(x => x[0].unary(U::Expm1)));
     Log = Row::new("log", Float, 1, POSITIVE, f!(x => x[0].log()));
     Log2 = Row::new("log2", Float, 1, POSITIVE, f!(x => x[0].log() / std::f64::consts::LN_2));
@@ -65,6 +65,7 @@ operations! {
     Floor = Row::new("floor", Number, 1, WIDE, f!(x => e::to_integer(U::Floor, x[0])));
     Ceil = Row::new("ceil", Number, 1, WIDE, f!(x => e::to_integer(U::Ceil, x[0])));
     Round = Row::new("round", Number, 1, WIDE, f!(x => e::to_integer(U::Round, x[0])));
+    RoundTo = Row::new("round_to", Float, 1, WIDE, f!(x, s => (x[0] * s[0] / s[1]).unary(U::Round) * s[1] / s[0])).scalars(&[10.0, 1.0]);
     Relu = Row::new("relu", Number, 1, REAL, f!(x => e::relu(x[0])));
     LeakyRelu = Row::new("leaky_relu", Float, 1, REAL, f!(x, s => x[0].gt(0.0).select(x[0], s[0] * x[0]))).scalars(&[0.01]);
     Elu = Row::new("elu", Float, 1, WIDE, f!(x, s => e::elu(x[0], s[0]))).scalars(&[1.3]);
@@ -99,6 +100,7 @@ operations! {
     Le = Row::new("le", Any, 2, REAL, f!(x => e::less(B::Le, x[0], x[1]))).truth();
     Gt = Row::new("gt", Any, 2, REAL, f!(x => e::less(B::Lt, x[1], x[0]))).truth();
     Ge = Row::new("ge", Any, 2, REAL, f!(x => e::less(B::Le, x[1], x[0]))).truth();
+    IsClose = Row::new("isclose", Float, 2, REAL, f!(x, s => e::is_close(x, s))).scalars(&[0.2, 0.3, 0.0]).truth();
     LogicalAnd = Row::new("logical_and", Bool, 2, REAL, f!(x => x[0] & x[1])).truth();
     LogicalOr = Row::new("logical_or", Bool, 2, REAL, f!(x => x[0].binary(B::Or, x[1]))).truth();
     LogicalXor = Row::new("logical_xor", Bool, 2, REAL, f!(x => x[0].binary(B::Xor, x[1]))).truth();

@@ -159,6 +159,7 @@ let block = group.x + group.y * groups.x;
             Unary::IsFinite => "is_finite",
             Unary::Abs => "abs",
             Unary::Exp => "exp",
+            Unary::Exp2 => "exp2",
             Unary::Log => "log",
             Unary::Log1p => "log1p",
             Unary::Expm1 => "expm1",

@@ -1,11 +1,11 @@
 //! Elementwise functions and operators. Each is a row of the engine's table of formulas.
 
 use super::{Made, PyTensor};
-use crate::convert::Arg;
+use crate::convert::{Arg, Given, Other};
 use crate::error::run;
 use phynexus::formula::ops::Op as Row;
 use phynexus::{Category, Operand, Tensor, Value};
-use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 
 /// Runs a row of the table.
@@ -73,7 +73,6 @@ unary! {
     erf Erf "The error function, elementwise.";
     floor Floor "The largest integer that is not larger, elementwise.";
     ceil Ceil "The smallest integer that is not smaller, elementwise.";
-    round Round "The nearest integer, ties to even, elementwise.";
     isnan IsNan "Where the tensor is NaN.";
     isinf IsInf "Where the tensor is infinite.";
     isfinite IsFinite "Where the tensor is neither NaN nor infinite.";
@@ -118,6 +117,24 @@ binary! {
     logical_and LogicalAnd "Where both are not zero.";
     logical_or LogicalOr "Where one or both are not zero.";
     logical_xor LogicalXor "Where exactly one is not zero.";
+}
+
+/// Operators of a tensor and a tensor or number.
+macro_rules! operator {
+    ($($name:ident $row:ident $doc:literal;)*) => {
+        #[pymethods]
+        impl PyTensor {
+            $(
+                #[doc = $doc]
+                fn $name(&self, py: Python<'_>, other: Other) -> Made {
+                    apply(py, Row::$row, &[(&self.0).into(), other.get()?.operand()], &[])
+                }
+            )*
+        }
+    };
+}
+
+operator! {
     __add__ Add "self + other";
     __sub__ Sub "self - other";
     __mul__ Mul "self * other";
@@ -155,26 +172,26 @@ impl PyTensor {
     fn pow(&self, py: Python<'_>, exponent: Arg) -> Made {
         apply(py, Row::Pow, &[(&self.0).into(), exponent.operand()], &[])
     }
-    fn __rsub__(&self, py: Python<'_>, other: Arg) -> Made {
-        apply(py, Row::Sub, &[other.operand(), (&self.0).into()], &[])
+    fn __rsub__(&self, py: Python<'_>, other: Other) -> Made {
+        apply(py, Row::Sub, &[other.get()?.operand(), (&self.0).into()], &[])
     }
-    fn __rtruediv__(&self, py: Python<'_>, other: Arg) -> Made {
-        apply(py, Row::Div, &[other.operand(), (&self.0).into()], &[])
+    fn __rtruediv__(&self, py: Python<'_>, other: Other) -> Made {
+        apply(py, Row::Div, &[other.get()?.operand(), (&self.0).into()], &[])
     }
-    fn __rfloordiv__(&self, py: Python<'_>, other: Arg) -> Made {
-        apply(py, Row::FloorDivide, &[other.operand(), (&self.0).into()], &[])
+    fn __rfloordiv__(&self, py: Python<'_>, other: Other) -> Made {
+        apply(py, Row::FloorDivide, &[other.get()?.operand(), (&self.0).into()], &[])
     }
-    fn __rmod__(&self, py: Python<'_>, other: Arg) -> Made {
-        apply(py, Row::Remainder, &[other.operand(), (&self.0).into()], &[])
+    fn __rmod__(&self, py: Python<'_>, other: Other) -> Made {
+        apply(py, Row::Remainder, &[other.get()?.operand(), (&self.0).into()], &[])
     }
-    fn __pow__(&self, py: Python<'_>, other: Arg, modulo: Option<&Bound<'_, PyAny>>) -> Made {
+    fn __pow__(&self, py: Python<'_>, other: Other, modulo: Option<&Bound<'_, PyAny>>) -> Made {
         if modulo.is_some() {
             return Err(PyTypeError::new_err("pow() with a modulus is not supported for tensors"));
         }
-        apply(py, Row::Pow, &[(&self.0).into(), other.operand()], &[])
+        apply(py, Row::Pow, &[(&self.0).into(), other.get()?.operand()], &[])
     }
-    fn __rpow__(&self, py: Python<'_>, other: Arg, _modulo: Option<&Bound<'_, PyAny>>) -> Made {
-        apply(py, Row::Pow, &[other.operand(), (&self.0).into()], &[])
+    fn __rpow__(&self, py: Python<'_>, other: Other, _modulo: Option<&Bound<'_, PyAny>>) -> Made {
+        apply(py, Row::Pow, &[other.get()?.operand(), (&self.0).into()], &[])
     }
     fn __pos__(&self) -> PyTensor {
         Clone::clone(self)
@@ -185,34 +202,47 @@ impl PyTensor {
         }
         apply(py, Row::BitwiseXor, &[(&self.0).into(), integer(-1)], &[])
     }
-    fn __richcmp__(
-        &self,
-        py: Python<'_>,
-        other: &Bound<'_, PyAny>,
-        op: pyo3::basic::CompareOp,
-    ) -> PyResult<Py<PyAny>> {
-        use pyo3::basic::CompareOp::{Eq, Ge, Gt, Le, Lt, Ne};
-        let Ok(other) = other.extract::<Arg>() else { return Ok(py.NotImplemented()) };
-        let row = match op {
-            Eq => Row::Eq,
-            Ne => Row::Ne,
-            Lt => Row::Lt,
-            Le => Row::Le,
-            Gt => Row::Gt,
-            Ge => Row::Ge,
-        };
-        let result = apply(py, row, &[(&self.0).into(), other.operand()], &[])?;
-        Ok(Py::new(py, result)?.into_any())
-    }
-
     /// This tensor where the condition holds, else the other.
     #[pyo3(name = "where")]
-    fn where_(&self, py: Python<'_>, condition: &Bound<'_, PyTensor>, other: Arg) -> Made {
-        apply(py, Row::Where, &[(&condition.get().0).into(), (&self.0).into(), other.operand()], &[])
+    fn where_(&self, py: Python<'_>, condition: Given<'_, '_>, other: Arg) -> Made {
+        apply(py, Row::Where, &[(&*condition).into(), (&self.0).into(), other.operand()], &[])
     }
     /// self + weight * (end - self), elementwise.
     fn lerp(&self, py: Python<'_>, end: Arg, weight: Arg) -> Made {
         apply(py, Row::Lerp, &[(&self.0).into(), end.operand(), weight.operand()], &[])
+    }
+    /// The nearest integer, or number of so many decimals, ties to even; -1 rounds to tens.
+    ///
+    /// Raises:
+    ///     TypeError: decimals below 0 of integers.
+    ///     ValueError: decimals below -38 or above 38.
+    ///
+    /// Example:
+    ///     >>> import neurenix
+    ///     >>> neurenix.Tensor([2.5, 0.123], dtype="float64").round(decimals=1).tolist()
+    ///     [2.5, 0.1]
+    #[pyo3(signature = (*, decimals=0))]
+    fn round(&self, py: Python<'_>, decimals: i32) -> Made {
+        let (x, dtype) = ((&self.0).into(), self.0.dtype());
+        if !(-38..=38).contains(&decimals) {
+            return Err(PyValueError::new_err(format!(
+                "round: decimals must be in [-38, 38], got {decimals}"
+            )));
+        }
+        match decimals {
+            0 => apply(py, Row::Round, &[x], &[]),
+            _ if dtype.is_float() => {
+                apply(py, Row::RoundTo, &[x], &[10f64.powi(decimals.max(0)), 10f64.powi((-decimals).max(0))])
+            }
+            1.. => Ok(Clone::clone(self)),
+            _ => Err(PyTypeError::new_err(format!(
+                "round: decimals below 0 need a floating-point tensor, got {dtype}; convert with .float()"
+            ))),
+        }
+    }
+    #[pyo3(signature = (ndigits=None))]
+    fn __round__(&self, py: Python<'_>, ndigits: Option<i32>) -> Made {
+        self.round(py, ndigits.unwrap_or(0))
     }
     /// Cut off below `min` and above `max`, elementwise; None leaves a side open.
     ///
@@ -230,6 +260,11 @@ impl PyTensor {
             (None, None) => Err(PyTypeError::new_err("clamp needs min, max or both")),
         }
     }
+    /// As `clamp`.
+    #[pyo3(signature = (min=None, max=None))]
+    fn clip(&self, py: Python<'_>, min: Option<f64>, max: Option<f64>) -> Made {
+        self.clamp(py, min, max)
+    }
     /// x times the probability that a normal variable is below x; "tanh" is the usual approximation (arXiv:1606.08415).
     #[pyo3(signature = (approximate="none"))]
     fn gelu(&self, py: Python<'_>, approximate: &str) -> Made {
@@ -238,7 +273,7 @@ impl PyTensor {
             "tanh" => Row::GeluTanh,
             other => {
                 let text = format!("gelu: approximate must be \"none\" or \"tanh\", got {other:?}");
-                return Err(pyo3::exceptions::PyValueError::new_err(text));
+                return Err(PyValueError::new_err(text));
             }
         };
         apply(py, row, &[(&self.0).into()], &[])

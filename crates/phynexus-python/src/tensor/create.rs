@@ -81,14 +81,15 @@ impl PyTensor {
     ///     >>> neurenix.Tensor.empty((2, 3)).shape
     ///     (2, 3)
     #[staticmethod]
-    #[pyo3(signature = (*shape, dtype=None, device=None, requires_grad=false))]
+    #[pyo3(signature = (*shape, size=None, dtype=None, device=None, requires_grad=false))]
     fn empty(
         shape: &Bound<'_, PyTuple>,
+        size: Opt<'_, '_>,
         dtype: Opt<'_, '_>,
         device: Opt<'_, '_>,
         requires_grad: bool,
     ) -> Made {
-        Options::new(dtype, device, requires_grad)?.empty(convert::shape(shape)?)
+        Options::new(dtype, device, requires_grad)?.empty(convert::shape(shape, size)?)
     }
 
     /// Zeros.
@@ -98,14 +99,15 @@ impl PyTensor {
     ///     >>> neurenix.Tensor.zeros((2,)).tolist()
     ///     [0.0, 0.0]
     #[staticmethod]
-    #[pyo3(signature = (*shape, dtype=None, device=None, requires_grad=false))]
+    #[pyo3(signature = (*shape, size=None, dtype=None, device=None, requires_grad=false))]
     fn zeros(
         shape: &Bound<'_, PyTuple>,
+        size: Opt<'_, '_>,
         dtype: Opt<'_, '_>,
         device: Opt<'_, '_>,
         requires_grad: bool,
     ) -> Made {
-        Options::new(dtype, device, requires_grad)?.fill(shape.py(), convert::shape(shape)?, 0.0)
+        Options::new(dtype, device, requires_grad)?.fill(shape.py(), convert::shape(shape, size)?, 0.0)
     }
 
     /// Ones.
@@ -115,14 +117,15 @@ impl PyTensor {
     ///     >>> neurenix.Tensor.ones(2, dtype="int64").tolist()
     ///     [1, 1]
     #[staticmethod]
-    #[pyo3(signature = (*shape, dtype=None, device=None, requires_grad=false))]
+    #[pyo3(signature = (*shape, size=None, dtype=None, device=None, requires_grad=false))]
     fn ones(
         shape: &Bound<'_, PyTuple>,
+        size: Opt<'_, '_>,
         dtype: Opt<'_, '_>,
         device: Opt<'_, '_>,
         requires_grad: bool,
     ) -> Made {
-        Options::new(dtype, device, requires_grad)?.fill(shape.py(), convert::shape(shape)?, 1.0)
+        Options::new(dtype, device, requires_grad)?.fill(shape.py(), convert::shape(shape, size)?, 1.0)
     }
 
     /// One value everywhere. Its kind decides the dtype where none is given.
@@ -132,9 +135,9 @@ impl PyTensor {
     ///     >>> neurenix.Tensor.full((2,), 7).tolist()
     ///     [7, 7]
     #[staticmethod]
-    #[pyo3(signature = (shape, fill_value, *, dtype=None, device=None, requires_grad=false))]
+    #[pyo3(signature = (size, fill_value, *, dtype=None, device=None, requires_grad=false))]
     fn full(
-        shape: &Bound<'_, PyAny>,
+        size: &Bound<'_, PyAny>,
         fill_value: &Bound<'_, PyAny>,
         dtype: Opt<'_, '_>,
         device: Opt<'_, '_>,
@@ -143,7 +146,7 @@ impl PyTensor {
         let (value, kind) = convert::number(fill_value)?;
         let options = Options::new(dtype, device, requires_grad)?;
         let dtype = options.dtype.unwrap_or(DType::Bool.promote_scalar(kind));
-        let shape = convert::shape_from(shape)?;
+        let shape = convert::shape_from(size)?;
         options.finish(run(fill_value.py(), shape.elements(), || {
             phynexus::full(shape, value, dtype, options.device)
         }))
@@ -157,9 +160,10 @@ impl PyTensor {
     ///     >>> ((x >= 0) & (x < 1)).all().item()
     ///     True
     #[staticmethod]
-    #[pyo3(signature = (*shape, dtype=None, device=None, requires_grad=false, generator=None))]
+    #[pyo3(signature = (*shape, size=None, dtype=None, device=None, requires_grad=false, generator=None))]
     fn rand(
         shape: &Bound<'_, PyTuple>,
+        size: Opt<'_, '_>,
         dtype: Opt<'_, '_>,
         device: Opt<'_, '_>,
         requires_grad: bool,
@@ -167,7 +171,7 @@ impl PyTensor {
     ) -> Made {
         Options::new(dtype, device, requires_grad)?.random(
             shape.py(),
-            convert::shape(shape)?,
+            convert::shape(shape, size)?,
             false,
             generator,
         )
@@ -180,9 +184,10 @@ impl PyTensor {
     ///     >>> neurenix.Tensor.randn((100, 10)).shape
     ///     (100, 10)
     #[staticmethod]
-    #[pyo3(signature = (*shape, dtype=None, device=None, requires_grad=false, generator=None))]
+    #[pyo3(signature = (*shape, size=None, dtype=None, device=None, requires_grad=false, generator=None))]
     fn randn(
         shape: &Bound<'_, PyTuple>,
+        size: Opt<'_, '_>,
         dtype: Opt<'_, '_>,
         device: Opt<'_, '_>,
         requires_grad: bool,
@@ -190,40 +195,50 @@ impl PyTensor {
     ) -> Made {
         Options::new(dtype, device, requires_grad)?.random(
             shape.py(),
-            convert::shape(shape)?,
+            convert::shape(shape, size)?,
             true,
             generator,
         )
     }
 
-    /// Random integers: `randint(low, high, shape)` of [low, high), or `randint(high, shape)` of [0, high).
+    /// Random integers: `randint(low, high, size)` of [low, high), or `randint(high, size)` of [0, high).
     ///
     /// Raises:
-    ///     ValueError: low is not less than high.
+    ///     ValueError: low is not less than high, or numbers that the dtype does not hold.
     ///
     /// Example:
     ///     >>> import neurenix
     ///     >>> neurenix.Tensor.randint(3, 4, (2,)).tolist()
     ///     [3, 3]
+    ///     >>> neurenix.Tensor.randint(1, size=(2,)).tolist()
+    ///     [0, 0]
     #[staticmethod]
-    #[pyo3(signature = (low, high=None, shape=None, *, dtype=None, device=None, requires_grad=false, generator=None))]
+    #[pyo3(signature = (low=None, high=None, size=None, *, dtype=None, device=None, requires_grad=false, generator=None))]
     #[allow(clippy::too_many_arguments)]
     fn randint(
-        low: &Bound<'_, PyAny>,
+        low: Opt<'_, '_>,
         high: Opt<'_, '_>,
-        shape: Opt<'_, '_>,
+        size: Opt<'_, '_>,
         dtype: Opt<'_, '_>,
         device: Opt<'_, '_>,
         requires_grad: bool,
         generator: Option<&Bound<'_, PyGenerator>>,
     ) -> Made {
-        let missing = || PyTypeError::new_err("randint takes (low, high, shape) or (high, shape)");
-        let (low, high, shape) = match (high, shape) {
-            (Some(high), Some(shape)) => (low.extract::<i64>()?, high.extract::<i64>()?, shape),
-            (Some(shape), None) => (0, low.extract::<i64>()?, shape),
+        let missing = || PyTypeError::new_err("randint takes (low, high, size) or (high, size)");
+        let (low, high, size) = match (low, high, size) {
+            (Some(low), Some(high), Some(size)) => (Some(low), high, size),
+            (Some(high), None, Some(size)) | (None, Some(high), Some(size)) => (None, high, size),
+            (Some(high), Some(size), None) => (None, high, size),
             _ => return Err(missing()),
         };
-        let shape = convert::shape_from(shape)?;
+        let bound = |value: &Bound<'_, PyAny>| match convert::number(value)? {
+            (Value::I(n), _) => Ok(n),
+            (Value::F(x), _) => {
+                Err(PyTypeError::new_err(format!("randint: bounds must be integers, got {x}")))
+            }
+        };
+        let (low, high) = (low.map_or(Ok(0), bound)?, bound(high)?);
+        let shape = convert::shape_from(size)?;
         let options = Options::new(dtype, device, requires_grad)?;
         let (dtype, g) = (options.dtype.unwrap_or(DType::I64), PyGenerator::pick(generator));
         let device = options.device;

@@ -1,10 +1,10 @@
 //! Reading and writing by index.
 
 use super::{Made, PyTensor, made};
-use crate::convert::{self, Arg, Count};
+use crate::convert::{self, Arg, Given};
 use crate::error::{run, to_python};
 use phynexus::formula::ops::Op as Row;
-use phynexus::{Category, DType, Index, Operand, ReduceOp, ScatterOp, Shape, Tensor, Value};
+use phynexus::{Category, DType, Index, Operand, ScatterOp, Shape, Tensor, Value};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -30,7 +30,7 @@ impl PyTensor {
             Ok(Arg::Number(value, _)) => {
                 phynexus::full(Shape::SCALAR, value, self.0.dtype(), self.0.device()).map_err(to_python)?
             }
-            Err(_) => convert::tensor(value, None, self.0.device())?,
+            Err(_) => crate::data::tensor(value, None, self.0.device())?,
         };
         run(py, self.0.shape().elements(), || self.0.set_at(&index, &value))
     }
@@ -46,71 +46,40 @@ impl PyTensor {
     ///
     /// Raises:
     ///     IndexError: an index out of range.
-    fn gather(&self, py: Python<'_>, dim: isize, index: &Bound<'_, PyTensor>) -> Made {
-        let index = &index.get().0;
+    fn gather(&self, py: Python<'_>, dim: isize, index: Given<'_, '_>) -> Made {
+        let index: &Tensor = &index;
         run(py, index.shape().elements(), || self.0.gather(dim, index)).map(PyTensor)
     }
 
     /// The slices of dimension `dim` that a one-dimensional index names.
-    fn index_select(&self, py: Python<'_>, dim: isize, index: &Bound<'_, PyTensor>) -> Made {
-        let index = &index.get().0;
+    fn index_select(&self, py: Python<'_>, dim: isize, index: Given<'_, '_>) -> Made {
+        let index: &Tensor = &index;
         run(py, self.0.shape().elements(), || self.0.index_select(dim, index)).map(PyTensor)
     }
 
     /// As `gather`, where tensor and index broadcast in the other dimensions.
-    fn take_along_dim(&self, py: Python<'_>, index: &Bound<'_, PyTensor>, dim: isize) -> Made {
-        let (x, index) = (&self.0, &index.get().0);
-        let axis = x.shape().axis(dim).map_err(to_python)?;
-        if x.shape().len() != index.shape().len() || x.shape().is_empty() {
-            return Err(PyValueError::new_err(format!(
-                "take_along_dim: tensor and index need the same number of dimensions, got {} and {}",
-                x.shape(),
-                index.shape()
-            )));
-        }
-        run(py, x.shape().elements(), || {
-            let common = x.shape().with(axis, 1)?.broadcast(&index.shape().with(axis, 1)?)?;
-            let x = phynexus::expand(x, common.with(axis, x.shape()[axis])?)?;
-            let index = phynexus::expand(index, common.with(axis, index.shape()[axis])?)?;
-            x.gather(dim, &index)
-        })
-        .map(PyTensor)
+    fn take_along_dim(&self, py: Python<'_>, index: Given<'_, '_>, dim: isize) -> Made {
+        let index: &Tensor = &index;
+        run(py, self.0.shape().elements(), || self.0.take_along(dim, index)).map(PyTensor)
     }
 
     /// This tensor with the source's elements added where the index says; the order of additions is fixed.
-    fn scatter_add(
-        &self,
-        py: Python<'_>,
-        dim: isize,
-        index: &Bound<'_, PyTensor>,
-        source: &Bound<'_, PyTensor>,
-    ) -> Made {
-        let (index, source) = (&index.get().0, &source.get().0);
+    fn scatter_add(&self, py: Python<'_>, dim: isize, index: Given<'_, '_>, source: Given<'_, '_>) -> Made {
+        let (index, source): (&Tensor, &Tensor) = (&index, &source);
         run(py, self.0.shape().elements(), || self.0.scatter(dim, index, source, ScatterOp::Add))
             .map(PyTensor)
     }
 
     /// This tensor with the source's elements written where the index says; of several the last stays.
-    fn scatter(
-        &self,
-        py: Python<'_>,
-        dim: isize,
-        index: &Bound<'_, PyTensor>,
-        source: &Bound<'_, PyTensor>,
-    ) -> Made {
-        let (index, source) = (&index.get().0, &source.get().0);
+    fn scatter(&self, py: Python<'_>, dim: isize, index: Given<'_, '_>, source: Given<'_, '_>) -> Made {
+        let (index, source): (&Tensor, &Tensor) = (&index, &source);
         run(py, self.0.shape().elements(), || self.0.scatter(dim, index, source, ScatterOp::Set))
             .map(PyTensor)
     }
 
     /// This tensor with `value` where the mask holds.
-    fn masked_fill(&self, py: Python<'_>, mask: &Bound<'_, PyTensor>, value: Arg) -> Made {
-        super::arithmetic::apply(
-            py,
-            Row::Where,
-            &[(&mask.get().0).into(), value.operand(), (&self.0).into()],
-            &[],
-        )
+    fn masked_fill(&self, py: Python<'_>, mask: Given<'_, '_>, value: Arg) -> Made {
+        super::arithmetic::apply(py, Row::Where, &[(&*mask).into(), value.operand(), (&self.0).into()], &[])
     }
 
     /// Positions of the elements that are not zero, one row each.
@@ -134,13 +103,7 @@ impl PyTensor {
             )));
         }
         run(py, x.shape().elements(), || {
-            let extreme = |op| -> phynexus::Result<i64> {
-                if x.shape().elements() == 0 {
-                    return Ok(0);
-                }
-                Ok(x.reduce(op, None, false)?.array().first()?.as_i64())
-            };
-            let (low, high) = (extreme(ReduceOp::Min)?, extreme(ReduceOp::Max)?);
+            let (low, high) = x.extremes()?.map_or((0, 0), |(low, high)| (low.as_i64(), high.as_i64()));
             let classes = if num_classes == -1 { high + 1 } else { num_classes };
             if low < 0 || high >= classes {
                 return Err(phynexus::Error::Value(format!(
@@ -172,16 +135,15 @@ impl PyTensor {
 
     /// The k largest (or smallest) values along `dim`, in order, and where they stand.
     #[pyo3(signature = (k, dim=-1, largest=true))]
-    fn topk(&self, py: Python<'_>, k: Count, dim: isize, largest: bool) -> PyResult<Py<PyAny>> {
-        let k = k.0;
+    fn topk(&self, py: Python<'_>, k: isize, dim: isize, largest: bool) -> PyResult<Py<PyAny>> {
         let shape = self.0.shape();
         let axis = shape.axis(dim).map_err(to_python)?;
         let size = shape.get(axis).copied().unwrap_or(1);
-        if k > size {
+        let Some(k) = usize::try_from(k).ok().filter(|&k| k <= size) else {
             return Err(PyValueError::new_err(format!(
-                "topk: k = {k} is more than the {size} elements of dimension {dim}"
+                "topk: k must be in [0, {size}], the size of dimension {dim}, got {k}"
             )));
-        }
+        };
         let (values, at) = run(py, shape.elements(), || self.0.sort(dim, largest))?;
         if shape.is_empty() {
             return found(py, values, at);

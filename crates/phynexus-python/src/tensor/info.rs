@@ -90,6 +90,10 @@ impl PyTensor {
     fn numel(&self) -> usize {
         self.0.shape().elements()
     }
+    /// The number of elements, as `numel`.
+    fn nelement(&self) -> usize {
+        self.numel()
+    }
     /// Bytes of one element.
     fn element_size(&self) -> usize {
         self.0.dtype().size()
@@ -123,6 +127,19 @@ impl PyTensor {
     }
     fn __repr__<'py>(this: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         this.py().import("neurenix._format")?.call_method1("tensor_repr", (this,))
+    }
+    /// The number in a tensor without dimensions, or of one element where there is a format; else the `repr`.
+    fn __format__<'py>(this: &Bound<'py, Self>, format_spec: &str) -> PyResult<Bound<'py, PyAny>> {
+        let shape = this.get().0.shape();
+        if shape.is_empty() || shape.elements() == 1 && !format_spec.is_empty() {
+            return this.call_method0("item")?.call_method1("__format__", (format_spec,));
+        }
+        if !format_spec.is_empty() {
+            return Err(PyTypeError::new_err(format!(
+                "the format {format_spec:?} needs a tensor of one element, got shape {shape}; format the numbers of .tolist()"
+            )));
+        }
+        Ok(this.str()?.into_any())
     }
     fn __bool__(&self) -> PyResult<bool> {
         Ok(self.only("bool()")?.as_f64() != 0.0)

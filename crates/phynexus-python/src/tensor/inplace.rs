@@ -1,11 +1,11 @@
 //! Changes in place.
 
 use super::PyTensor;
-use crate::convert::{self, Arg};
+use crate::convert::{self, Arg, Given, Other};
 use crate::error::{run, to_python};
 use crate::generator::PyGenerator;
 use phynexus::formula::ops::Op as Row;
-use phynexus::{Category, DType, Operand, Tensor, Value};
+use phynexus::{Category, DType, Operand, ScatterOp, Tensor, Value};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 
@@ -36,6 +36,17 @@ fn times(other: Arg, alpha: Option<Arg>) -> PyResult<Arg> {
     }
 }
 
+/// Adds or writes elements in place.
+fn scatter(
+    this: &This<'_>,
+    what: &str,
+    op: ScatterOp,
+    (dim, index, source): (isize, &Tensor, &Tensor),
+) -> PyResult<()> {
+    let t = &this.get().0;
+    run(this.py(), t.shape().elements(), || t.update(what, |t| t.scatter(dim, index, source, op)))
+}
+
 /// Draws new values in place.
 fn draw(this: &This<'_>, make: impl Send + FnOnce(&Tensor) -> phynexus::Result<Tensor>) -> PyResult<()> {
     let t = &this.get().0;
@@ -62,9 +73,29 @@ impl PyTensor {
         Ok(this)
     }
     /// Takes over the values of another tensor, broadcast and cast to this one's shape and dtype.
-    fn copy_<'py>(this: This<'py>, source: &Bound<'_, PyTensor>) -> PyResult<This<'py>> {
-        let (t, source) = (&this.get().0, &source.get().0);
+    fn copy_<'py>(this: This<'py>, source: Given<'_, '_>) -> PyResult<This<'py>> {
+        let (t, source): (_, &Tensor) = (&this.get().0, &source);
         run(this.py(), t.shape().elements(), || t.assign(source, "copy_"))?;
+        Ok(this)
+    }
+    /// Adds the source's elements where the index says, as `scatter_add`.
+    fn scatter_add_<'py>(
+        this: This<'py>,
+        dim: isize,
+        index: Given<'_, '_>,
+        source: Given<'_, '_>,
+    ) -> PyResult<This<'py>> {
+        scatter(&this, "scatter_add_", ScatterOp::Add, (dim, &index, &source))?;
+        Ok(this)
+    }
+    /// Writes the source's elements where the index says, as `scatter`.
+    fn scatter_<'py>(
+        this: This<'py>,
+        dim: isize,
+        index: Given<'_, '_>,
+        source: Given<'_, '_>,
+    ) -> PyResult<This<'py>> {
+        scatter(&this, "scatter_", ScatterOp::Set, (dim, &index, &source))?;
         Ok(this)
     }
     /// Adds alpha * other.
@@ -169,16 +200,16 @@ impl PyTensor {
         })?;
         Ok(this)
     }
-    fn __iadd__(this: This<'_>, other: Arg) -> PyResult<()> {
-        update(this, "+=", Row::Add, &[other.operand()], &[])
+    fn __iadd__(this: This<'_>, other: Other) -> PyResult<()> {
+        update(this, "+=", Row::Add, &[other.get()?.operand()], &[])
     }
-    fn __isub__(this: This<'_>, other: Arg) -> PyResult<()> {
-        update(this, "-=", Row::Sub, &[other.operand()], &[])
+    fn __isub__(this: This<'_>, other: Other) -> PyResult<()> {
+        update(this, "-=", Row::Sub, &[other.get()?.operand()], &[])
     }
-    fn __imul__(this: This<'_>, other: Arg) -> PyResult<()> {
-        update(this, "*=", Row::Mul, &[other.operand()], &[])
+    fn __imul__(this: This<'_>, other: Other) -> PyResult<()> {
+        update(this, "*=", Row::Mul, &[other.get()?.operand()], &[])
     }
-    fn __itruediv__(this: This<'_>, other: Arg) -> PyResult<()> {
-        update(this, "/=", Row::Div, &[other.operand()], &[])
+    fn __itruediv__(this: This<'_>, other: Other) -> PyResult<()> {
+        update(this, "/=", Row::Div, &[other.get()?.operand()], &[])
     }
 }

@@ -1,6 +1,7 @@
 //! The tensor class. Its methods are grouped by kind in the files of this folder.
 
 mod arithmetic;
+mod compare;
 mod create;
 mod gradient;
 mod indexing;
@@ -11,7 +12,6 @@ mod reduce;
 mod shape;
 pub mod values;
 
-use crate::convert;
 use crate::device::PyDevice;
 use crate::dtype::PyDType;
 use phynexus::Tensor;
@@ -66,7 +66,7 @@ impl PyTensor {
     ) -> Made {
         let dtype = dtype.map(PyDType::parse).transpose()?;
         let device = PyDevice::resolve(device)?;
-        let t = convert::tensor(data, dtype, device)?;
+        let t = crate::data::tensor(data, dtype, device)?;
         if requires_grad {
             t.set_requires_grad(true).map_err(crate::error::to_python)?;
         }

@@ -16,12 +16,9 @@ pub fn narrow(t: &Tensor, axis: usize, start: usize, length: usize) -> phynexus:
     phynexus::slice(t, t.shape().iter().enumerate().map(range).collect())
 }
 
-impl PyTensor {
-    fn reshaped(&self, sizes: &[isize]) -> Made {
-        let shape = convert::shape_for(sizes, self.0.shape().elements())?;
-        made(phynexus::reshape(&self.0, shape))
-    }
+type Named<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
 
+impl PyTensor {
     fn axis(&self, dim: isize) -> PyResult<usize> {
         self.0.shape().axis(dim).map_err(to_python)
     }
@@ -48,14 +45,16 @@ impl PyTensor {
     ///     >>> import neurenix
     ///     >>> neurenix.arange(6).reshape(2, -1).shape
     ///     (2, 3)
-    #[pyo3(signature = (*shape))]
-    fn reshape(&self, shape: &Bound<'_, PyTuple>) -> Made {
-        self.reshaped(&convert::integers(shape)?)
+    #[pyo3(signature = (*sizes, shape=None))]
+    fn reshape(&self, sizes: &Bound<'_, PyTuple>, shape: Named<'_, '_>) -> Made {
+        let sizes = convert::sizes(sizes, ("shape", shape))?;
+        made(phynexus::reshape(&self.0, convert::shape_for(&sizes, self.0.shape().elements())?))
     }
     /// As `reshape`, but an error where that would need a copy.
-    #[pyo3(signature = (*shape))]
-    fn view(&self, shape: &Bound<'_, PyTuple>) -> Made {
-        let shape = convert::shape_for(&convert::integers(shape)?, self.0.shape().elements())?;
+    #[pyo3(signature = (*sizes, size=None))]
+    fn view(&self, sizes: &Bound<'_, PyTuple>, size: Named<'_, '_>) -> Made {
+        let sizes = convert::sizes(sizes, ("size", size))?;
+        let shape = convert::shape_for(&sizes, self.0.shape().elements())?;
         let array = self.0.array();
         if array.elements() == shape.elements() && array.layout().reshape(&shape).is_none() {
             return Err(PyValueError::new_err(format!(
@@ -87,19 +86,23 @@ impl PyTensor {
         if shape.is_empty() {
             return Err(PyValueError::new_err("unflatten: a scalar has no dimension to split"));
         }
-        let sizes = convert::integers(&PyTuple::new(sizes.py(), [sizes])?)?;
+        let sizes = convert::sizes_from(sizes)?;
         let inner = convert::shape_for(&sizes, shape[axis])?;
         let mut dims = shape[..axis].to_vec();
         dims.extend_from_slice(&inner);
         dims.extend_from_slice(&shape[axis + 1..]);
         made(Shape::new(&dims).and_then(|s| phynexus::reshape(&self.0, s)))
     }
-    /// Without dimension `dim` if it has size 1; without all such dimensions if None.
+    /// Without the dimensions in `dim` (one or several) that have size 1; without all such dimensions if None.
     #[pyo3(signature = (dim=None))]
-    fn squeeze(&self, dim: Option<isize>) -> Made {
+    fn squeeze(&self, dim: Named<'_, '_>) -> Made {
         let shape = self.0.shape();
-        let axis = dim.map(|d| self.axis(d)).transpose()?;
-        let gone = |i: usize| shape[i] == 1 && axis.is_none_or(|a| a == i);
+        let among = match dim {
+            None => None,
+            Some(dim) => Some(convert::dims(Some(dim), None)?.unwrap_or_default()),
+        };
+        let axes = self.0.axes(among.as_deref()).map_err(to_python)?;
+        let gone = |i: usize| shape[i] == 1 && axes.contains(&i);
         let dims: Vec<usize> = (0..shape.len()).filter(|&i| !gone(i)).map(|i| shape[i]).collect();
         made(Shape::new(&dims).and_then(|s| phynexus::reshape(&self.0, s)))
     }
@@ -141,9 +144,9 @@ impl PyTensor {
     ///
     /// Raises:
     ///     ValueError: not every dimension is named exactly once.
-    #[pyo3(signature = (*dims))]
-    fn permute(&self, dims: &Bound<'_, PyTuple>) -> Made {
-        let dims = convert::integers(dims)?;
+    #[pyo3(signature = (*order, dims=None))]
+    fn permute(&self, order: &Bound<'_, PyTuple>, dims: Named<'_, '_>) -> Made {
+        let dims = convert::order(order, dims)?;
         let order: PyResult<Vec<usize>> = dims.iter().map(|&d| self.axis(d)).collect();
         let order = order?;
         let mut sorted = order.clone();
@@ -157,9 +160,9 @@ impl PyTensor {
         made(phynexus::permute(&self.0, &order))
     }
     /// Repeated along dimensions of size 1 and new leading ones, without a copy; -1 keeps a size.
-    #[pyo3(signature = (*shape))]
-    fn expand(&self, shape: &Bound<'_, PyTuple>) -> Made {
-        let mut sizes = convert::integers(shape)?;
+    #[pyo3(signature = (*sizes, size=None))]
+    fn expand(&self, sizes: &Bound<'_, PyTuple>, size: Named<'_, '_>) -> Made {
+        let mut sizes = convert::sizes(sizes, ("size", size))?;
         let own = self.0.shape();
         let lead = sizes.len().saturating_sub(own.len());
         for (i, size) in sizes.iter_mut().enumerate().skip(lead) {
@@ -171,9 +174,40 @@ impl PyTensor {
         self.0.array().layout().broadcast(&shape).map_err(to_python)?;
         made(phynexus::expand(&self.0, shape))
     }
+    /// Copies side by side: as many along each dimension as the counts say; more counts than dimensions add leading ones.
+    ///
+    /// Example:
+    ///     >>> import neurenix
+    ///     >>> neurenix.Tensor([1, 2]).repeat(2, 2).tolist()
+    ///     [[1, 2, 1, 2], [1, 2, 1, 2]]
+    #[pyo3(signature = (*counts, repeats=None))]
+    fn repeat(&self, py: Python<'_>, counts: &Bound<'_, PyTuple>, repeats: Named<'_, '_>) -> Made {
+        let counts = convert::shape_of(&convert::sizes(counts, ("repeats", repeats))?)?;
+        let own = self.0.shape();
+        let Some(lead) = counts.len().checked_sub(own.len()) else {
+            return Err(PyValueError::new_err(format!(
+                "repeat: needs a count for each of the {} dimensions of shape {own}, got {counts}",
+                own.len()
+            )));
+        };
+        run(py, own.elements().saturating_mul(counts.elements()), || {
+            let mut dims = vec![1; lead];
+            dims.extend_from_slice(&own);
+            let mut t = phynexus::reshape(&self.0, Shape::new(&dims)?)?;
+            for (axis, &count) in counts.iter().enumerate().filter(|(_, count)| **count != 1) {
+                let (before, rest) = (dims[..axis].iter().product(), dims[axis..].iter().product());
+                dims[axis] = Shape::new(&[dims[axis], count])?.elements();
+                let row = phynexus::reshape(&t, Shape::new(&[before, 1, rest])?)?;
+                let rows = phynexus::expand(&row, Shape::new(&[before, count, rest])?)?;
+                t = phynexus::reshape(&rows, Shape::new(&dims)?)?;
+            }
+            Ok(t)
+        })
+        .map(PyTensor)
+    }
     /// Some dimensions backwards.
     fn flip(&self, dims: &Bound<'_, PyAny>) -> Made {
-        let dims = convert::dims(Some(dims))?.unwrap_or_default();
+        let dims = convert::dims(Some(dims), None)?.unwrap_or_default();
         let axes = self.0.axes(Some(&dims)).map_err(to_python)?;
         made(phynexus::flip(&self.0, &axes))
     }
@@ -251,8 +285,8 @@ impl PyTensor {
     ///     >>> neurenix.ones(2).pad((1, 2)).tolist()
     ///     [0.0, 1.0, 1.0, 0.0, 0.0]
     #[pyo3(signature = (pad, value=None))]
-    fn pad(&self, py: Python<'_>, pad: Vec<isize>, value: Option<Arg>) -> Made {
-        let shape = self.0.shape();
+    fn pad(&self, py: Python<'_>, pad: &Bound<'_, PyAny>, value: Option<Arg>) -> Made {
+        let (pad, shape) = (convert::sizes_from(pad)?, self.0.shape());
         if !pad.len().is_multiple_of(2) || pad.len() / 2 > shape.len() || pad.iter().any(|&p| p < 0) {
             return Err(PyValueError::new_err(format!(
                 "pad: expected pairs of sizes of 0 or more for at most {} dimensions, got {pad:?}",

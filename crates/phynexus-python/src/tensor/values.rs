@@ -1,7 +1,7 @@
 //! Values in and out: NumPy, lists, bytes, DLPack, copies and moves.
 
 use super::{Made, PyTensor, made};
-use crate::convert;
+use crate::convert::{self, Given};
 use crate::device::PyDevice;
 use crate::dtype::PyDType;
 use crate::error::{run, to_python};
@@ -9,7 +9,7 @@ use crate::memory;
 use phynexus::{DType, Device, Tensor, Value};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyString};
+use pyo3::types::{PyBool, PyBytes, PyDict, PyString, PyTuple};
 
 fn plain<'py>(py: Python<'py>, dtype: DType, value: Value) -> PyResult<Bound<'py, PyAny>> {
     Ok(match value {
@@ -23,25 +23,21 @@ fn plain<'py>(py: Python<'py>, dtype: DType, value: Value) -> PyResult<Bound<'py
 type Parts = (Py<PyAny>, Vec<usize>, &'static str, bool);
 
 /// Where `to` goes.
-enum Target {
-    Device(&'static dyn Device),
-    DType(DType),
-    Both(&'static dyn Device, DType),
-}
+type Target = (Option<&'static dyn Device>, Option<DType>);
 
 fn target(value: &Bound<'_, PyAny>) -> PyResult<Target> {
     if let Ok(t) = value.cast::<PyTensor>() {
         let t = &t.get().0;
-        return Ok(Target::Both(t.device(), t.dtype()));
+        return Ok((Some(t.device()), Some(t.dtype())));
     }
     let is_device = value.is_instance_of::<PyDevice>()
         || value.getattr("value").is_ok_and(|v| v.is_instance_of::<PyString>());
     let named = |d: &str| ["cpu", "cuda", "rocm", "webgpu"].contains(&d.split(':').next().unwrap_or(d));
     let is_name = value.cast::<PyString>().is_ok_and(|s| s.to_str().is_ok_and(named));
     if is_device || is_name {
-        return PyDevice::resolve(Some(value)).map(Target::Device);
+        return Ok((Some(PyDevice::resolve(Some(value))?), None));
     }
-    PyDType::parse(value).map(Target::DType)
+    Ok((None, Some(PyDType::parse(value)?)))
 }
 
 impl PyTensor {
@@ -59,7 +55,8 @@ impl PyTensor {
 
 #[pymethods]
 impl PyTensor {
-    /// The values as a NumPy array: on the CPU the same memory, from another device a copy.
+    /// The values as a NumPy array: on the CPU the same memory, from another device a copy. Where several elements share
+    /// memory (after `expand`) the array is read-only.
     ///
     /// Raises:
     ///     RuntimeError: the tensor requires gradients; take `.detach()` first.
@@ -169,8 +166,10 @@ impl PyTensor {
     /// nothing changes. With `inplace` this very object changes, and every holder of it (optimizers, modules) follows.
     ///
     /// Args:
-    ///     target: a device, a dtype, or a tensor; or one of the keywords `device` and `dtype`, or both.
+    ///     targets: a device, a dtype, a tensor, each perhaps followed by `inplace`; or a device and a dtype.
     ///     inplace: whether this object itself moves.
+    ///     device: where to, in place of a target.
+    ///     dtype: what to, in place of a target.
     ///
     /// Raises:
     ///     RuntimeError: a device that is not there, or `inplace` on a result of recorded operations.
@@ -179,32 +178,38 @@ impl PyTensor {
     ///     >>> import neurenix
     ///     >>> neurenix.ones(1).to("float64").dtype
     ///     neurenix.float64
-    #[pyo3(signature = (target=None, inplace=false, *, device=None, dtype=None))]
+    #[pyo3(signature = (*targets, inplace=false, device=None, dtype=None))]
     fn to<'py>(
         this: &Bound<'py, Self>,
-        target: Option<&Bound<'_, PyAny>>,
-        inplace: bool,
+        targets: &Bound<'_, PyTuple>,
+        mut inplace: bool,
         device: Option<&Bound<'_, PyAny>>,
         dtype: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let t = this.get();
-        let (mut to_device, mut to_dtype) = (t.0.device(), t.0.dtype());
-        match target.map(self::target).transpose()? {
-            Some(Target::Device(device)) => to_device = device,
-            Some(Target::DType(dtype)) => to_dtype = dtype,
-            Some(Target::Both(device, dtype)) => (to_device, to_dtype) = (device, dtype),
-            None if device.is_none() && dtype.is_none() => {
-                return Err(PyTypeError::new_err("to() needs a device, a dtype or a tensor"));
+        let mut device = device.map(|d| PyDevice::resolve(Some(d))).transpose()?;
+        let mut dtype = dtype.map(PyDType::parse).transpose()?;
+        for (k, value) in targets.iter().enumerate() {
+            // Only right behind a single target: PyTorch's other forms have other flags there.
+            if let Ok(flag) = value.cast::<PyBool>()
+                && (k, targets.len()) == (1, 2)
+            {
+                inplace = flag.is_true();
+                continue;
             }
-            None => {}
+            let (to_device, to_dtype) = target(&value)?;
+            if device.is_some() && to_device.is_some() || dtype.is_some() && to_dtype.is_some() {
+                return Err(PyTypeError::new_err(format!(
+                    "to() takes a device, a dtype, one of each, or a tensor, got {} as well",
+                    value.repr()?
+                )));
+            }
+            (device, dtype) = (device.or(to_device), dtype.or(to_dtype));
         }
-        if device.is_some() {
-            to_device = PyDevice::resolve(device)?;
+        if device.is_none() && dtype.is_none() {
+            return Err(PyTypeError::new_err("to() needs a device, a dtype or a tensor"));
         }
-        if let Some(dtype) = dtype {
-            to_dtype = PyDType::parse(dtype)?;
-        }
-        let (device, dtype) = (to_device, to_dtype);
+        let (device, dtype) = (device.unwrap_or(t.0.device()), dtype.unwrap_or(t.0.dtype()));
         if device.id() == t.0.device().id() && dtype == t.0.dtype() {
             return Ok(this.clone().into_any());
         }
@@ -237,8 +242,8 @@ impl PyTensor {
         made(self.move_to(phynexus::cpu()))
     }
     /// The tensor with the dtype of another.
-    fn type_as(&self, py: Python<'_>, other: &Bound<'_, PyTensor>) -> Made {
-        self.cast(py, other.get().0.dtype())
+    fn type_as(&self, py: Python<'_>, other: Given<'_, '_>) -> Made {
+        self.cast(py, other.dtype())
     }
     /// As float32.
     fn float(&self, py: Python<'_>) -> Made {

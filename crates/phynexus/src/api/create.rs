@@ -11,6 +11,7 @@ type On = &'static dyn Device;
 
 /// One value everywhere.
 pub fn full(shape: Shape, value: Value, dtype: DType, device: On) -> Result<Tensor> {
+    dtype.check("full", value)?;
     apply1(Op::Fill(Fill { spec: Spec { shape, dtype, device }, value }), &[])
 }
 
@@ -52,6 +53,15 @@ pub fn random_integers(
     if low >= high {
         return Err(Error::Value(format!("randint: low {low} must be less than high {high}")));
     }
+    if let Some(range) = dtype.integers()
+        && !(range.contains(&low) && range.contains(&(high - 1)))
+    {
+        return Err(Error::Value(format!(
+            "randint: numbers of [{low}, {high}) do not fit into {dtype} ({} to {}); use a wider dtype",
+            range.start(),
+            range.end()
+        )));
+    }
     let span = high.wrapping_sub(low) as u64;
     let numbers = draw(shape, DType::I64, device, Distribution::Integer { low, span }, g)?;
     super::cast(&numbers, dtype)
@@ -83,6 +93,13 @@ pub fn arange(start: Value, end: Value, step: Value, dtype: DType, device: On) -
     if count > (isize::MAX / 8) as f64 {
         return Err(Error::Value(format!("arange: {count} elements are more than memory can address")));
     }
+    if count > 0.0 && !dtype.is_float() {
+        let last = match (start, step) {
+            (Value::I(a), Value::I(s)) => Value::I((a as i128 + (count as i128 - 1) * s as i128) as i64),
+            _ => Value::F(a + (count - 1.0) * s),
+        };
+        dtype.check("arange", start).and(dtype.check("arange", last))?;
+    }
     let (start, step) = if dtype.is_float() { (Value::F(a), Value::F(s)) } else { (start, step) };
     range(start, step, count as usize, dtype, device)
 }
@@ -91,6 +108,7 @@ pub fn arange(start: Value, end: Value, step: Value, dtype: DType, device: On) -
 pub fn linspace(start: f64, end: f64, steps: usize, dtype: DType, device: On) -> Result<Tensor> {
     let step = if steps > 1 { (end - start) / (steps - 1) as f64 } else { 0.0 };
     if !dtype.is_float() {
+        dtype.check("linspace", Value::F(start)).and(dtype.check("linspace", Value::F(end)))?;
         let floats = range(Value::F(start), Value::F(step), steps, DType::F64, device)?;
         return super::cast(&floats, dtype);
     }

@@ -178,21 +178,13 @@ fn check_divisor(row: Row, dtype: DType, operands: &[Operand<'_>]) -> Result<()>
 /// Integers as numbers must fit the tensor's dtype, and as exponents must not be negative: the result would be wrong
 /// without a word.
 fn check_numbers(row: Row, dtype: DType, operands: &[Operand<'_>]) -> Result<()> {
-    let range = match dtype {
-        DType::U8 => 0..=u8::MAX as i64,
-        DType::I32 => i32::MIN as i64..=i32::MAX as i64,
-        DType::I64 => i64::MIN..=i64::MAX,
-        _ => return Ok(()),
-    };
+    if dtype.category() != Category::Integer {
+        return Ok(());
+    }
     for (k, operand) in operands.iter().enumerate() {
         let Operand::Number(Value::I(n), _) = operand else { continue };
-        if !range.contains(n) && row.row().result == phynexus_formula::ops::ResultType::Same {
-            return Err(Error::Value(format!(
-                "{}: the number {n} does not fit into {dtype} ({} to {}); convert the tensor with .long()",
-                row.name(),
-                range.start(),
-                range.end()
-            )));
+        if row.row().result == phynexus_formula::ops::ResultType::Same {
+            dtype.check(row.name(), Value::I(*n))?;
         }
         if row == Row::Pow && k == 1 && *n < 0 {
             return Err(Error::Value(format!(

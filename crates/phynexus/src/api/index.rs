@@ -5,7 +5,7 @@ use crate::ops::index::{Gather, Nonzero, Scatter};
 use crate::ops::shape::{Overwrite, Range, Slice};
 use crate::tape::grad_enabled;
 use crate::tensor::Tensor;
-use phynexus_core::{DType, Error, ReduceOp, Result, ScatterOp, Shape, Value};
+use phynexus_core::{DType, Error, Result, ScatterOp, Shape, Value};
 use phynexus_formula::ops::Op as Row;
 use smallvec::SmallVec;
 
@@ -197,7 +197,7 @@ fn picked(plan: &Plan) -> Result<Picked> {
     let mut linear: Option<Tensor> = None;
     for (axis, t) in picks {
         let size = shape[*axis];
-        let at = checked(t, size, *axis, shape)?;
+        let at = from_start(t, *axis, shape)?;
         linear = Some(match linear {
             None => at,
             Some(sum) => {
@@ -214,22 +214,22 @@ fn picked(plan: &Plan) -> Result<Picked> {
     Ok(Picked { order, flat: Shape::new(&flat)?, at, picked: common, before })
 }
 
-/// Positions from 0, each within the dimension.
-fn checked(t: &Tensor, size: usize, axis: usize, shape: &Shape) -> Result<Tensor> {
-    if t.shape().elements() == 0 {
-        return Ok(t.clone());
+/// Positions counted from the start of dimension `axis`, each within it.
+pub(super) fn from_start(t: &Tensor, axis: usize, shape: &Shape) -> Result<Tensor> {
+    let Some((low, high)) = t.extremes()? else { return Ok(t.clone()) };
+    let (low, high, size) = (low.as_i64(), high.as_i64(), shape[axis] as i64);
+    if low < -size || high >= size {
+        return Err(Error::Index(format!(
+            "index {} is out of range for dimension {axis} of size {size} (shape {shape})",
+            if low < -size { low } else { high }
+        )));
     }
-    for op in [ReduceOp::Min, ReduceOp::Max] {
-        let extreme = t.reduce(op, None, false)?.array().first()?.as_i64();
-        if extreme < -(size as i64) || extreme >= size as i64 {
-            return Err(Error::Index(format!(
-                "index {extreme} is out of range for dimension {axis} of size {size} (shape {shape})"
-            )));
-        }
+    if low >= 0 {
+        return Ok(t.clone());
     }
     let number = |n: i64| super::Operand::Number(Value::I(n), phynexus_core::Category::Integer);
     let negative = super::binary(Row::Lt, t, number(0))?;
-    super::where_(&negative, (&super::binary(Row::Add, t, number(size as i64))?).into(), t.into())
+    super::where_(&negative, (&super::binary(Row::Add, t, number(size))?).into(), t.into())
 }
 
 impl Tensor {
@@ -241,7 +241,7 @@ impl Tensor {
             return Ok(seen);
         }
         if let [(axis, t)] = &plan.picks[..] {
-            return seen.pick(*axis, t);
+            return seen.pick(*axis, &from_start(t, *axis, &plan.shape)?);
         }
         let p = picked(&plan)?;
         let front = super::reshape(&super::permute(&seen, &p.order)?, p.flat)?;
@@ -253,7 +253,7 @@ impl Tensor {
     }
 
     /// The elements at `positions` (of any shape) of one dimension, in its place.
-    fn pick(&self, axis: usize, positions: &Tensor) -> Result<Tensor> {
+    pub(super) fn pick(&self, axis: usize, positions: &Tensor) -> Result<Tensor> {
         let shape = self.shape();
         let index = spread(positions, axis, &shape)?;
         let rows = apply1(Op::Gather(Gather { axis }), &[self, &index])?;
@@ -288,39 +288,6 @@ impl Tensor {
         Tensor::new(view).write_values(&part.array(), WHAT)?;
         self.renew();
         Ok(())
-    }
-
-    /// `out[.., i, ..] = self[.., index[.., i, ..], ..]` along a dimension.
-    pub fn gather(&self, dim: isize, index: &Tensor) -> Result<Tensor> {
-        let axis = self.shape().axis(dim)?;
-        if self.shape().is_empty() || index.shape().is_empty() {
-            let line = |t: &Tensor| super::reshape(t, Shape::new(&[t.shape().elements()])?);
-            let got = apply1(Op::Gather(Gather { axis: 0 }), &[&line(self)?, &line(index)?])?;
-            return super::reshape(&got, index.shape());
-        }
-        let specs = [crate::op::Spec::from(&self.array()), crate::op::Spec::from(&index.array())];
-        crate::op::Operation::infer(&Gather { axis }, &specs)?;
-        apply1(Op::Gather(Gather { axis }), &[self, index])
-    }
-
-    /// This tensor with the source's elements added (or written) where the index says.
-    pub fn scatter(&self, dim: isize, index: &Tensor, source: &Tensor, op: ScatterOp) -> Result<Tensor> {
-        let axis = self.shape().axis(dim)?;
-        apply1(Op::Scatter(Scatter { axis, op }), &[self, index, source])
-    }
-
-    /// The rows (of dimension `dim`) that a one-dimensional index names.
-    pub fn index_select(&self, dim: isize, index: &Tensor) -> Result<Tensor> {
-        let axis = self.shape().axis(dim)?;
-        if index.shape().len() != 1 || self.shape().is_empty() {
-            return Err(Error::Value(format!(
-                "index_select: expected a one-dimensional index into a tensor with dimensions, got shapes {} and {}",
-                index.shape(),
-                self.shape()
-            )));
-        }
-        crate::ops::check_index("index_select", index.dtype())?;
-        self.pick(axis, index)
     }
 
     /// Positions of the elements that are not zero, one row each.

@@ -68,6 +68,7 @@ impl Tensor {
         self.check_writable("fill_")?;
         crate::program::forbid("fill_")?;
         let array = self.array();
+        array.dtype().check("fill_", value)?;
         if array.elements() > 0 {
             array.fill(value)?;
         }

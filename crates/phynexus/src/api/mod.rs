@@ -2,6 +2,7 @@
 
 mod create;
 mod elementwise;
+mod gather;
 mod index;
 mod inplace;
 mod nn;

@@ -33,6 +33,10 @@ pub fn elementwise_loss(
             row.name()
         )));
     }
+    if row == Row::Bce {
+        check_probabilities("input", x)?;
+        check_probabilities("target", target)?;
+    }
     let dtype = x.dtype();
     let target = super::cast(target, dtype)?;
     if reduction == Reduction::None || !dtype.is_float() || shape.elements() == 0 {
@@ -48,6 +52,16 @@ pub fn elementwise_loss(
     apply1(Op::Map(Map { function, scalars, outputs: smallvec![dtype], whole: true }), &[x, &target])
 }
 
+fn check_probabilities(what: &str, t: &Tensor) -> Result<()> {
+    let found = t.extremes()?.map(|(low, high)| [low.as_f64(), high.as_f64()]);
+    match found.and_then(|both| both.into_iter().find(|p| !(0.0..=1.0).contains(p))) {
+        None => Ok(()),
+        Some(p) => Err(Error::Value(format!(
+            "bce: the {what} must hold probabilities in [0, 1], got {p}; for logits use bce_with_logits"
+        ))),
+    }
+}
+
 /// `(x - mean) / sqrt(var + eps) * weight + bias` over the last dimensions, whose sizes are `normalized`.
 pub fn layer_norm(
     x: &Tensor,
@@ -56,6 +70,9 @@ pub fn layer_norm(
     bias: Option<&Tensor>,
     eps: f64,
 ) -> Result<Tensor> {
+    if eps.is_nan() || eps < 0.0 {
+        return Err(Error::Value(format!("layer_norm: eps must be at least 0, got {eps}")));
+    }
     let shape = x.shape();
     let tail = shape.len().checked_sub(normalized.len());
     let Some(kept) = tail.filter(|&k| shape[k..] == normalized[..] && !normalized.is_empty()) else {
@@ -225,28 +242,23 @@ pub fn cross_entropy(
 }
 
 fn check_labels(target: &Tensor, classes: usize, ignore_index: i64) -> Result<()> {
-    if target.shape().elements() == 0 {
-        return Ok(());
-    }
     let integer = |n: i64| super::Operand::Number(Value::I(n), phynexus_core::Category::Integer);
-    let target = target.detach();
-    for op in [ReduceOp::Min, ReduceOp::Max] {
-        let mut value = target.reduce(op, None, false)?.array().first()?.as_i64();
-        if value == ignore_index && !(0..classes as i64).contains(&value) {
-            let ignored = super::binary(Row::Eq, &target, integer(ignore_index))?;
-            value = super::where_(&ignored, integer(0), (&target).into())?
-                .reduce(op, None, false)?
-                .array()
-                .first()?
-                .as_i64();
-        }
-        if !(0..classes as i64).contains(&value) {
-            return Err(Error::Index(format!(
-                "cross_entropy: label {value} is out of range for {classes} classes; labels go from 0 to {}, or ignore_index \
-                 {ignore_index}",
-                classes as i64 - 1
-            )));
+    let valid = 0..classes as i64;
+    let wrong = |target: &Tensor| -> Result<Option<i64>> {
+        let found = target.extremes()?.map(|(low, high)| [low.as_i64(), high.as_i64()]);
+        Ok(found.and_then(|both| both.into_iter().find(|label| !valid.contains(label))))
+    };
+    let Some(mut label) = wrong(target)? else { return Ok(()) };
+    if !valid.contains(&ignore_index) {
+        let ignored = super::binary(Row::Eq, &target.detach(), integer(ignore_index))?;
+        match wrong(&super::where_(&ignored, integer(0), target.into())?)? {
+            Some(other) => label = other,
+            None => return Ok(()),
         }
     }
-    Ok(())
+    Err(Error::Index(format!(
+        "cross_entropy: label {label} is out of range for {classes} classes; labels go from 0 to {}, or ignore_index \
+         {ignore_index}",
+        classes as i64 - 1
+    )))
 }

@@ -3,7 +3,7 @@
 use crate::op::{Few, Op, apply1};
 use crate::ops::reduce::{CumSum, Reduce};
 use crate::tensor::Tensor;
-use phynexus_core::{DType, Error, ReduceOp, Result, Shape};
+use phynexus_core::{DType, Error, ReduceOp, Result, Shape, Value};
 use phynexus_formula::ops::Op as Row;
 use smallvec::SmallVec;
 
@@ -92,6 +92,15 @@ impl Tensor {
         let array = crate::op::Spec::from(&self.array());
         crate::op::Operation::infer(&Reduce { op, axes: axes.clone(), keepdim }, &[array])?;
         reduce(self, op, &axes, keepdim)
+    }
+
+    /// The smallest and the largest element (NaN if any is), unless there is none; the tape does not see it.
+    pub fn extremes(&self) -> Result<Option<(Value, Value)>> {
+        if self.shape().elements() == 0 {
+            return Ok(None);
+        }
+        let of = |op| self.detach().reduce(op, None, false)?.array().first();
+        Ok(Some((of(ReduceOp::Min)?, of(ReduceOp::Max)?)))
     }
 
     /// The extreme along one dimension and where it stands.
