@@ -47,6 +47,7 @@ fn reference(op: Op, x: &[f64], s: &[f64]) -> Option<f64> {
         Op::Floor => a.floor(),
         Op::Ceil => a.ceil(),
         Op::Round => a.round_ties_even(),
+        Op::RoundTo => (a * 10.0).round_ties_even() / 10.0,
         Op::Relu => a.max(0.0),
         Op::LeakyRelu => {
             if a > 0.0 {
@@ -91,6 +92,7 @@ fn reference(op: Op, x: &[f64], s: &[f64]) -> Option<f64> {
         Op::Le => truth(a <= b),
         Op::Gt => truth(a > b),
         Op::Ge => truth(a >= b),
+        Op::IsClose => truth((a - b).abs() <= s[1] + s[0] * b.abs()),
         Op::Where => {
             if a != 0.0 {
                 b
