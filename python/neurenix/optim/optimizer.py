@@ -245,14 +245,13 @@ class Optimizer(UpdateRule, Governed):
     def _run_together(self, plans: list[Plan]) -> None:
         """One step of all groups whose rules need numbers over all of them."""
         units = [(plan, unit) for plan in plans for unit in plan.units]
-        prepared: dict[int, list[tuple[int, Tensor]]] = {}
-        wanted = [k for k, (plan, unit) in enumerate(units) if plan.directed and unit.prepares]
-        if wanted:
-            given = [(units[k][1].stepper, units[k][0].scalars, None) for k in wanted]
-            prepared = dict(zip(wanted, prepare_together(given), strict=True))
+        found: list[list[tuple[int, Tensor]]] = []
+        if any(plan.directed and unit.prepares for plan, unit in units):
+            found = prepare_together([(unit.stepper, plan.scalars, None) for plan, unit in units])
         steps: list[Any] = []
         for k, (plan, unit) in enumerate(units):
-            extras = plan.directions(self, unit, self._state, prepared.get(k)) if plan.directed else None
+            prepared = found[k] if unit.prepares else None
+            extras = plan.directions(self, unit, self._state, prepared) if plan.directed else None
             steps.append((unit.stepper, plan.scalars, extras))
         step_together(steps)
         for plan in plans:

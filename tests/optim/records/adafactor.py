@@ -119,7 +119,6 @@ def record(variant, momentum=0.0, **changes):
         ],
         state_bytes=state_bytes(variant, momentum),
         temporaries=1,  # the squares, before they are averaged along columns
-        shapes=((3, 4), (5,), (), (2, 3, 4)),
         skips={"zero_lr_moves_nothing": "weight decay does not depend on lr"} if variant == "optax" else {},
     )
 

@@ -342,9 +342,7 @@ impl Stepper {
 
     /// For each tensor with a gradient its position and the gradient that tensor code is given.
     fn prepare(&self, ready: &[Ready]) -> Result<Vec<(usize, Tensor)>> {
-        let Some((part, _)) = &self.prepared else {
-            return Err(Error::Value("this rule has no tensor code to prepare a gradient for".into()));
-        };
+        let Some((part, _)) = &self.prepared else { return Ok(Vec::new()) };
         let made = std::cell::RefCell::new(Vec::with_capacity(ready.len()));
         self.run(part, ready, |r| {
             let param = &self.entries[r.index].param;
@@ -410,8 +408,14 @@ pub fn step(steppers: &mut [(&mut Stepper, Given<'_>)]) -> Result<usize> {
 }
 
 /// For each stepper the gradients that the tensor code of its rule is given, with the positions of their tensors.
+///
+/// Steppers whose rules have no tensor code give their part to the numbers over all tensors.
 pub fn prepare(steppers: &mut [(&mut Stepper, Given<'_>)]) -> Result<Vec<Vec<(usize, Tensor)>>> {
-    let ready = reduce(steppers, |stepper| stepper.prepared.as_ref().map_or(0, |(_, phases)| *phases))?;
+    let own = |stepper: &Stepper| stepper.prepared.as_ref().map(|(_, phases)| *phases);
+    let needed = steppers.iter().filter_map(|(s, _)| Some(s.couplings(own(s)?))).max().unwrap_or(0);
+    let enough =
+        |s: &Stepper| (0..=s.phases.len()).find(|&at| s.couplings(at) == needed).unwrap_or(s.phases.len());
+    let ready = reduce(steppers, |stepper| own(stepper).unwrap_or_else(|| enough(stepper)))?;
     steppers.iter().zip(&ready).map(|((stepper, _), ready)| stepper.prepare(ready)).collect()
 }
 
