@@ -8,6 +8,7 @@ MODULES = (
     "neurenix",
     "neurenix.autograd",
     "neurenix.data",
+    "neurenix.linalg",
     "neurenix.nn",
     "neurenix.nn.functional",
     "neurenix.nn.init",

@@ -31,7 +31,7 @@ from neurenix.dtype import DType, bfloat16, bool, float16, float32, float64, int
 from neurenix.functions import *  # noqa: F403
 from neurenix.serialize import load, save
 
-from neurenix import autograd, nn, optim  # isort: skip
+from neurenix import autograd, linalg, nn, optim  # isort: skip
 
 if _TYPE_CHECKING:
     from types import ModuleType as _ModuleType
@@ -60,6 +60,7 @@ __all__ = [
     "int32",
     "int64",
     "is_grad_enabled",
+    "linalg",
     "load",
     "manual_seed",
     "memory_usage",

@@ -59,6 +59,38 @@ impl Distribution {
     }
 }
 
+/// How matrices are taken apart. Triangular and symmetric operands are read in their triangle alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Factorization {
+    /// `a = l lᵀ` from the lower triangle: output l with zeros above. A `ValueError` where a pivot is not positive.
+    Cholesky,
+    /// `a = q r`: outputs q (m, k) with orthonormal columns and r (k, n) upper triangular.
+    Qr {
+        /// Whether k is m; else it is the smaller of m and n.
+        full: bool,
+    },
+    /// `a = v diag(w) vᵀ` from the lower triangle: outputs w (n), ascending, and v. The largest element of each vector
+    /// is positive.
+    Eigh,
+    /// `a = u diag(s) vᵀ`: outputs u (m, k), s (the smaller of m and n), descending, and vᵀ (l, n). The
+    /// largest element of each column of u is positive.
+    Svd {
+        /// Whether k is m and l is n; else they are the smaller of both.
+        full: bool,
+    },
+    /// `a x = b`: inputs a and b, output x. A `ValueError` where a is singular.
+    Solve,
+    /// The same for triangular a, where nothing is checked.
+    SolveTriangular {
+        /// Which triangle is read.
+        upper: bool,
+        /// Whether `aᵀ x = b` is solved instead.
+        transposed: bool,
+        /// Whether the diagonal is taken for ones, unread.
+        unit: bool,
+    },
+}
+
 /// What a kernel computes. Shapes and strides come with each launch in the views.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Spec {
@@ -91,7 +123,12 @@ pub enum Spec {
         accumulate: bool,
         /// A formula of one input and one output, applied to every finished element.
         epilogue: Option<Formula>,
+        /// Whether the product is known to be symmetric (`a = cᵀ`, no bias, floats): half of it is computed and mirrored.
+        symmetric: bool,
     },
+    /// Factors each matrix of a batch (batch, rows, columns), any strides, float32 or float64. One row of w or s for each.
+    /// Eigh and Svd refuse NaN and infinities with a `ValueError`; elsewhere they lead to NaN.
+    Factor(Factorization),
     /// `out[i, j, k] = input[i, index[i, j, k], k]` along `axis`; index is I64 with out's shape (often by strides of 0).
     /// An index that is negative or too large is an `IndexError` that names value and size.
     Gather {

@@ -14,7 +14,7 @@ mod shape;
 pub use device::{Buffer, Compiled, Device, DeviceId, DeviceType, Owner, Task, Usage, View};
 pub use dtype::{Category, DType};
 pub use error::{Error, Result};
-pub use kernel::{Distribution, Kernel, ReduceOp, ScatterOp, Spec};
+pub use kernel::{Distribution, Factorization, Kernel, ReduceOp, ScatterOp, Spec};
 pub use layout::Layout;
 pub use phynexus_formula::Value;
 pub use shape::{MAX_DIMS, Shape};

@@ -1,7 +1,7 @@
 //! The processor as a device: its memory, its name, and which module runs which kernel.
 
 use crate::matmul::Epilogue;
-use crate::{gather, map, matmul, memory, random, reduce, scan, scatter, sort};
+use crate::{factor, gather, map, matmul, memory, random, reduce, scan, scatter, sort};
 use phynexus_core::{
     Buffer, Compiled, Device, DeviceId, DeviceType, Error, Kernel, Result, Spec, Task, Usage,
 };
@@ -96,13 +96,14 @@ impl Device for Cpu {
         let each = |f: &dyn Fn(&Task<'_>) -> Result<()>| tasks.iter().try_for_each(f);
         match *kernel.spec() {
             Spec::Map { .. } => map::launch(compiled(kernel)?, tasks),
-            Spec::MatMul { bias, accumulate, .. } => {
+            Spec::MatMul { bias, accumulate, symmetric, .. } => {
                 let epilogue: &Option<Epilogue> = compiled(kernel)?;
-                each(&|task| matmul::launch(bias, accumulate, epilogue.as_ref(), task))
+                each(&|task| matmul::launch(bias, accumulate, symmetric, epilogue.as_ref(), task))
             }
             Spec::Reduce { op, axes } => each(&|task| reduce::launch(op, axes, task)),
             Spec::Gather { axis } => each(&|task| gather::launch(axis, task)),
             Spec::Scatter { axis, op } => each(&|task| scatter::launch(axis, op, task)),
+            Spec::Factor(how) => each(&|task| factor::launch(how, task)),
             Spec::Nonzero => each(&gather::nonzero),
             Spec::CumSum => each(&scan::launch),
             Spec::Sort { descending } => each(&|task| sort::launch(descending, task)),

@@ -5,6 +5,7 @@
 
 mod device;
 mod element;
+mod factor;
 mod gather;
 #[doc(hidden)]
 pub mod jit;

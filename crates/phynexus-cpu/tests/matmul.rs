@@ -46,7 +46,7 @@ fn expected(a: &Tensor, b: &Tensor, bias: Option<&Tensor>, before: Option<&[f64]
 }
 
 fn spec(bias: bool, accumulate: bool, epilogue: Option<Formula>) -> Spec {
-    Spec::MatMul { bias, accumulate, epilogue }
+    Spec::MatMul { bias, accumulate, epilogue, symmetric: false }
 }
 
 fn whole(n: usize, seed: u64) -> Vec<f64> {

@@ -13,6 +13,7 @@ mod error;
 mod formula;
 mod functions;
 mod generator;
+mod linalg;
 mod machine;
 mod memory;
 mod program;
@@ -38,6 +39,7 @@ fn _phynexus(m: &Bound<'_, PyModule>) -> PyResult<()> {
     stepper::register(m)?;
     m.add_class::<program::PyProgram>()?;
     functions::register(m)?;
+    linalg::register(m)?;
     autograd::register(m)?;
     program::register(m)?;
     machine::register(m)

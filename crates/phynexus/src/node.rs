@@ -212,6 +212,10 @@ impl Context {
     pub fn output_spec(&self, i: usize) -> Spec {
         self.node.outputs()[i]
     }
+    /// Whether anything depended on result `i`.
+    pub fn reached(&self, i: usize) -> bool {
+        self.grads[i].is_some()
+    }
     /// The gradient of result `i`, zeros if nothing depended on it.
     pub fn grad(&self, i: usize) -> Result<Tensor> {
         match &self.grads[i] {

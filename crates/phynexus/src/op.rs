@@ -2,7 +2,7 @@
 
 use crate::array::Array;
 use crate::node::{Context, Edge, Node, Saved};
-use crate::ops::{index, map, matmul, random, reduce, shape, sort};
+use crate::ops::{factor, index, map, matmul, newton_schulz, random, reduce, shape, sort};
 use crate::program;
 use crate::tape;
 use crate::tensor::Tensor;
@@ -120,6 +120,10 @@ operations! {
     MatMul(matmul::MatMul),
     /// `activation(x Wᵀ + b)`.
     Linear(matmul::Linear),
+    /// A matrix taken apart, or a system of equations solved.
+    Factor(factor::Factor),
+    /// The nearest matrix with orthonormal rows or columns, about.
+    NewtonSchulz(newton_schulz::NewtonSchulz),
     /// Elements that an index selects along a dimension.
     Gather(index::Gather),
     /// Elements added or written where an index says.

@@ -4,14 +4,16 @@
 #[path = "common/cases.rs"]
 mod cases;
 mod common;
+#[path = "common/factors.rs"]
+mod factors;
 #[path = "common/rows.rs"]
 mod rows;
 
-use cases::Case;
+use cases::{Case, Draw, Operand};
 use common::{Rng, array, values};
 use phynexus::formula::ops::Op as Row;
 use phynexus::{
-    Array, DType, Op, Operation, ReduceOp, Spec, Tensor, apply, binary, cpu_device, grad, record,
+    Array, DType, Op, Operation, ReduceOp, Spec, Tensor, apply, binary, cpu_device, grad, permute, record,
 };
 use std::collections::BTreeSet;
 use std::slice::from_ref;
@@ -70,12 +72,25 @@ fn weighted(tensors: &[Tensor]) -> Tensor {
     total
 }
 
+/// A matrix that must be symmetric, made of one that a difference was taken in.
+fn symmetric(t: &Tensor, operand: &Operand) -> Tensor {
+    if operand.draw != Draw::Symmetric {
+        return t.clone();
+    }
+    let n = operand.dims.len();
+    let mut order: Vec<usize> = (0..n).collect();
+    order.swap(n - 2, n - 1);
+    let turned = permute(t, &order).unwrap();
+    binary(Row::Mul, &binary(Row::Add, t, &turned).unwrap(), 0.5).unwrap()
+}
+
 /// Leaves of these values and a number that depends on them: on the results, or their first derivatives.
 fn number(case: &Case, values: &[Vec<f64>], order: usize) -> (Vec<Tensor>, Tensor) {
     let tensors: Vec<Tensor> = arrays(case, values).into_iter().map(Tensor::new).collect();
     let leaves: Vec<Tensor> = tensors.iter().filter(|t| t.dtype() == DType::F64).cloned().collect();
     leaves.iter().for_each(|t| t.set_requires_grad(true).unwrap());
-    let refs: Vec<&Tensor> = tensors.iter().collect();
+    let used: Vec<Tensor> = tensors.iter().zip(&case.operands).map(|(t, o)| symmetric(t, o)).collect();
+    let refs: Vec<&Tensor> = used.iter().collect();
     let mut results = apply(case.op.clone(), &refs).unwrap().into_vec();
     results.retain(|t| t.dtype() == DType::F64);
     let mut result = weighted(&results);

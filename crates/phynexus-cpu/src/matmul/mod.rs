@@ -28,6 +28,8 @@ use tile::Ends;
 
 /// Products of more multiplications than this share each one among the threads, smaller ones the batch.
 const LARGE: usize = 8 << 20;
+/// Matrices of up to so many rows are not worth leaving half of them out.
+const SMALL: usize = 48;
 /// Multiplications that make a part of a batch worth handing to another thread.
 const GRAIN: usize = 128 << 10;
 
@@ -63,6 +65,7 @@ fn says_at_least_zero(formula: &Formula) -> bool {
 pub(crate) fn launch(
     bias: bool,
     accumulate: bool,
+    symmetric: bool,
     epilogue: Option<&Epilogue>,
     task: &Task<'_>,
 ) -> Result<()> {
@@ -72,6 +75,7 @@ pub(crate) fn launch(
         bias: bias.then(|| &task.inputs[2]),
         out: &task.outputs[0],
         accumulate,
+        symmetric,
         epilogue,
     };
     if job.out.layout.elements() == 0 {
@@ -97,6 +101,7 @@ struct Job<'a> {
     bias: Option<&'a View<'a>>,
     out: &'a View<'a>,
     accumulate: bool,
+    symmetric: bool,
     epilogue: Option<&'a Epilogue>,
 }
 
@@ -204,6 +209,8 @@ impl Job<'_> {
             c_row,
             ends: Ends { bias, accumulate: self.accumulate, at_least_zero },
             after: matches!(self.epilogue, Some(Epilogue::Other(_))).then_some(&apply),
+            // One right side for the whole batch is no square any more, and a small matrix is all one tile.
+            diagonal: (self.symmetric && m == n && m > SMALL).then_some(0),
         };
         // SAFETY: the views were checked when the launch was made.
         unsafe { all(&first, batch, steps) }

@@ -39,6 +39,8 @@ pub(super) struct Product<'a, T> {
     pub c_row: isize,
     pub ends: Ends<T>,
     pub after: Option<After<'a, T>>,
+    /// If c is symmetric, by how much the diagonal lies below its first element: nothing above it need be computed.
+    pub diagonal: Option<isize>,
 }
 
 // SAFETY: shared among threads that write disjoint parts of c and only read the rest.
@@ -58,8 +60,14 @@ impl<T: Copy> Product<'_, T> {
             b: self.b.from(0, cols.start),
             c: self.c.wrapping_offset(rows.start as isize * self.c_row).wrapping_add(cols.start),
             ends,
+            diagonal: self.diagonal.map(|at| at + cols.start as isize - rows.start as isize),
             ..*self
         }
+    }
+
+    /// Whether all of it mirrors what lies below the diagonal.
+    pub fn is_mirrored(&self) -> bool {
+        self.diagonal.is_some_and(|at| at >= self.m as isize)
     }
 
     /// The steps `depth` of K; the others come before and after.

@@ -62,6 +62,17 @@ pub(super) fn nanoseconds<V: Vector>(multiplications: usize) -> usize {
 /// # Safety
 /// The operands are valid and the machine has V's instruction set.
 pub(super) unsafe fn product<V: Vector>(p: &Product<V::Elem>) -> Result<()> {
+    // SAFETY: passed on; then all of the lower triangle is computed.
+    unsafe {
+        unmirrored::<V>(p)?;
+        if p.diagonal.is_some() {
+            mirror::<V>(p);
+        }
+    }
+    Ok(())
+}
+
+unsafe fn unmirrored<V: Vector>(p: &Product<V::Elem>) -> Result<()> {
     if p.m == 0 || p.n == 0 {
         return Ok(());
     }
@@ -76,7 +87,7 @@ pub(super) unsafe fn product<V: Vector>(p: &Product<V::Elem>) -> Result<()> {
         // SAFETY: passed on.
         unsafe { by_strips::<V>(&p.part(0..p.m, 0..n)) };
         // SAFETY: passed on.
-        return unsafe { product::<V>(&p.part(0..p.m, n..p.n)) };
+        return unsafe { unmirrored::<V>(&p.part(0..p.m, n..p.n)) };
     }
     let panel_depth = PANEL_BYTES / (WIDTH * V::LANES * size_of::<V::Elem>());
     let depth = even(p.k, panel_depth.max(LEAST_DEPTH), 8);
@@ -87,6 +98,25 @@ pub(super) unsafe fn product<V: Vector>(p: &Product<V::Elem>) -> Result<()> {
             unsafe { columns::<V>(&p.part(0..p.m, cols), depth) }
         })
     })
+}
+
+/// Copies what is below the diagonal of c over what is above.
+unsafe fn mirror<V: Vector>(p: &Product<V::Elem>) {
+    let (side, n) = (V::SIDE, p.n);
+    pool::run(n.div_ceil(side), n * n / 4, &|i| {
+        let (c0, rows) = (i * side, side.min(n - i * side));
+        // SAFETY: squares of c; above the diagonal each is written by one call, below it they are only read.
+        unsafe {
+            let at = |r: usize, c: usize| p.c.offset(r as isize * p.c_row).add(c);
+            let whole = if rows == side { c0 / side } else { 0 };
+            for j in 0..whole {
+                V::transpose(at(c0, j * side), p.c_row, at(j * side, c0), p.c_row as usize);
+            }
+            for c in whole * side..c0 + rows {
+                (c0.max(c + 1)..c0 + rows).for_each(|r| *at(c, r) = *at(r, c));
+            }
+        }
+    });
 }
 
 /// A few rows by columns that are contiguous along K.
@@ -219,8 +249,10 @@ unsafe fn columns<V: Vector>(p: &Product<V::Elem>, depth: usize) -> Result<()> {
         pool::run(down * p.n.div_ceil(wide), nanoseconds::<V>(p.m * p.n * p.k), &|i| {
             let (r, c) = (i % down * high, i / down * wide);
             let part = p.part(r..p.m.min(r + high), c..p.n.min(c + wide));
-            // SAFETY: everything is packed; the parts of c are disjoint.
-            unsafe { compute::<V>(&part, &packed, r, c / nr, p.k) }
+            if !part.is_mirrored() {
+                // SAFETY: everything is packed; the parts of c are disjoint.
+                unsafe { compute::<V>(&part, &packed, r, c / nr, p.k) }
+            }
         });
         Ok(())
     })
@@ -229,7 +261,9 @@ unsafe fn columns<V: Vector>(p: &Product<V::Elem>, depth: usize) -> Result<()> {
 /// Rows and columns of the parts that are shared among threads.
 fn grid<V: Vector>(p: &Product<V::Elem>) -> (usize, usize) {
     let (row, col) = (V::ROWS, WIDTH * V::LANES);
-    let (mut high, mut wide) = (even(p.m, 16 * row, row), even(p.n, 16 * col, col));
+    // Small parts leave more of what is mirrored out.
+    let most = if p.diagonal.is_some() { 4 } else { 16 };
+    let (mut high, mut wide) = (even(p.m, most * row, row), even(p.n, most * col, col));
     while high * wide * p.k.max(1) > GRAIN && p.m.div_ceil(high) * p.n.div_ceil(wide) < 8 {
         if wide >= 2 * high.max(col / 2) || (wide > col && high <= row) {
             wide = even(wide, wide / 2, col);

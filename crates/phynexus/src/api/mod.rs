@@ -5,6 +5,7 @@ mod elementwise;
 mod gather;
 mod index;
 mod inplace;
+mod linalg;
 mod nn;
 mod product;
 mod reduce;
@@ -16,6 +17,7 @@ pub use elementwise::{
     Operand, add, apply_function, binary, cast, elementwise, mul, scale, unary, where_, where_tensors,
 };
 pub use index::Index;
+pub use linalg::{factor, newton_schulz, solve};
 pub use nn::{Reduction, cross_entropy, dropout, elementwise_loss, embedding, layer_norm};
 pub use product::{linear, matmul};
 pub use reduce::{ArgOf, reduce};

@@ -17,15 +17,15 @@ use smallvec::SmallVec;
 use std::sync::{Arc, LazyLock};
 
 /// The kernel with these extras, made once.
-fn kernel(bias: bool, activation: Option<Row>, ty: Type) -> Arc<Kernel> {
-    type Known = Vec<((bool, Option<Row>, Type), Arc<Kernel>)>;
+fn kernel(bias: bool, activation: Option<Row>, symmetric: bool, ty: Type) -> Arc<Kernel> {
+    type Known = Vec<((bool, Option<Row>, bool, Type), Arc<Kernel>)>;
     static KNOWN: LazyLock<RwLock<Known>> = LazyLock::new(RwLock::default);
-    let key = (bias, activation, ty);
+    let key = (bias, activation, symmetric, ty);
     if let Some((_, kernel)) = KNOWN.read().iter().find(|(k, _)| *k == key) {
         return kernel.clone();
     }
     let epilogue = activation.map(|row| row.formula(ty));
-    let kernel = Arc::new(Kernel::new(KernelSpec::MatMul { bias, accumulate: false, epilogue }));
+    let kernel = Arc::new(Kernel::new(KernelSpec::MatMul { bias, accumulate: false, epilogue, symmetric }));
     KNOWN.write().push((key, kernel.clone()));
     kernel
 }
@@ -39,8 +39,15 @@ pub struct MatMul {
     pub right_transposed: bool,
 }
 
+/// Writes the products of (batch, rows, columns) into `out`; only half of each if it is known to be symmetric.
+pub(super) fn multiply(a: &Array, b: &Array, out: &Array, symmetric: bool) -> Result<()> {
+    let kernel = kernel(false, None, symmetric, out.dtype().compute());
+    let task = Task { inputs: &[a.view(), b.view()], outputs: &[out.view()], scalars: &[] };
+    out.device().launch(&kernel, &[task])
+}
+
 /// The product of `a` and `b`, each transposed or not.
-fn product(a: &Tensor, ta: bool, b: &Tensor, tb: bool) -> Result<Tensor> {
+pub(super) fn product(a: &Tensor, ta: bool, b: &Tensor, tb: bool) -> Result<Tensor> {
     apply1(Op::MatMul(MatMul { left_transposed: ta, right_transposed: tb }), &[a, b])
 }
 
@@ -107,12 +114,12 @@ impl Operation for MatMul {
         if out.elements() == 0 {
             return Ok(one(out));
         }
-        let kernel = kernel(false, None, spec.dtype.compute());
         if inputs.iter().all(|a| a.shape().len() == 2) {
             let (left, right) =
                 (matrix(inputs[0], self.left_transposed)?, matrix(inputs[1], self.right_transposed)?);
             let result = matrix(&out, false)?;
             let views = [inputs[0].view_as(&left), inputs[1].view_as(&right)];
+            let kernel = kernel(false, None, false, spec.dtype.compute());
             let task = Task { inputs: &views, outputs: &[out.view_as(&result)], scalars: &[] };
             spec.device.launch(&kernel, &[task])?;
             return Ok(one(out));
@@ -120,9 +127,7 @@ impl Operation for MatMul {
         let batch = Shape::new(&spec.shape[..spec.shape.len() - 2])?;
         let a = batched(inputs[0], &batch, self.left_transposed)?;
         let b = batched(inputs[1], &batch, self.right_transposed)?;
-        let flat = batched(&out, &batch, false)?;
-        let task = Task { inputs: &[a.view(), b.view()], outputs: &[flat.view()], scalars: &[] };
-        spec.device.launch(&kernel, &[task])?;
+        multiply(&a, &b, &batched(&out, &batch, false)?, false)?;
         Ok(one(out))
     }
 
@@ -226,7 +231,7 @@ impl Operation for Linear {
         if let Some(bias) = inputs.get(2) {
             operands.push(bias.view());
         }
-        let kernel = kernel(inputs.len() == 3, self.activation, spec.dtype.compute());
+        let kernel = kernel(inputs.len() == 3, self.activation, false, spec.dtype.compute());
         let result = out.view_as(&y);
         spec.device.launch(&kernel, &[Task { inputs: &operands, outputs: &[result], scalars: &[] }])?;
         Ok(one(out))

@@ -1,9 +1,12 @@
 //! The operations, by kind. Each is a small struct that implements [`crate::op::Operation`].
 
+pub mod factor;
+mod factor_gradient;
 pub mod function;
 pub mod index;
 pub mod map;
 pub mod matmul;
+pub mod newton_schulz;
 pub mod random;
 pub mod reduce;
 pub mod shape;

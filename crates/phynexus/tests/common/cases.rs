@@ -1,7 +1,7 @@
 //! Every operation of the engine with operands of many shapes, dtypes and layouts.
 
 use crate::common::{Memory, Rng, placed, shape};
-use crate::rows;
+use crate::{factors, rows};
 use phynexus::formula::ops::Op as Row;
 use phynexus::ops::map::Cast;
 use phynexus::ops::matmul::{Linear, MatMul};
@@ -14,11 +14,15 @@ use phynexus::ops::{index, sort::Sort};
 use phynexus::{Array, DType, Distribution, Op, Operation, ReduceOp, ScatterOp, Spec, Value, cpu};
 
 /// What an operand's elements are drawn from.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Draw {
     Real(f64, f64),
     /// Whole numbers from the first to before the second.
     Whole(i64, i64),
+    /// Matrices with 3, 6, 9 ... on the diagonal and small numbers elsewhere: their singular values are far apart.
+    Dominant,
+    /// The same, symmetric.
+    Symmetric,
 }
 
 #[derive(Clone, Debug)]
@@ -34,8 +38,22 @@ impl Operand {
         let one = |rng: &mut Rng| match self.draw {
             Draw::Real(low, high) => rng.uniform(low, high),
             Draw::Whole(low, end) => (low + rng.below((end - low) as usize) as i64) as f64,
+            Draw::Dominant | Draw::Symmetric => rng.uniform(-0.5, 0.5),
         };
-        (0..self.dims.iter().product()).map(|_| one(rng)).collect()
+        let mut values: Vec<f64> = (0..self.dims.iter().product()).map(|_| one(rng)).collect();
+        if let ([.., rows, columns], Draw::Dominant | Draw::Symmetric) = (&self.dims[..], self.draw) {
+            for matrix in values.chunks_mut((rows * columns).max(1)) {
+                for i in 0..*rows.min(columns) {
+                    matrix[i * columns + i] += 3.0 * (i + 1) as f64;
+                    for j in 0..i {
+                        if self.draw == Draw::Symmetric {
+                            matrix[i * columns + j] = matrix[j * columns + i];
+                        }
+                    }
+                }
+            }
+        }
+        values
     }
     pub fn array(&self, values: &[f64]) -> Array {
         placed(values, &self.dims, self.dtype, self.memory)
@@ -59,6 +77,7 @@ pub fn all() -> (Vec<Case>, usize) {
         views(memory, &mut small);
         reductions(memory, &mut small);
         products(memory, &mut small);
+        factors::all(memory, &mut small);
         indices(memory, &mut small);
     }
     sources(&[7], &mut small);
@@ -69,7 +88,7 @@ pub fn all() -> (Vec<Case>, usize) {
     (small, count)
 }
 
-fn real(dims: &[usize], memory: Memory) -> Operand {
+pub fn real(dims: &[usize], memory: Memory) -> Operand {
     Operand { dims: dims.into(), dtype: DType::F64, draw: Draw::Real(-2.0, 2.0), memory }
 }
 
@@ -77,7 +96,7 @@ fn whole(dims: &[usize], dtype: DType, low: i64, end: i64, memory: Memory) -> Op
     Operand { dims: dims.into(), dtype, draw: Draw::Whole(low, end), memory }
 }
 
-fn add(cases: &mut Vec<Case>, op: Op, operands: Vec<Operand>) {
+pub fn add(cases: &mut Vec<Case>, op: Op, operands: Vec<Operand>) {
     let about = |o: &Operand| format!("{} {:?} {:?}", o.dtype, o.dims, o.memory);
     let operands_text: Vec<String> = operands.iter().map(about).collect();
     let mut name = format!("{op:?}");
@@ -278,6 +297,7 @@ pub fn same_everywhere(like: &phynexus::Tensor, value: f64) -> Op {
 fn large(cases: &mut Vec<Case>) {
     let m = Memory::Permuted;
     rows::large(m, cases);
+    factors::large(m, cases);
     for op in REDUCTIONS {
         for axes in [&[0][..], &[1], &[0, 1]] {
             let op = Op::Reduce(Reduce { op, axes: axes.into(), keepdim: false });
