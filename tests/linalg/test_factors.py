@@ -5,7 +5,7 @@ import math
 import neurenix
 import numpy as np
 import pytest
-from given import definite, drawn, near
+from matrices import definite, drawn, near
 from neurenix import linalg
 from neurenix.testing import check_grads
 
@@ -173,6 +173,15 @@ def test_rank_deficient():
     assert linalg.svdvals(zeros).tolist() == linalg.eigvalsh(zeros).tolist() == [0.0] * 4
     orthonormal(linalg.eigh(zeros).eigenvectors)
     orthonormal(linalg.qr(zeros).Q)
+
+
+@pytest.mark.parametrize("scale", [2.0**-100, 2.0**100])
+def test_scale(scale):
+    a = definite((5, 5), "float32")
+    small, large = neurenix.Tensor(a), neurenix.Tensor(a * np.float32(scale))
+    near(linalg.svdvals(large) / scale, linalg.svdvals(small).numpy(), 30)
+    near(linalg.eigvalsh(large) / scale, linalg.eigvalsh(small).numpy(), 30)
+    near(linalg.qr(large).R / scale, linalg.qr(small).R.numpy(), 30)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])

@@ -5,7 +5,7 @@ import math
 import neurenix
 import numpy as np
 import pytest
-from given import drawn, near
+from matrices import drawn, near
 from neurenix import linalg
 
 INF = math.inf

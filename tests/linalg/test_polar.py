@@ -3,7 +3,7 @@
 import neurenix
 import numpy as np
 import pytest
-from given import drawn, near
+from matrices import drawn, near
 from neurenix import linalg
 from neurenix.linalg.polar import POLYNOMIALS
 

@@ -2,6 +2,7 @@
 
 use crate::pool;
 use crate::strided::Ptr;
+use faer::linalg::cholesky::llt::factor::LltError;
 use faer::linalg::solvers::{Llt, PartialPivLu, Qr, SelfAdjointEigen, Solve, Svd};
 use faer::linalg::triangular_solve as triangular;
 use faer::traits::RealField;
@@ -13,19 +14,24 @@ use std::sync::Mutex;
 trait Number: RealField + Copy {
     const NAN: Self;
     fn finite(self) -> bool;
+    /// The largest power of two that is not larger, at least the smallest normal one.
+    fn power(self) -> Self;
 }
 
 macro_rules! number {
-    ($($t:ty)*) => {$(
+    ($($t:ty, $exponent:literal);*) => {$(
         impl Number for $t {
             const NAN: $t = <$t>::NAN;
             fn finite(self) -> bool {
                 self.is_finite()
             }
+            fn power(self) -> $t {
+                <$t>::from_bits(self.to_bits() & $exponent).max(<$t>::MIN_POSITIVE)
+            }
         }
     )*};
 }
-number!(f32 f64);
+number!(f32, 0x7f80_0000; f64, 0x7ff0_0000_0000_0000);
 
 /// Factors every matrix of the batch; of several that cannot be, the first is the error.
 pub(crate) fn launch(how: Factorization, task: &Task<'_>) -> Result<()> {
@@ -84,17 +90,25 @@ fn put_matrix<T: Number>(view: &View<'_>, i: usize, matrix: MatRef<'_, T>) {
 }
 
 /// The first element that is NaN or infinite.
-fn nonfinite<T: Number>(a: &Mat<T>, lower: bool) -> Option<(usize, usize)> {
-    let rows = |c: usize| if lower { c } else { 0 }..a.nrows();
-    (0..a.ncols()).flat_map(|c| rows(c).map(move |r| (r, c))).find(|&at| !a[at].finite())
+fn nonfinite<T: Number>(a: &Mat<T>) -> Option<(usize, usize)> {
+    (0..a.ncols()).flat_map(|c| (0..a.nrows()).map(move |r| (r, c))).find(|&at| !a[at].finite())
 }
 
-fn check_finite<T: Number>(what: &str, a: &Mat<T>, i: usize, lower: bool) -> Result<()> {
-    let Some((r, c)) = nonfinite(a, lower) else { return Ok(()) };
+fn check_finite<T: Number>(what: &str, a: &Mat<T>, i: usize) -> Result<()> {
+    let Some((r, c)) = nonfinite(a) else { return Ok(()) };
     Err(Error::Value(format!(
         "{what}: element ({r}, {c}) of matrix {i} of the batch is {:?}; all elements must be finite",
         a[(r, c)]
     )))
+}
+
+/// Divides by a power of two, so that no square of an element overflows or vanishes; returns it.
+fn tame<T: Number>(a: &mut Mat<T>) -> T {
+    let sizes = a.col_iter().flat_map(|c| c.iter()).map(T::abs_impl);
+    let power = sizes.fold(T::zero_impl(), |x, y| if y > x { y } else { x }).power();
+    let factor = T::one_impl() / power;
+    a.col_iter_mut().for_each(|c| c.iter_mut().for_each(|x| *x *= factor));
+    power
 }
 
 fn no_convergence(what: &str, i: usize) -> Error {
@@ -114,47 +128,51 @@ fn signs<T: Number>(basis: MatRef<'_, T>) -> Vec<T> {
 
 fn one<T: Number>(how: Factorization, task: &Task<'_>, i: usize) -> Result<()> {
     let out = task.outputs;
-    let a = copied::<T>(&task.inputs[0], i);
+    let mut a = copied::<T>(&task.inputs[0], i);
     match how {
         Factorization::Cholesky => {
-            let faer::linalg::cholesky::llt::factor::LltError::NonPositivePivot { index } =
-                match Llt::new(a.as_ref(), Side::Lower) {
-                    Ok(llt) => return Ok(put_matrix(&out[0], i, llt.L())),
-                    Err(error) => error,
-                };
-            return Err(Error::Value(format!(
-                "cholesky: matrix {i} of the batch is not positive definite: pivot {index} is not positive; add a \
-                 small multiple of the identity if it should be"
-            )));
+            let llt = Llt::new(a.as_ref(), Side::Lower).map_err(|LltError::NonPositivePivot { index }| {
+                Error::Value(format!(
+                    "cholesky: matrix {i} of the batch is not positive definite: pivot {index} is not positive; add a \
+                     small multiple of the identity if it should be"
+                ))
+            })?;
+            put_matrix(&out[0], i, llt.L());
         }
-        Factorization::Qr { .. } if nonfinite(&a, false).is_some() => {
+        Factorization::Qr { .. } if nonfinite(&a).is_some() => {
             out.iter().for_each(|view| put(view, i, |_, _| T::NAN));
         }
         Factorization::Qr { full } => {
+            let power = tame(&mut a);
             let qr = Qr::new(a.as_ref());
             let q = if full { qr.compute_Q() } else { qr.compute_thin_Q() };
             let r = qr.thin_R();
             put_matrix(&out[0], i, q.as_ref());
-            put(&out[1], i, |row, c| if row < r.nrows() { r[(row, c)] } else { T::zero_impl() });
+            put(&out[1], i, |row, c| if row < r.nrows() { r[(row, c)] * power } else { T::zero_impl() });
         }
         Factorization::Eigh => {
-            check_finite("eigh", &a, i, true)?;
+            for c in 0..a.ncols() {
+                (0..c).for_each(|r| a[(r, c)] = a[(c, r)]);
+            }
+            check_finite("eigh", &a, i)?;
+            let power = tame(&mut a);
             let eigen =
                 SelfAdjointEigen::new(a.as_ref(), Side::Lower).map_err(|_| no_convergence("eigh", i))?;
-            put(&out[0], i, |r, _| eigen.S()[r]);
+            put(&out[0], i, |r, _| eigen.S()[r] * power);
             let signs = signs(eigen.U());
             put(&out[1], i, |r, c| eigen.U()[(r, c)] * signs[c]);
         }
         Factorization::Svd { full } => {
-            check_finite("svd", &a, i, false)?;
+            check_finite("svd", &a, i)?;
+            let power = tame(&mut a);
             let svd = if full { Svd::new(a.as_ref()) } else { Svd::new_thin(a.as_ref()) };
             let svd = svd.map_err(|_| no_convergence("svd", i))?;
             let signs = signs(svd.U());
             put(&out[0], i, |r, c| svd.U()[(r, c)] * signs[c]);
-            put(&out[1], i, |r, _| svd.S()[r]);
+            put(&out[1], i, |r, _| svd.S()[r] * power);
             put(&out[2], i, |r, c| svd.V()[(c, r)] * *signs.get(r).unwrap_or(&T::one_impl()));
         }
-        Factorization::Solve if nonfinite(&a, false).is_some() => put(&out[0], i, |_, _| T::NAN),
+        Factorization::Solve if nonfinite(&a).is_some() => put(&out[0], i, |_, _| T::NAN),
         Factorization::Solve => {
             let lu = PartialPivLu::new(a.as_ref());
             if let Some(pivot) = (0..a.nrows()).find(|&k| lu.U()[(k, k)] == T::zero_impl()) {

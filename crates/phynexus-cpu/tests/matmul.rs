@@ -280,3 +280,30 @@ fn the_last_elements() {
         assert_same(&out.values(), &expected(&a, &b, None, None), &format!("{n} columns"));
     }
 }
+
+/// Half of a symmetric product has the bits of the whole, and the other half mirrors it.
+#[test]
+fn symmetric_products() {
+    for dtype in [DType::F32, DType::F64, DType::BF16] {
+        for (batch, n, k) in [(1, 5, 3), (2, 49, 300), (3, 100, 20), (1, 200, 1), (1, 131, 2), (2, 300, 40)] {
+            let x = Tensor::new(dtype, &[batch, n, k], &fractions(batch * n * k, 7));
+            let mut turned = Tensor::new(dtype, &[batch, n, k], &x.values());
+            turned.layout = turned.layout.permute(&[0, 2, 1]);
+            let run = |symmetric: bool| {
+                let out = Tensor::empty(dtype, &[batch, n, n]);
+                let epilogue = Some(affine(dtype.compute()));
+                let spec = Spec::MatMul { bias: false, accumulate: false, epilogue, symmetric };
+                launch(spec, &[&x, &turned], &[&out]).unwrap();
+                out
+            };
+            let (half, whole) = (run(true).values(), run(false).values());
+            for i in 0..batch * n * n {
+                let (r, c) = (i / n % n, i % n);
+                let mirrored = i - r * n - c + c * n + r;
+                assert_eq!(half[i], half[mirrored], "{dtype} {n} ({r}, {c})");
+                assert!(r < c || half[i] == whole[i], "{dtype} {n} ({r}, {c})");
+            }
+            same_bits("a symmetric product", || run(true).bytes());
+        }
+    }
+}

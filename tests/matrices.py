@@ -1,4 +1,4 @@
-"""Matrices and a comparison that the tests of this folder share."""
+"""Matrices and a comparison that tests of linear algebra share."""
 
 import neurenix
 import numpy as np
