@@ -16,6 +16,7 @@ MODULES = (
     "neurenix.optim",
     "neurenix.optim.lr_scheduler",
     "neurenix.optim.schedule",
+    "neurenix.race",
     "neurenix.testing",
     "neurenix.train",
 )

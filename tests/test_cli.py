@@ -258,6 +258,62 @@ class TestPredict:
         assert subprocess.run(pipe, shell=True, capture_output=True, check=True).stderr == b""
 
 
+class TestRace:
+    OPTIONS = ("race", "iris", "--optimizers", "sgd,adamw,lookahead+lion", "--seeds", 2, "--hidden", 8)
+
+    def test_iris(self, tmp_path, cli):
+        code, out, errors = cli(*self.OPTIONS, "--steps", 60, "--jobs", 2, "--output", tmp_path / "race")
+        assert (code, errors) == (0, "")
+        assert (
+            "iris: classification of 'class', 120 rows for training, 30 held out; each run takes 60 steps"
+            in out
+        )
+        assert "adamw: done, 2 seeds" in out
+        report = json.loads((tmp_path / "race" / "race.json").read_text())
+        best = report["ranking"][0]
+        assert f"      {best['command']}" in out
+        assert best["command"].endswith("--epochs 30 --hidden 8")
+        assert best["loss"] < 0.7
+        assert {place["name"] for place in report["ranking"]} == {"sgd", "adamw", "lookahead+lion"}
+        assert all(name in out for name in ("race.json", "ranking.csv", "curves.png", "report.html"))
+        again = tmp_path / "again"
+        assert cli(*best["command"].split()[1:], "--output", again)[0] == 0
+        # the same model and rate; the race saw the lowest of its looks
+        assert abs(history(again)[-1]["val_loss"] - best["loss"]) < 0.05
+
+    def test_steps_repeat_bit_for_bit(self, tmp_path, cli):
+        for name, jobs in ("a", 1), ("b", 2):
+            cli(
+                *self.OPTIONS, "--steps", 12, "--lrs", "0.1,0.01", "--jobs", jobs, "--output", tmp_path / name
+            )
+        a, b = (json.loads((tmp_path / name / "race.json").read_text()) for name in "ab")
+        curves = [
+            {
+                (t["name"], t["lr"], t["seed"]): [(n, loss) for n, _, loss in t["curve"]]
+                for t in report["trials"]
+            }
+            for report in (a, b)
+        ]
+        assert curves[0] == curves[1]
+        assert {lr for _, lr, _ in curves[0]} == {0.1, 0.01}
+
+    def test_budget(self, tmp_path, cli):
+        start = time.monotonic()
+        code, out, _ = cli(*self.OPTIONS, "--budget", "2s", "--output", tmp_path)
+        assert code == 0
+        assert time.monotonic() - start < 10
+        assert "the race takes 2 s" in out
+        assert "--schedule constant" in out
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "lbfgs", "sam+sgd", "schedule_free"])
+def test_lr_find(tmp_path, cli, optimizer):
+    code, out, _ = cli("lr-find", "iris", "--optimizer", optimizer, "--output", tmp_path)
+    assert code == 0
+    assert f"suggestion: --optimizer {optimizer} --lr " in out
+    assert (tmp_path / "lr_find.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_info(cli):
     code, out, _ = cli("info")
     assert code == 0
@@ -266,7 +322,10 @@ def test_info(cli):
     assert "cpu:0" in out
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["predict", "--help"], ["--version"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], *([name, "--help"] for name in ("train", "predict", "race", "lr-find")), ["--version"]],
+)
 def test_help(cli, arguments):
     code, out, _ = cli(*arguments)
     assert code == 0
@@ -293,7 +352,7 @@ def test_help_is_quick_and_imports_nothing_heavy():
         (("train", "iris", "--lr", "-1"), "above 0"),
         (("train", "iris", "--hidden", "8,x"), "widths such as 128,64"),
         (("train", "iris", "--hidden", "-3"), "--hidden"),
-        (("train", "iris", "--optimizer", "adem"), "invalid choice: 'adem'"),
+        (("train", "iris", "--optimizer", "adem"), "there is no optimizer 'adem'; there are adam"),
         (("train", "iris", "--val-fraction", "1"), "between 0 and 1"),
         (("train", "iris", "--device", "quantum"), "quantum"),
         (("train", "iris", "--device", "cuda:7"), "cuda"),
@@ -305,6 +364,21 @@ def test_help_is_quick_and_imports_nothing_heavy():
         (("train", "small.csv", "--target", "c"), "no column 'c'"),
         (("train", "small.csv", "--target", "b", "--output", "small.csv"), "small.csv"),
         (("train", "small.csv", "--target", "b", "--optimizer", "sgd", "--lr", "1e30"), "learning rate"),
+        (("train", "iris", "--optimizer", "sophia"), "update_hessian"),
+        (("race", "iris", "--optimizers", "sgd,adem"), "there is no optimizer 'adem'"),
+        (("race", "iris", "--optimizers", "sgd,sgd"), "sgd is there twice"),
+        (("race", "iris", "--budget", "soon"), "--budget: expected a time such as 60s"),
+        (("race", "iris", "--budget", "0s"), "60s, 5m or 1h, got '0s'"),
+        (("race", "iris", "--steps", "0"), "--steps: expected a whole number of at least 1"),
+        (("race", "iris", "--seeds", "x"), "--seeds"),
+        (("race", "iris", "--lrs", "0.1,-1"), "--lrs: expected a number above 0, got '-1'"),
+        (("race", "iris", "--jobs", "0"), "--jobs"),
+        (("race", "iris", "--schedule", "linear"), "--schedule needs --steps"),
+        (("race", "nowhere.csv"), "nowhere.csv is no file"),
+        (("race", "iris", "--steps", "4", "--output", "small.csv"), "small.csv"),
+        (("lr-find", "iris", "--optimizer", "adem"), "there is no optimizer 'adem'"),
+        (("lr-find", "iris", "--steps", "1"), "at least 2, got 1"),
+        (("lr-find", "iris", "--start", "1", "--end", "0.1"), "0 < start < end"),
         (("predict", "nothing", "iris"), "there is no checkpoint"),
         (("predict", "broken.safetensors", "iris"), "broken.safetensors"),
         (("predict", "other.safetensors", "iris"), "is not a checkpoint of `neurenix train`"),

@@ -1,4 +1,4 @@
-"""The command line: `neurenix train`, `predict` and `info`."""
+"""The command line: `neurenix train`, `predict`, `race`, `lr-find` and `info`."""
 
 from __future__ import annotations
 

@@ -24,6 +24,14 @@ digits, iris, wine. Numbers are standardised, texts become one column for each v
 A share of the rows, chosen by a fixed seed, is held out to see how good the model is.
 """
 
+RACE_HELP = """\
+Tries optimizers on a table of data: several learning rates of each, of which the worse half is dropped again and again,
+then several seeds of the best. Writes to the output folder: race.json, ranking.csv, curves.png, report.html.
+
+With --steps all runs are of that length, and --budget ends the race in any case; without, all get an equal share of the
+budget, and learning rates stay constant after a warm-up. What counts is the lowest loss on the rows held out.
+"""
+
 
 class Parser(argparse.ArgumentParser):
     """Reports errors in one line."""
@@ -41,6 +49,8 @@ def make_parser() -> Parser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _train(commands)
     _predict(commands)
+    _race(commands)
+    _lr_find(commands)
     info = commands.add_parser("info", help="print version, devices, CPU features and threads")
     info.set_defaults(command=_lazy("info"))
     return parser
@@ -56,6 +66,18 @@ def _train(commands: Any) -> None:
     )
     train.set_defaults(command=_lazy("train"))
     add = train.add_argument
+    _add_data(add)
+    _add_optimizer(add)
+    add("--lr", metavar="X", type=_above_zero, help="highest learning rate (the optimizer's usual one)")
+    _add_model(add)
+    _add_schedule(add)
+    add("--epochs", metavar="N", type=_count, help="passes over the training rows (40)")
+    add("--seed", metavar="N", type=_seed, help="of weights and order (0)")
+    add("--output", metavar="FOLDER", help="where results go (runs/ and the name of the data)")
+    add("--resume", action="store_true", help="go on from the output folder's checkpoint, with its options")
+
+
+def _add_data(add: Callable[..., Any]) -> None:
     add("data", metavar="DATA", help="a CSV file, an .npz file or the name of a set")
     add("--target", metavar="COLUMN", help="column of a CSV file to predict")
     add(
@@ -63,20 +85,77 @@ def _train(commands: Any) -> None:
         choices=("classification", "regression"),
         help="what the target is; found from it when not said",
     )
-    add("--hidden", metavar="N,N", type=_widths, help="widths of the hidden layers; 0 for none (128,64)")
-    add("--optimizer", choices=("adamw", "adam", "sgd"), help="sgd has momentum 0.9 (adamw)")
-    add("--lr", metavar="X", type=_above_zero, help="highest learning rate (0.003; 0.05 for sgd)")
-    add("--weight-decay", metavar="X", type=_not_negative, help="for weights, not for biases (0.1)")
-    add("--label-smoothing", metavar="SHARE", type=_share, help="of the target, over all classes (0.1)")
-    add("--schedule", choices=SCHEDULES, metavar="NAME", help=f"of the rate: {', '.join(SCHEDULES)} (cosine)")
-    add("--warmup", metavar="SHARE", type=_share, help="share of the steps in which the rate rises (0.1)")
-    add("--epochs", metavar="N", type=_count, help="passes over the training rows (40)")
-    add("--batch-size", metavar="N", type=_count, help="rows for each step (64)")
     add("--val-fraction", metavar="SHARE", type=_inner_share, help="share of the rows that is held out (0.2)")
+
+
+def _add_optimizer(add: Callable[..., Any]) -> None:
+    add(
+        "--optimizer",
+        metavar="NAME",
+        type=_optimizer,
+        help="a name such as sgd, lion, prodigy, schedule_free, or wrapper+optimizer as in sam+adamw (adamw)",
+    )
+
+
+def _add_model(add: Callable[..., Any]) -> None:
+    add("--hidden", metavar="N,N", type=_widths, help="widths of the hidden layers; 0 for none (128,64)")
+    add("--weight-decay", metavar="X", type=_not_negative, help="for weights, not for biases (the usual one)")
+    add("--label-smoothing", metavar="SHARE", type=_share, help="of the target, over all classes (0.1)")
+    add("--batch-size", metavar="N", type=_count, help="rows for each step (64)")
     add("--device", metavar="NAME", help="see `neurenix info` (cpu)")
+
+
+def _add_schedule(add: Callable[..., Any]) -> None:
+    names = ", ".join(SCHEDULES)
+    add("--schedule", choices=SCHEDULES, metavar="NAME", help=f"of the rate: {names} (the usual one)")
+    add("--warmup", metavar="SHARE", type=_share, help="share of the steps in which the rate rises (0.1)")
+
+
+def _race(commands: Any) -> None:
+    race = commands.add_parser(
+        "race",
+        help="find out which optimizer and learning rate suit a table of data",
+        description=RACE_HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        argument_default=argparse.SUPPRESS,
+    )
+    race.set_defaults(command=_lazy("race"))
+    add = race.add_argument
+    _add_data(add)
+    add(
+        "--optimizers",
+        metavar="NAME,NAME",
+        type=_optimizers,
+        default=["sgd", "adamw", "lion", "schedule_free"],
+        help="names as of --optimizer of `neurenix train`, or all (sgd,adamw,lion,schedule_free)",
+    )
+    add("--steps", metavar="N", type=_count, help="length of a run in steps")
+    add("--budget", metavar="TIME", type=_duration, help="of the whole race, such as 60s, 5m or 1h (60s)")
+    add("--seeds", metavar="N", type=_count, default=3, help="runs with each best learning rate (3)")
+    add("--lrs", metavar="X,X", type=_rates, help="learning rates to try (some around the usual one of each)")
+    add("--jobs", metavar="N", type=_count, help="processes (as many as there are cores)")
+    _add_model(add)
+    _add_schedule(add)
+    add("--output", metavar="FOLDER", help="where the report goes (runs/race- and the name of the data)")
+
+
+def _lr_find(commands: Any) -> None:
+    find = commands.add_parser(
+        "lr-find",
+        help="suggest a learning rate by a range test",
+        description="Tries all learning rates in one short run, says where the loss fell fastest, draws lr_find.png.",
+        argument_default=argparse.SUPPRESS,
+    )
+    find.set_defaults(command=_lazy("lr_find"))
+    add = find.add_argument
+    _add_data(add)
+    _add_optimizer(add)
+    add("--start", metavar="X", type=_above_zero, default=1e-7, help="lowest learning rate (1e-7)")
+    add("--end", metavar="X", type=_above_zero, default=10.0, help="highest learning rate (10)")
+    add("--steps", metavar="N", type=_count, default=100, help="how many, at least 2 (100)")
+    _add_model(add)
     add("--seed", metavar="N", type=_seed, help="of weights and order (0)")
-    add("--output", metavar="FOLDER", help="where results go (runs/ and the name of the data)")
-    add("--resume", action="store_true", help="go on from the output folder's checkpoint, with its options")
+    add("--output", metavar="FOLDER", help="where the picture goes (runs/ and the name of the data)")
 
 
 def _predict(commands: Any) -> None:
@@ -130,3 +209,32 @@ def _widths(text: str) -> tuple[int, ...]:
     if not all(part.isdecimal() and int(part) >= 1 for part in parts):
         raise argparse.ArgumentTypeError(f"expected widths such as 128,64, got {text!r}")
     return tuple(map(int, parts))
+
+
+def _optimizer(text: str) -> str:
+    from neurenix.optim import named
+
+    try:
+        return named(text).name
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _optimizers(text: str) -> list[str]:
+    return [part if part == "all" else _optimizer(part) for part in map(str.strip, text.split(","))]
+
+
+def _rates(text: str) -> list[float]:
+    return [_above_zero(part) for part in text.split(",")]
+
+
+def _duration(text: str) -> float:
+    units = {"s": 1.0, "m": 60.0, "h": 3600.0}
+    unit = units.get(text[-1:])
+    try:
+        value = float(text[:-1]) * unit if unit else float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"expected a time such as 60s, 5m or 1h, got {text!r}")
+    return value

@@ -23,9 +23,7 @@ def headline(source: str, run: Run) -> str:
     """What is trained on what."""
     options, data = run.options, run.data
     widths = "-".join(map(str, (data.x.shape[1], *options.hidden, len(data.target.classes) or 1)))
-    begin = f"{options.schedule} schedule" + (
-        f" after {options.warmup:.0%} warm-up" if options.warmup else ""
-    )
+    begin = f"{options.shape} schedule" + (f" after {options.warmup:.0%} warm-up" if options.warmup else "")
     again = f", resumed at step {run.step}" if run.step else ""
     return (
         f"{source}: {data.target.task} of {data.target.name!r}, {len(data.x)} rows for training, "

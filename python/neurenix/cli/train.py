@@ -57,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _start(source: str, given: dict[str, Any]) -> Run:
-    options = Options(**_options(given))
+    options = Options(**given_options(given))
     return Run(options.prepare(data.read(source, given.get("target"))), options)
 
 
@@ -68,10 +68,11 @@ def _resume(checkpoint: Path, source: str, given: dict[str, Any]) -> Run:
         raise data.DataError(
             f"this run was started with the target {table.target!r}, not {given['target']!r}"
         )
-    return Run.resume(state, table, _options(given))
+    return Run.resume(state, table, given_options(given))
 
 
-def _options(given: dict[str, Any]) -> dict[str, Any]:
+def given_options(given: dict[str, Any]) -> dict[str, Any]:
+    """What was said on the command line, of what `Options` takes."""
     return {field.name: given[field.name] for field in fields(Options) if field.name in given}
 
 

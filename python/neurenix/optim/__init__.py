@@ -6,19 +6,27 @@
 >>> optimizer = nx.optim.AdamW(model.named_parameters(), lr=warmup_cosine(1e-3, warmup=100, total=1000))
 """
 
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+from typing import Any as _Any
+
 from neurenix.optim import algorithms, formula, lr_scheduler, schedule
 from neurenix.optim.algorithms import *  # noqa: F403
 from neurenix.optim.functional import Functional
 from neurenix.optim.governed import Hook
 from neurenix.optim.limits import Choice, Each, Flag, Limit, Number, OrNone, Whole
+from neurenix.optim.names import Named, named
 from neurenix.optim.optimizer import Optimizer
 from neurenix.optim.options import Options
 from neurenix.optim.param_groups import param_groups
 from neurenix.optim.plan import Batch
+from neurenix.optim.range_test import RangeTest, lr_find
 from neurenix.optim.schedule import Schedule, Scheduler
 from neurenix.optim.states import State
 from neurenix.optim.tracing import trace
 from neurenix.optim.wrapper import Wrapper
+
+if _TYPE_CHECKING:
+    from neurenix.race import race
 
 __all__ = [
     "Batch",
@@ -28,19 +36,32 @@ __all__ = [
     "Functional",
     "Hook",
     "Limit",
+    "Named",
     "Number",
     "Optimizer",
     "Options",
     "OrNone",
+    "RangeTest",
     "Schedule",
     "Scheduler",
     "State",
     "Whole",
     "Wrapper",
     "formula",
+    "lr_find",
     "lr_scheduler",
+    "named",
     "param_groups",
+    "race",
     "schedule",
     "trace",
 ]
 __all__ += algorithms.__all__
+
+
+def __getattr__(name: str) -> _Any:
+    if name == "race":  # imported when it is asked for: training does without
+        from neurenix.race import race
+
+        return race
+    raise AttributeError(f"module 'neurenix.optim' has no attribute {name!r}")

@@ -82,11 +82,7 @@ def _pass(run: Run, callbacks: Sequence[Callback], stop: Callable[[], bool]) -> 
     while run.batch < run.steps_per_epoch:
         rows = order[run.batch * size : (run.batch + 1) * size]
         x, y = run.x.index_select(0, rows), run.y.index_select(0, rows)
-        output = run.model(x)
-        loss = run.loss(output, y)
-        run.optimizer.zero_grad()
-        loss.backward()
-        run.optimizer.step()
+        output, loss = _step(run, x, y)
         value = loss.item()
         if not math.isfinite(value):
             raise ValueError(
@@ -100,6 +96,23 @@ def _pass(run: Run, callbacks: Sequence[Callback], stop: Callable[[], bool]) -> 
         if stop():
             return True
     return False
+
+
+def _step(run: Run, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Output and loss before the step; some rules compute them several times, some need the loss."""
+    first: list[tuple[Tensor, Tensor]] = []
+
+    def closure() -> Tensor:
+        output = run.model(x)
+        loss: Tensor = run.loss(output, y)
+        run.optimizer.zero_grad()
+        loss.backward()
+        if not first:
+            first.append((output.detach(), loss.detach()))
+        return loss
+
+    run.optimizer.step(closure)
+    return first[0]
 
 
 def _finish(run: Run, seconds: float) -> Record:

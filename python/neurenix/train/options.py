@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -12,13 +12,9 @@ from neurenix import nn, optim
 from neurenix.data import Prepared, Table, prepare
 from neurenix.data.target import Task
 from neurenix.optim import schedule
+from neurenix.optim.names import names
 
-# name: (class, learning rate when none is given, further arguments)
-OPTIMIZERS: dict[str, tuple[type[optim.Optimizer], float, dict[str, Any]]] = {
-    "adamw": (optim.AdamW, 3e-3, {}),
-    "adam": (optim.Adam, 3e-3, {}),
-    "sgd": (optim.SGD, 5e-2, {"momentum": 0.9}),
-}
+OPTIMIZERS: Mapping[str, optim.Named] = names()
 # name: (highest learning rate, steps) -> the schedule after the warm-up
 SCHEDULES: dict[str, Callable[[float, int], schedule.Schedule]] = {
     "cosine": lambda lr, steps: schedule.cosine(lr, steps=steps),
@@ -42,11 +38,11 @@ class Options:
 
     Args:
         hidden: widths of the hidden layers.
-        optimizer: a name of `OPTIMIZERS`.
+        optimizer: a name of `OPTIMIZERS`, or wrapper+optimizer as in "lookahead+lion".
         lr: highest learning rate, > 0; the optimizer's usual one when None.
-        weight_decay: ≥ 0; for weights only, never for biases.
+        weight_decay: ≥ 0, for weights only, never for biases; the optimizer's usual one when None.
         label_smoothing: share of the target that is spread over all classes, in [0, 1); without effect on numbers.
-        schedule: a name of `SCHEDULES`; the learning rate by step.
+        schedule: a name of `SCHEDULES`, the learning rate by step; the optimizer's usual one when None.
         warmup: share of the steps in which the learning rate rises first, in [0, 1).
         epochs: passes over the training rows, ≥ 1.
         batch_size: rows for each step, ≥ 1.
@@ -67,9 +63,9 @@ class Options:
     hidden: tuple[int, ...] = (128, 64)
     optimizer: str = "adamw"
     lr: float | None = None
-    weight_decay: float = 0.1
+    weight_decay: float | None = None
     label_smoothing: float = 0.1
-    schedule: str = "cosine"
+    schedule: str | None = None
     warmup: float = 0.1
     epochs: int = 40
     batch_size: int = 64
@@ -80,14 +76,16 @@ class Options:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "hidden", tuple(self.hidden))
-        known: dict[str, Collection[str]] = {"optimizer": OPTIMIZERS, "schedule": SCHEDULES}
-        for name, table in known.items():
-            if getattr(self, name) not in table:
-                raise ValueError(f"{name} must be one of {', '.join(table)}, got {getattr(self, name)!r}")
+        optim.named(self.optimizer)  # it is one
+        if self.schedule not in (None, *SCHEDULES):
+            raise ValueError(f"schedule must be one of {', '.join(SCHEDULES)}, got {self.schedule!r}")
         checks = {
             "hidden": ("widths of at least 1", all(width >= 1 for width in self.hidden)),
             "lr": ("above 0 and finite", self.lr is None or 0 < self.lr < math.inf),
-            "weight_decay": ("at least 0 and finite", 0 <= self.weight_decay < math.inf),
+            "weight_decay": (
+                "at least 0 and finite",
+                self.weight_decay is None or 0 <= self.weight_decay < math.inf,
+            ),
             "label_smoothing": ("at least 0 and below 1", 0 <= self.label_smoothing < 1),
             "warmup": ("at least 0 and below 1", 0 <= self.warmup < 1),
             "val_fraction": ("between 0 and 1", 0 < self.val_fraction < 1),
@@ -102,7 +100,12 @@ class Options:
     @property
     def rate(self) -> float:
         """The highest learning rate."""
-        return OPTIMIZERS[self.optimizer][1] if self.lr is None else self.lr
+        return optim.named(self.optimizer).lr if self.lr is None else self.lr
+
+    @property
+    def shape(self) -> str:
+        """The name of the schedule."""
+        return self.schedule or optim.named(self.optimizer).schedule
 
     def prepare(self, table: Table) -> Prepared:
         """Splits and encodes a table as these options say."""
@@ -118,17 +121,13 @@ class Options:
 
     def make_optimizer(self, model: nn.Module, steps: int) -> optim.Optimizer:
         """The optimizer with its schedule over this many steps."""
-        kind, _, arguments = OPTIMIZERS[self.optimizer]
+        return optim.named(self.optimizer)(model, self.scheduled(self.rate, steps), self.weight_decay)
+
+    def scheduled(self, rate: float, steps: int) -> optim.Schedule:
+        """The learning rate over this many steps."""
         rise = round(self.warmup * steps)
-        lr = SCHEDULES[self.schedule](self.rate, steps - rise)
-        if rise:
-            lr = schedule.warmup(lr, steps=rise)
-        named = list(model.named_parameters())
-        groups: list[dict[str, Any]] = [
-            {"params": [(n, p) for n, p in named if p.ndim > 1], "weight_decay": self.weight_decay},
-            {"params": [(n, p) for n, p in named if p.ndim <= 1], "weight_decay": 0.0},
-        ]
-        return kind(groups, lr=lr, **arguments)
+        lr = SCHEDULES[self.shape](rate, steps - rise)
+        return schedule.warmup(lr, steps=rise) if rise else lr
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for a checkpoint."""

@@ -47,7 +47,7 @@ class Predictor:
         self.model = Options.from_dict(state["options"]).make_model(
             self.encoder.width, len(self.target.classes) or 1
         )
-        self.model.load_state_dict(state["model"])
+        self.model.load_state_dict(state.get("averages") or state["model"])
         self.model.eval()
 
     def __call__(self, table: Table) -> tuple[list[Any], NDArray[np.float32]]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from neurenix import Device, Generator, Tensor, get_available_devices, manual_seed, nn, save
+from neurenix import Device, Generator, Tensor, get_available_devices, manual_seed, nn, optim, save
 from neurenix.data import DataError, Prepared, Table
 from neurenix.train.options import Options
 from neurenix.train.predictor import FORMAT
@@ -19,6 +19,7 @@ class Run:
     Args:
         data: the encoded rows.
         options: how to train.
+        make_optimizer: gives the optimizer for (model, steps of the run); what the options say when None.
 
     Attributes:
         epoch: passes that are complete.
@@ -31,7 +32,12 @@ class Run:
         (2, 10)
     """
 
-    def __init__(self, data: Prepared, options: Options | None = None) -> None:
+    def __init__(
+        self,
+        data: Prepared,
+        options: Options | None = None,
+        make_optimizer: Callable[[nn.Module, int], optim.Optimizer] | None = None,
+    ) -> None:
         self.data = data
         self.options = options or Options()
         self.device = Device(self.options.device)
@@ -48,7 +54,7 @@ class Run:
         )
         for param in self.model.parameters():
             param.to(self.device, inplace=True)
-        self.optimizer = self.options.make_optimizer(self.model, self.total_steps)
+        self.optimizer = (make_optimizer or self.options.make_optimizer)(self.model, self.total_steps)
         shape = (-1,) if classes else (-1, 1)
         self.x, self.x_val = (Tensor(x, device=self.device) for x in (data.x, data.x_val))
         self.y, self.y_val = (Tensor(y.reshape(shape), device=self.device) for y in (data.y, data.y_val))
@@ -91,10 +97,16 @@ class Run:
 
     def save(self, path: str | Path) -> None:
         """Writes the checkpoint; the file is replaced whole or not at all."""
+        training, shown = self.model.training, {}
+        if optim.named(self.options.optimizer).averages:
+            self.model.eval()
+            shown = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
+        self.model.train()  # puts the weights of training in place
         state = {
             "format": FORMAT,
             "options": self.options.to_dict(),
             "model": self.model.state_dict(),
+            "averages": shown,
             "optimizer": self.optimizer.state_dict(),
             "encoder": self.data.encoder.columns,
             "target": vars(self.data.target),
@@ -108,6 +120,7 @@ class Run:
             },
         }
         save(state, path)
+        self.model.train(training)
 
     @classmethod
     def resume(cls, state: Mapping[str, Any], table: Table, changes: Mapping[str, Any] | None = None) -> Run:
