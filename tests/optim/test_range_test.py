@@ -1,5 +1,6 @@
 """The range test finds a rate, and leaves everything as it was."""
 
+import itertools
 import math
 
 import neurenix as nx
@@ -121,7 +122,7 @@ def test_rates_rise_evenly_and_stop_when_the_loss_explodes(problem):
     model, closure_of = problem
     optimizer = optim.SGD(model)
     test = lr_find(optimizer, closure_of(optimizer), start=1e-4, end=1e4, steps=81)
-    ratios = [b / a for a, b in zip(test.lrs, test.lrs[1:], strict=False)]
+    ratios = [b / a for a, b in itertools.pairwise(test.lrs)]
     assert ratios == pytest.approx([10**0.1] * len(ratios))
     assert test.lrs[0] == 1e-4
     assert len(test.lrs) == len(test.losses) == len(test.smoothed) < 81
@@ -141,7 +142,7 @@ def test_rates_of_groups_keep_their_ratio(problem):
         return loss
 
     test = lr_find(optimizer, closure, start=1e-3, end=1e-2, steps=3)
-    moved = [(a - b)[0].item() for a, b in zip(seen, seen[1:], strict=False)]
+    moved = [(a - b)[0].item() for a, b in itertools.pairwise(seen)]
     assert moved == pytest.approx([test.lrs[0] / 10, test.lrs[1] / 10], rel=1e-3)
 
 

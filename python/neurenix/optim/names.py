@@ -69,8 +69,10 @@ class Named:
                 of which those with fewer than two dimensions get none; or groups, which are taken as they are.
             lr: a number or schedule; the usual one when None.
             weight_decay: ≥ 0; the usual one when None.
+
+        Muon and its like get the hidden matrices, and step everything else as AdamW with the same learning rate.
         """
-        optimizer = self._build(_groups(params), lr, weight_decay)
+        optimizer = self._build(self._groups(params), lr, weight_decay)
         if self.averages and hasattr(params, "register_mode_hook"):
             optimizer.follow(params)  # type: ignore[arg-type]
         return optimizer
@@ -86,6 +88,18 @@ class Named:
         follow = "; optimizer.follow(model)" if self.averages else ""
         return f"optimizer = {self._expression(lr, weight_decay)}{follow}"
 
+    @property
+    def _routed(self) -> bool:
+        """Whether only some matrices are for the rule itself."""
+        return "use_muon" in self.kind.limits
+
+    def _groups(self, params: Any) -> Any:
+        if self.around is not None:
+            return self.around._groups(params)
+        if self._routed and hasattr(params, "named_parameters"):
+            return vars(algorithms)["muon_groups"](params, aux_lr=None)
+        return _groups(params, self._routed)
+
     def _build(self, groups: Any, lr: Any, weight_decay: float | None) -> Optimizer:
         make: Callable[..., Optimizer] = self.kind
         rate, decay = self._values(lr, weight_decay)
@@ -95,7 +109,7 @@ class Named:
 
     def _expression(self, lr: float | None, weight_decay: float | None) -> str:
         rate, decay = self._values(lr, weight_decay)
-        first = "optim.param_groups(model)"
+        first = f"optim.{'muon_groups(model, aux_lr=None)' if self._routed else 'param_groups(model)'}"
         given = {"lr": float(f"{rate:.6g}"), "weight_decay": decay, **self.arguments}
         if self.around is not None:
             first, given = self.around._expression(rate, decay), dict(self.arguments)
@@ -156,7 +170,9 @@ def names() -> Mapping[str, Named]:
     found: dict[str, Named] = {}
     wrappers: dict[str, type[Optimizer]] = {}
     for public in sorted(algorithms.__all__, key=str.lower):
-        kind = getattr(algorithms, public)
+        kind: Any = getattr(algorithms, public)
+        if not inspect.isclass(kind):
+            continue
         name, usual = _snake(kind), USUAL.get(_snake(kind), {})
         if name in REFUSED:
             continue
@@ -244,19 +260,21 @@ USUAL: Final[dict[str, dict[str, Any]]] = {
 }
 
 
-def _groups(params: Any) -> Any:
+def _groups(params: Any, routed: bool) -> Any:
     """Groups of which biases and normalizations have no weight decay."""
     if hasattr(params, "named_parameters"):
         return param_groups(params)
     items: list[Any] = [params] if isinstance(params, Tensor) else list(params)
     if not items or isinstance(items[0], Mapping):
         return items
-    if isinstance(items[0], tuple):
+    if isinstance(items[0], tuple) and not routed:
         return param_groups(items)
-    parts: tuple[dict[str, Any], ...] = (
-        {"params": [param for param in items if param.ndim > 1]},
-        {"params": [param for param in items if param.ndim <= 1], "weight_decay": 0.0},
-    )
+    parts: tuple[dict[str, Any], ...] = ({"params": []}, {"params": [], "weight_decay": 0.0})
+    for item in items:
+        param = item[1] if isinstance(item, tuple) else item
+        parts[param.ndim <= 1]["params"].append(item)
+    if routed:
+        parts[1]["use_muon"] = False
     return [part for part in parts if part["params"]]
 
 

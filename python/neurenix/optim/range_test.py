@@ -23,6 +23,11 @@ class RangeTest:
         losses: the loss at each, before its step.
         smoothed: the losses, smoothed and no higher than at the beginning.
         suggestion: the rate at which the smoothed loss fell fastest; None if it never fell.
+
+    Example:
+        >>> from neurenix.optim import RangeTest
+        >>> RangeTest(lrs=(0.01, 0.1), losses=(2.0, 1.0), smoothed=(2.0, 1.0), suggestion=0.01).suggestion
+        0.01
     """
 
     lrs: tuple[float, ...]

@@ -93,6 +93,20 @@ def race(
     Raises:
         ValueError, TypeError: for values out of their range; if every single trial fails, with the first error.
 
+    Example:
+        >>> import neurenix as nx
+        >>> def train(make_optimizer, seed):
+        ...     w = nx.Tensor([1.0 + seed], requires_grad=True)
+        ...     optimizer = make_optimizer([w])
+        ...     while True:
+        ...         optimizer.zero_grad()
+        ...         (w * w).sum().backward()
+        ...         optimizer.step()
+        ...         yield w.item() ** 2
+        >>> result = nx.optim.race(train, ["sgd"], lrs=[0.001, 0.01, 0.1], seeds=2, steps=12, jobs=1)
+        >>> result.best.lr, len(result.best.losses)
+        (0.1, 2)
+
     References:
         K. Jamieson, A. Talwalkar, Non-stochastic best arm identification and hyperparameter optimization,
         arXiv 1502.07943.
