@@ -35,6 +35,8 @@ import timm.optim.nvnovograd
 from trajectories import optax_path, torch_path, write
 
 MATRIX = (4, 6)
+CUBE = (2, 3, 4)  # each dimension has as many eigenvalues as the first gradient tells apart
+TURNED = dict.fromkeys(("float32", "float64"), 1e-4)  # eigenvectors that the package computes in float32
 ROUNDED = {"float32": 5e-6}  # sums and signs of float32 values that were rounded in another order
 DECAYED = {"lr": 0.02, "betas": (0.8, 0.95), "eps": 1e-3, "weight_decay": 0.1}
 SIGNS = {"lr": 0.01, "betas": (0.8, 0.9), "weight_decay": 0.1}
@@ -252,6 +254,13 @@ CASES: dict[str, tuple[Any, ...]] = {
         {"lr": 0.1, "momentum": 0.8, "eps": 1e-3},
         {},
         {"shape": MATRIX},
+    ),
+    "soap": (
+        kozistr(renamed(pytorch_optimizer.SOAP, max_precond_dim="max_precondition_dim")),
+        "SOAP",
+        {**DECAYED, "precondition_frequency": 5},
+        {},
+        {"shape": CUBE, "tolerance": TURNED},
     ),
     "came": (
         from_torch("came-pytorch", came_pytorch.CAME),

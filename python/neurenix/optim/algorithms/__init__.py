@@ -23,6 +23,7 @@ from neurenix.optim.algorithms.dadapt_sgd import DAdaptSGD
 from neurenix.optim.algorithms.dog import DoG
 from neurenix.optim.algorithms.dowg import DoWG
 from neurenix.optim.algorithms.ftrl import FTRL
+from neurenix.optim.algorithms.galore import GaLore
 from neurenix.optim.algorithms.grokfast import Grokfast
 from neurenix.optim.algorithms.lamb import LAMB
 from neurenix.optim.algorithms.laprop import LaProp
@@ -50,9 +51,12 @@ from neurenix.optim.algorithms.schedule_free_radam import ScheduleFreeRAdam
 from neurenix.optim.algorithms.schedule_free_sgd import ScheduleFreeSGD
 from neurenix.optim.algorithms.sgd import SGD
 from neurenix.optim.algorithms.sgdp import SGDP
+from neurenix.optim.algorithms.shampoo import Shampoo
 from neurenix.optim.algorithms.signum import Signum
 from neurenix.optim.algorithms.sm3 import SM3
+from neurenix.optim.algorithms.soap import SOAP
 from neurenix.optim.algorithms.sophia import Sophia
+from neurenix.optim.algorithms.splus import SPlus
 from neurenix.optim.algorithms.stable_adamw import StableAdamW
 from neurenix.optim.algorithms.tiger import Tiger
 from neurenix.optim.algorithms.yogi import Yogi
@@ -71,6 +75,7 @@ __all__ = [
     "SGD",
     "SGDP",
     "SM3",
+    "SOAP",
     "AdEMAMix",
     "AdaBelief",
     "Adadelta",
@@ -90,6 +95,7 @@ __all__ = [
     "DAdaptSGD",
     "DoG",
     "DoWG",
+    "GaLore",
     "Grokfast",
     "LaProp",
     "Lion",
@@ -106,10 +112,12 @@ __all__ = [
     "RAdamW",
     "RMSprop",
     "Rprop",
+    "SPlus",
     "ScheduleFree",
     "ScheduleFreeAdamW",
     "ScheduleFreeRAdam",
     "ScheduleFreeSGD",
+    "Shampoo",
     "Signum",
     "Sophia",
     "StableAdamW",

@@ -1,0 +1,184 @@
+"""GaLore."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from neurenix import linalg
+from neurenix._phynexus import Tensor, where
+
+from ..formula import Value, debias, sqrt
+from ..groups import Group, Params
+from ..limits import NOT_NEGATIVE, Choice, Flag, Whole
+from ..optimizer import Optimizer
+from ..options import Options
+from ..plan import Batch
+from ..states import State
+from ._kronecker import along, back, sized, together
+from ._moments import moments
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+
+class GaLore(Optimizer):
+    """GaLore: Adam in a subspace of each matrix's gradients; its averages take little memory.
+
+        P ← the first r right singular vectors of g             every `update_proj_gap` steps, the first included
+        g' = g·P                                              for a matrix that is wider than tall Pᵀ·g, of the left
+        m ← β₁·m + (1 − β₁)·g';   v ← β₂·v + (1 − β₂)·g'²
+        p ← p − η·scale·(m̂ / (√v̂ + ε))·Pᵀ
+        p ← p − η·λ·p
+
+    The averages stay as they are when P changes. Tensors of more dimensions are matrices of their first dimension
+    and the rest; vectors step as with Adam, without scale. Keeps for a matrix r·(2·longer + shorter side) floats.
+
+    Args:
+        params: tensors, (name, tensor) pairs, a module, or dicts that define groups.
+        lr: η, step size, ≥ 0.
+        betas: β₁ and β₂, decay of the two averages, each in [0, 1).
+        eps: ε, ≥ 0, bounds the step where gradients vanish.
+        weight_decay: λ, ≥ 0; shrinks the parameters by the factor 1 − ηλ after each step.
+        rank: r, the dimension of the subspace, ≥ 1; at most the shorter side is used.
+        update_proj_gap: steps from one subspace to the next, ≥ 1.
+        scale: ≥ 0, of the steps of matrices.
+        proj_type: "std" projects the shorter side, "reverse_std" the longer, "right" the columns, "left" the rows,
+            "full" both.
+        correct_bias: whether the averages are corrected for their beginning with zero.
+        **options: what every optimizer takes, see `neurenix.optim.Options`.
+
+    Raises:
+        ValueError, TypeError: for a value out of its range or parameters that cannot be optimized.
+
+    Example:
+        >>> import neurenix as nx
+        >>> w = nx.Tensor([[1.0, 2.0], [2.0, 4.0]], requires_grad=True)
+        >>> optimizer = nx.optim.GaLore([w], lr=1.0, rank=1)
+        >>> (w * w).sum().backward()
+        >>> optimizer.step()
+        >>> [[round(x, 3) for x in row] for row in w.tolist()]
+        [[0.888, 1.776], [1.888, 3.776]]
+
+    Differs from the reference: signs of singular vectors, on which the rule depends, are those nearer to the vectors
+    before.
+
+    References:
+        J. Zhao et al., GaLore: memory-efficient LLM training by gradient low-rank projection, arXiv 2403.03507.
+    """
+
+    limits: ClassVar = {
+        "rank": Whole(1),
+        "update_proj_gap": Whole(1),
+        "scale": NOT_NEGATIVE,
+        "proj_type": Choice(("std", "reverse_std", "right", "left", "full")),
+        "correct_bias": Flag(),
+    }
+
+    def __init__(
+        self,
+        params: Params,
+        lr: float = 0.001,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-6,
+        weight_decay: float = 0.0,
+        rank: int = 128,
+        update_proj_gap: int = 200,
+        scale: float = 0.25,
+        proj_type: str = "std",
+        correct_bias: bool = True,
+        **options: Unpack[Options],
+    ) -> None:
+        defaults = {
+            "lr": lr,
+            "betas": betas,
+            "eps": eps,
+            "weight_decay": weight_decay,
+            "rank": rank,
+            "update_proj_gap": update_proj_gap,
+            "scale": scale,
+            "proj_type": proj_type,
+            "correct_bias": correct_bias,
+        }
+        super().__init__(params, defaults, **options)
+
+    def variant(self, param: Tensor, group: Group) -> tuple[int, int] | None:
+        """The sides of a matrix; None for vectors."""
+        return None if param.ndim < 2 else (param.shape[0], math.prod(param.shape[1:]))
+
+    def is_directed(self, variant: Any) -> bool:
+        """Whether it is a matrix."""
+        return variant is not None
+
+    def states_for(self, group: Group, variant: Any = None) -> Sequence[str | State]:
+        """The averages, and for each side that is projected the subspace."""
+        if variant is None:
+            return ("exp_avg", "exp_avg_sq")
+        rank, dims = min(group["rank"], *variant), projected(variant, group["proj_type"])
+        low = sized(*(rank if dim in dims else variant[dim] for dim in (0, 1)))
+        states = [State(name, "tensor", sized=low) for name in ("exp_avg", "exp_avg_sq")]
+        return states + [State(f"basis_{dim}", "tensor", sized=sized(variant[dim], rank)) for dim in dims]
+
+    def direction(self, batch: Batch) -> list[Tensor]:
+        """Adam's step in the subspace, back in the whole space."""
+        hyper, shape = batch.hyper, batch.variant
+        beta1, beta2 = hyper["betas"]
+        gradients = [g.reshape(shape) for g in batch.grads]
+        dims = projected(shape, hyper["proj_type"])
+        renew = [i for i, t in enumerate(batch.steps) if (t - 1) % hyper["update_proj_gap"] == 0]
+        for dim in dims:
+            choose = functools.partial(leading, dim=dim, rank=min(hyper["rank"], *shape))
+            bases = together(choose, [gradients[i] for i in renew])
+            for i, basis in zip(renew, bases, strict=True):
+                agreement = (basis * batch.states[i][f"basis_{dim}"]).sum(0, keepdim=True)
+                batch.states[i][f"basis_{dim}"] = basis * where(agreement < 0, -1.0, 1.0)
+        found = []
+        for param, g, state in zip(batch.params, gradients, batch.states, strict=True):
+            subspace = [state.get(f"basis_{dim}") for dim in (0, 1)]
+            low = along(g, subspace)
+            m = state["exp_avg"].lerp_(low, 1 - beta1)
+            v = state["exp_avg_sq"].lerp_(low * low, 1 - beta2)
+            found.append(along(m / (v.sqrt() + hyper["eps"]), back(subspace)).reshape(param.shape))
+        return found
+
+    @staticmethod
+    def formula(
+        p: Value,
+        g: Value,
+        *given: Value,
+        t: Value,
+        lr: Value,
+        betas: Value,
+        eps: Value,
+        weight_decay: Value,
+        scale: Value,
+        correct_bias: bool,
+        variant: Any,
+    ) -> tuple[Value, ...]:
+        """The step; for vectors also the averages."""
+        states: tuple[Value, ...] = ()
+        if variant is None:
+            before = given[0], given[1]
+            states = m, v = moments(g, *before, betas)
+            u = m / (sqrt(v) + eps)
+        else:
+            u = scale * given[0]
+        size = lr * sqrt(debias(betas[1], t)) / debias(betas[0], t) if correct_bias else lr
+        return (p - size * u) * (1 - lr * weight_decay), *states
+
+
+def projected(shape: tuple[int, int], proj_type: str) -> tuple[int, ...]:
+    """The dimensions that are projected."""
+    shorter = int(shape[0] >= shape[1])
+    return {"std": (shorter,), "reverse_std": (1 - shorter,), "left": (0,), "right": (1,), "full": (0, 1)}[
+        proj_type
+    ]
+
+
+def leading(matrices: Tensor, dim: int, rank: int) -> Tensor:
+    """The first singular vectors along a dimension, as columns."""
+    found = linalg.svd(matrices, full_matrices=False)
+    vectors = found.Vh.mT if dim else found.U
+    return vectors[..., :rank].reshape(*vectors.shape[:-1], rank)
