@@ -2,11 +2,11 @@
 
 mod formulas;
 
-use formulas::{Case, Rng, random_formula};
+use formulas::{Case, Rng, mixed_formula, random_formula};
 use half::f16;
 use phynexus_core::DType;
 use phynexus_cpu::jit::Backend;
-use phynexus_formula::{Builder, Id, Type};
+use phynexus_formula::{Builder, Id, Reduction, Type, Unary};
 use std::collections::HashMap;
 use std::process::Command;
 
@@ -59,6 +59,11 @@ fn register(text: &str, kind: &str) -> Option<usize> {
     text.split('{').next()?.strip_prefix(kind)?.parse().ok()
 }
 
+/// The number of a 512-bit register, or of its lower half.
+fn vector(text: &str) -> usize {
+    register(text, "zmm").or(register(text, "ymm")).unwrap()
+}
+
 impl Machine {
     fn address(&self, operand: &str) -> Option<u64> {
         let inside = operand.split_once('[')?.1.strip_suffix(']')?.replace('-', "+-");
@@ -92,7 +97,7 @@ impl Machine {
         match self.address(operand) {
             // SAFETY: as above.
             Some(a) => unsafe { std::ptr::copy_nonoverlapping(a as *const u8, lanes.as_mut_ptr(), bytes) },
-            None => lanes = self.vectors[register(operand, "zmm").unwrap()],
+            None => lanes = self.vectors[vector(operand)],
         }
         lanes
     }
@@ -101,7 +106,7 @@ impl Machine {
         match self.address(operand) {
             // SAFETY: as above.
             Some(a) => unsafe { std::ptr::copy_nonoverlapping(lanes.as_ptr(), a as *mut u8, bytes) },
-            None => self.vectors[register(operand, "zmm").unwrap()] = lanes,
+            None => self.vectors[vector(operand)] = lanes,
         }
     }
 
@@ -124,10 +129,22 @@ impl Machine {
                 "mov" | "movabs" => self.set_word(o[0], self.word(o[1])),
                 "lea" => self.set_word(o[0], self.address(o[1]).unwrap()),
                 "and" => self.set_word(o[0], self.word(o[0]) & self.word(o[1])),
+                "add" => {
+                    let target = o[0].trim_start_matches("QWORD PTR ");
+                    self.set_word(target, self.word(target).wrapping_add(self.word(o[1])));
+                }
+                "sub" => self.set_word(o[0], self.word(o[0]).wrapping_sub(self.word(o[1]))),
+                "jb" if compared.0 < compared.1 => at = places[&number(o[0]).unwrap()],
+                "jae" if compared.0 >= compared.1 => at = places[&number(o[0]).unwrap()],
                 "cmp" => compared = (self.word(o[0]), self.word(o[1])),
                 "ja" if compared.0 > compared.1 => at = places[&number(o[0]).unwrap()],
                 "jbe" if compared.0 <= compared.1 => at = places[&number(o[0]).unwrap()],
-                "ja" | "jbe" | "vzeroupper" => {}
+                "ja" | "jbe" | "jb" | "jae" | "vzeroupper" => {}
+                "vmovd" => {
+                    let from = self.vectors[register(o[1], "xmm").unwrap()];
+                    let word = self.word(o[0]) & !(u32::MAX as u64);
+                    self.set_word(o[0], word | u32::from_le_bytes(from[..4].try_into().unwrap()) as u64);
+                }
                 "ret" => return,
                 name => self.vector_instruction(name, &o),
             }
@@ -135,7 +152,7 @@ impl Machine {
     }
 
     fn vector_instruction(&mut self, name: &str, o: &[&str]) {
-        let double = name.ends_with("pd") || name.ends_with("sd") || matches!(name, "vpmovm2q" | "vpmovq2m");
+        let double = name.ends_with("pd") || matches!(name, "vbroadcastsd" | "vpmovm2q" | "vpmovq2m");
         let size = if double { 8 } else { 4 };
         let count = 64 / size;
         let halves = |lanes: &Lanes| -> Vec<u16> {
@@ -165,6 +182,17 @@ impl Machine {
                 let values: Vec<u64> =
                     halves(&self.vector(o[1], 32))[..16].iter().map(|&h| h as u64).collect();
                 join(&values, 4)
+            }
+            "vpmovzxbd" => {
+                join(&self.vector(o[1], 16)[..16].iter().map(|&b| b as u64).collect::<Vec<_>>(), 4)
+            }
+            "vpmovdb" => {
+                let lanes = join(&split(&self.vector(o[1], 64)), 1);
+                return self.set_vector(o[0], lanes, 16);
+            }
+            "vpbroadcastd" => {
+                let from = GENERAL.iter().position(|r| r[1..] == o[1][1..]).unwrap();
+                join(&[self.general[from] & all; 16], 4)
             }
             "vcvtph2" => {
                 let values = halves(&self.vector(o[1], 32));
@@ -196,6 +224,19 @@ impl Machine {
                 self.masks[register(o[0], "k").unwrap()] = values.iter().enumerate().map(sign).sum();
                 return;
             }
+            "vshufi32x4" => {
+                assert_eq!(o[1], o[2]);
+                let (from, order) = (self.vector(o[1], 64), number(o[3]).unwrap() as usize);
+                std::array::from_fn(|i| from[(order >> (2 * (i / 16)) & 3) * 16 + i % 16])
+            }
+            "vpshufd" => {
+                let (from, order) = (self.vector(o[1], 64), number(o[2]).unwrap() as usize);
+                std::array::from_fn(|i| from[i / 16 * 16 + (order >> (2 * (i % 16 / 4)) & 3) * 4 + i % 4])
+            }
+            "vperm" => {
+                let (index, table) = (split(&self.vector(o[1], 64)), split(&self.vector(o[2], 64)));
+                join(&index.iter().map(|&i| table[i as usize % 16]).collect::<Vec<_>>(), 4)
+            }
             "vblendm" => {
                 assert!(o[0].ends_with("{k1}"));
                 let (no, yes) = (split(&self.vector(o[1], 64)), split(&self.vector(o[2], 64)));
@@ -203,15 +244,21 @@ impl Machine {
                 let values: Vec<u64> = (0..count).map(pick).collect();
                 join(&values, size)
             }
-            "vsqrt" | "vrndscale" | "vpsrld" | "vpslld" => {
+            "vsqrt" | "vrndscale" | "vpsrld" | "vpslld" | "vpsrad" | "vpabsd" | "vcvtdq2" | "vcvttps2dq" => {
                 let values = split(&self.vector(o[1], 64));
                 let one = |&v: &u64| match (stem, o.get(2).copied()) {
                     ("vsqrt", None) => bits(float(v).sqrt()),
                     ("vrndscale", Some("0x8")) => bits(float(v).round_ties_even()),
                     ("vrndscale", Some("0x9")) => bits(float(v).floor()),
                     ("vrndscale", Some("0xa")) => bits(float(v).ceil()),
-                    ("vpsrld", Some("0x10")) => v >> 16,
-                    ("vpslld", Some("0x10")) => v << 16 & all,
+                    ("vpsrld", Some(by)) => v >> number(by).unwrap(),
+                    ("vpslld", Some(by)) => v << number(by).unwrap() & all,
+                    ("vpsrad", Some(by)) => (v as i32 >> number(by).unwrap()) as u32 as u64,
+                    ("vpabsd", None) => (v as i32).unsigned_abs() as u64,
+                    ("vcvtdq2", None) => bits(v as i32 as f64),
+                    // beyond the range the processor gives the least integer
+                    ("vcvttps2dq", None) if float(v).abs() < 2f64.powi(31) => float(v) as i32 as u32 as u64,
+                    ("vcvttps2dq", None) => 1 << 31,
                     what => panic!("{what:?}"),
                 };
                 join(&values.iter().map(one).collect::<Vec<_>>(), size)
@@ -245,6 +292,16 @@ impl Machine {
                         "vor" => a | b,
                         "vxor" => a ^ b,
                         "vpaddd" => (a as u32).wrapping_add(b as u32) as u64,
+                        "vpsubd" => (a as u32).wrapping_sub(b as u32) as u64,
+                        "vpmulhuw" => {
+                            let halves = [0, 16].map(|k| ((a >> k & 0xffff) * (b >> k & 0xffff) >> 16) << k);
+                            halves[0] | halves[1]
+                        }
+                        "vpmulld" => (a as u32).wrapping_mul(b as u32) as u64,
+                        "vpminsd" => (a as i32).min(b as i32) as u32 as u64,
+                        "vpmaxsd" => (a as i32).max(b as i32) as u32 as u64,
+                        "vpcmpeqd" => (a == b) as u64,
+                        "vpcmpgtd" => (a as i32 > b as i32) as u64,
                         "vcmpeq" => (x == y) as u64,
                         "vcmplt" => (x < y) as u64,
                         "vcmple" => (x <= y) as u64,
@@ -301,6 +358,79 @@ fn random_formulas() {
         let formula = random_formula(&mut rng, ty, 1 + round % 4, nodes, 1 + round % 3);
         if !check(&Case::plain(&mut rng, formula, 64), "random", round % 3 == 0) {
             return;
+        }
+    }
+}
+
+#[test]
+fn integers_beside_floats() {
+    let mut rng = Rng(25);
+    for round in 0..80 {
+        let formula = mixed_formula(&mut rng, 1 + round % 40, true);
+        let inputs = vec![DType::F32, rng.pick(&[DType::I32, DType::U8]), DType::F32, DType::I32];
+        let outputs = formula.outputs().iter().map(|&id| match formula.ty(id) {
+            Type::I32 => rng.pick(&[DType::I32, DType::U8]),
+            _ => rng.pick(&[DType::F32, DType::F16]),
+        });
+        let outputs = outputs.collect();
+        if !check(&Case::new(&mut rng, formula, inputs, outputs, 64), "mixed", false) {
+            return;
+        }
+    }
+}
+
+/// Three rows of 64 elements, with a scale for each row that is replaced, and numbers that are kept between two passes.
+#[test]
+fn rows() {
+    let mut b = Builder::new();
+    let (x, scale, code) = (b.input(Type::F32), b.input(Type::F32), b.input(Type::I32));
+    let value = b.mul(x, scale);
+    let size = b.unary(Unary::Abs, value);
+    let bits = b.unary(Unary::Bits, size);
+    let most = b.reduce(Reduction::Max, bits);
+    let most = b.unary(Unary::FromBits, most);
+    let total = b.reduce(Reduction::Sum, code);
+    let ratio = b.div(value, most);
+    let position = b.index();
+    let position = b.cast(Type::I32, position);
+    let moved = b.add(code, total);
+    let moved = b.add(moved, position);
+    let formula = b.finish(&[ratio, most, moved, total]);
+    let (f32, i32) = (DType::F32, DType::I32);
+    let (inputs, outputs) = ([f32, f32, DType::U8], [f32, f32, i32, i32]);
+    let (code, lanes) = Backend::Avx512.row_code(&formula, &inputs, &outputs, &[false, true, false]).unwrap();
+    assert_eq!(lanes, 16);
+    let Some(code) = disassemble(&code, "rows") else { return };
+    let mut x: Vec<f32> = (0..192).map(|i| ((i * 37) % 101) as f32 - 50.5).collect();
+    let (before, scales) = (x.clone(), [0.5f32, 2.0, -1.5]);
+    let mut scale = scales;
+    let codes: Vec<u8> = (0..192).map(|i| (i * 7 % 256) as u8).collect();
+    let (mut moved, mut totals, mut kept) = (vec![0i32; 192], [0i32; 3], vec![0f32; 4 * 64]);
+    let at = x.as_mut_ptr().cast::<u8>();
+    let mut operands = vec![
+        at,
+        scale.as_mut_ptr().cast(),
+        codes.as_ptr().cast_mut(),
+        at,
+        scale.as_mut_ptr().cast(),
+        moved.as_mut_ptr().cast(),
+        totals.as_mut_ptr().cast(),
+    ];
+    operands.extend([0, 64, 128, 192].map(|k| kept.as_mut_ptr().wrapping_add(k).cast::<u8>()));
+    let mut stack = vec![0u64; 2048];
+    let mut machine = Machine { general: [0xdead; 16], vectors: [[0xff; 64]; 32], masks: [u64::MAX; 8] };
+    machine.general[4] = stack.as_mut_ptr_range().end as u64 - 64;
+    machine.general[7] = operands.as_mut_ptr() as u64;
+    (machine.general[2], machine.general[1], machine.general[8]) = (0, 192, 64);
+    machine.run(&code);
+    for row in 0..3 {
+        let of = |i: usize| before[row * 64 + i] * scales[row];
+        let most = (0..64).map(|i| of(i).abs()).fold(0.0, f32::max);
+        let total: i32 = (0..64).map(|i| codes[row * 64 + i] as i32).sum();
+        assert_eq!((scale[row], totals[row]), (most, total));
+        for i in 0..64 {
+            assert_eq!(x[row * 64 + i], of(i) / most);
+            assert_eq!(moved[row * 64 + i], codes[row * 64 + i] as i32 + total + i as i32);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 mod formulas;
 
-use formulas::{Case, Rng, random_formula};
+use formulas::{Case, Rng, lookup, mixed_formula, random_formula};
 use phynexus_core::DType;
 use phynexus_cpu::jit::{Backend, compile, compile_with};
 use phynexus_formula::{Binary, Builder, Id, Reduction, Type, Unary};
@@ -115,6 +115,35 @@ fn narrow_floats_are_computed_in_f32_and_rounded_once() {
 }
 
 #[test]
+fn integers_beside_floats() {
+    let mut rng = Rng(21);
+    for round in 0..600 {
+        let halves = round % 3 == 0;
+        let formula = mixed_formula(&mut rng, 1 + round % 40, halves);
+        let inputs = vec![DType::F32, rng.pick(&[DType::I32, DType::U8]), DType::F32, DType::I32];
+        let outputs = formula.outputs().iter().map(|&id| match formula.ty(id) {
+            Type::I32 => rng.pick(&[DType::I32, DType::U8]),
+            _ => rng.pick(&[DType::F32, DType::BF16]),
+        });
+        let outputs = outputs.collect();
+        let case = Case::new(&mut rng, formula, inputs, outputs, 151);
+        for backend in backends().filter(|&b| !halves || b != Backend::Portable) {
+            check(&case, backend, round % 5, 151 - round % 7, round % 4 == 0);
+        }
+    }
+}
+
+#[test]
+fn every_entry_of_a_table_is_found() {
+    let mut rng = Rng(23);
+    let mut b = Builder::new();
+    let index = b.input(Type::I32);
+    let entry = lookup(&mut b, index, [3.0, -0.0, f64::INFINITY, 1e-40, 5.0, 6.5, -7.0, 8.0]);
+    let case = Case::new(&mut rng, b.finish(&[entry]), vec![DType::U8], vec![DType::F32], 300);
+    backends().for_each(|backend| check(&case, backend, 0, 300, false));
+}
+
+#[test]
 fn what_is_not_vector_arithmetic_is_left_to_the_interpreter() {
     let refused = |make: &dyn Fn(&mut Builder) -> Id, input: DType, output: DType| {
         let mut b = Builder::new();
@@ -149,8 +178,16 @@ fn what_is_not_vector_arithmetic_is_left_to_the_interpreter() {
     );
     refused(
         &|b| {
-            let x = b.input(Type::I32);
+            let x = b.input(Type::I64);
             b.add(x, x)
+        },
+        DType::I64,
+        DType::I64,
+    );
+    refused(
+        &|b| {
+            let x = b.input(Type::I32);
+            b.binary(Binary::Shl, x, x)
         },
         DType::I32,
         DType::I32,
@@ -162,14 +199,6 @@ fn what_is_not_vector_arithmetic_is_left_to_the_interpreter() {
         },
         f32,
         DType::F64,
-    );
-    refused(
-        &|b| {
-            let x = b.input(Type::F32);
-            b.cast(Type::I32, x)
-        },
-        f32,
-        DType::I32,
     );
     refused(
         &|b| {

@@ -128,6 +128,43 @@ fn division_downwards_is_the_evaluation_to_the_bit() {
     }
 }
 
+/// Bits, shifts by any distance, and rounding to narrow floats, of special values too.
+#[test]
+fn bits_shifts_and_rounding() {
+    let mut random = Random::new(6);
+    for (float, int) in [(Type::F32, Type::I32), (Type::F64, Type::I64)] {
+        let mut b = Builder::new();
+        let (x, i, far) = (b.input(float), b.input(int), b.scalar(int));
+        let four = b.number(float, 4.0);
+        let least = b.unary(Unary::Abs, x);
+        let positive = b.add(least, four);
+        let bits = b.unary(Unary::Bits, positive);
+        let mut outputs = vec![bits];
+        for op in [Binary::Shl, Binary::Shr, Binary::Ushr] {
+            outputs.extend([b.binary(op, bits, i), b.binary(op, bits, far), b.binary(op, far, i)]);
+        }
+        outputs.push(b.unary(Unary::FromBits, bits));
+        if float == Type::F32 {
+            outputs.extend([Unary::RoundBf16, Unary::RoundF16].map(|op| b.unary(op, x)));
+        }
+        let formula = b.finish(&outputs);
+        for sizes in [&[3usize, 7][..], &[2000]] {
+            let odd = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -0.0, 1e-6, 65519.0, 65520.0, 1e38];
+            let (narrow, wide) = (storage(float)[0], storage(int)[0]);
+            let floats = Tensor::strided(&mut random, narrow, sizes, true, |r| {
+                if r.below(3) == 0 { odd[r.below(8)] } else { (r.below(20_000) as f64 - 1e4) / 7.0 }
+            });
+            let ints = Tensor::strided(&mut random, wide, sizes, true, |r| r.below(200) as f64 - 100.0);
+            let outputs: Vec<Tensor> = formula
+                .outputs()
+                .iter()
+                .map(|&id| Tensor::strided(&mut random, storage(formula.ty(id))[0], sizes, false, |_| 1.0))
+                .collect();
+            check("bits", &formula, &[floats, ints], &outputs, sizes, &[Value::I(-77)]);
+        }
+    }
+}
+
 #[test]
 fn long_rows() {
     let mut random = Random::new(3);

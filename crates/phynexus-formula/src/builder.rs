@@ -173,9 +173,9 @@ impl Builder {
             Node::Const(c) => c.ty,
             Node::Input { ty, .. } | Node::Scalar { ty, .. } | Node::Cast(ty, _) => ty,
             Node::Index | Node::Length => Type::I64,
-            Node::Unary(Unary::Not | Unary::IsNan | Unary::IsFinite, _) => Type::Bool,
+            Node::Unary(op, a) => op.result(self.ty(a)),
             Node::Binary(Binary::Eq | Binary::Ne | Binary::Lt | Binary::Le, ..) => Type::Bool,
-            Node::Unary(_, a) | Node::Binary(_, a, _) | Node::Reduce(_, a) => self.ty(a),
+            Node::Binary(_, a, _) | Node::Reduce(_, a) => self.ty(a),
             Node::Select(_, yes, _) => self.ty(yes),
         }
     }

@@ -151,6 +151,8 @@ pub(crate) fn unary(op: Unary, ty: Type, a: Value) -> Value {
             Unary::IsNan => Value::I(0),
             Unary::IsFinite => Value::I(1),
             Unary::Floor | Unary::Ceil | Unary::Round | Unary::Detach => a,
+            Unary::FromBits if ty == Type::I32 => Value::F(f32::from_bits(x as u32) as f64),
+            Unary::FromBits => Value::F(f64::from_bits(x as u64)),
             op => panic!("{op:?} of an integer"),
         };
     };
@@ -178,6 +180,11 @@ pub(crate) fn unary(op: Unary, ty: Type, a: Value) -> Value {
         Unary::Not => return Value::I((x == 0.0) as i64),
         Unary::IsNan => return Value::I(x.is_nan() as i64),
         Unary::IsFinite => return Value::I(x.is_finite() as i64),
+        Unary::Bits if ty == Type::F32 => return Value::I((x as f32).to_bits() as i32 as i64),
+        Unary::Bits => return Value::I(x.to_bits() as i64),
+        Unary::RoundBf16 => nearest(x, 7, -126, f32::MAX as f64),
+        Unary::RoundF16 => nearest(x, 10, -14, 65504.0),
+        Unary::FromBits => panic!("{op:?} of a float"),
     };
     float(ty, value)
 }
@@ -222,7 +229,9 @@ fn binary_float(op: Binary, ty: Type, a: f64, b: f64) -> Value {
         Binary::Ne => return Value::I((a != b) as i64),
         Binary::Lt => return Value::I((a < b) as i64),
         Binary::Le => return Value::I((a <= b) as i64),
-        Binary::And | Binary::Or | Binary::Xor => panic!("{op:?} of floats"),
+        Binary::And | Binary::Or | Binary::Xor | Binary::Shl | Binary::Shr | Binary::Ushr => {
+            panic!("{op:?} of floats")
+        }
     };
     float(ty, value)
 }
@@ -244,6 +253,12 @@ fn binary_int(op: Binary, ty: Type, a: i64, b: i64) -> Value {
         Binary::Ne => (a != b) as i64,
         Binary::Lt => (a < b) as i64,
         Binary::Le => (a <= b) as i64,
+        Binary::Shl if ty == Type::I32 => a << (b & 31),
+        Binary::Shr if ty == Type::I32 => a >> (b & 31),
+        Binary::Ushr if ty == Type::I32 => (a as u32 >> (b & 31)) as i64,
+        Binary::Shl => a << (b & 63),
+        Binary::Shr => a >> (b & 63),
+        Binary::Ushr => (a as u64 >> (b & 63)) as i64,
         Binary::Div | Binary::Atan2 => panic!("{op:?} of integers"),
     };
     if matches!(op, Binary::Eq | Binary::Ne | Binary::Lt | Binary::Le) {
@@ -251,6 +266,17 @@ fn binary_int(op: Binary, ty: Type, a: i64, b: i64) -> Value {
     } else {
         int(ty, value)
     }
+}
+
+/// The nearest number with `bits` binary places at an exponent of at least `least`, ties to even; beyond `most` infinite.
+fn nearest(x: f64, bits: i32, least: i32, most: f64) -> f64 {
+    if x == 0.0 || !x.is_finite() {
+        return x;
+    }
+    let exponent = (x.to_bits() >> 52 & 0x7ff) as i32 - 1023;
+    let unit = 2f64.powi(exponent.max(least) - bits);
+    let rounded = (x / unit).round_ties_even() * unit;
+    if rounded.abs() > most { f64::INFINITY.copysign(x) } else { rounded }
 }
 
 /// Not through the rounded quotient: `7 // 0.01` is 699, because 0.01 is a little more than a hundredth.

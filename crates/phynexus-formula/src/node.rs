@@ -108,6 +108,28 @@ pub enum Unary {
     IsFinite,
     /// The operand, but without a derivative.
     Detach,
+    /// F32 -> I32 and F64 -> I64: the same bits.
+    Bits,
+    /// I32 -> F32 and I64 -> F64: the same bits.
+    FromBits,
+    /// F32: the nearest bfloat16, ties to even, as F32.
+    RoundBf16,
+    /// F32: the nearest float16, ties to even, as F32; what is too large becomes infinite.
+    RoundF16,
+}
+
+impl Unary {
+    /// The type of the result for an operand of type `ty`.
+    pub fn result(self, ty: Type) -> Type {
+        match (self, ty) {
+            (Unary::Not | Unary::IsNan | Unary::IsFinite, _) => Type::Bool,
+            (Unary::Bits, Type::F32) => Type::I32,
+            (Unary::Bits, Type::F64) => Type::I64,
+            (Unary::FromBits, Type::I32) => Type::F32,
+            (Unary::FromBits, Type::I64) => Type::F64,
+            _ => ty,
+        }
+    }
 }
 
 /// Functions of two operands of one type; the result has their type unless said.
@@ -145,6 +167,12 @@ pub enum Binary {
     /// Bool, or bitwise on integers.
     Xor,
     Atan2,
+    /// Of an integer, to the left; of the distance the lowest five (I64: six) bits count, as for the other shifts.
+    Shl,
+    /// Of an integer, to the right, repeating its sign.
+    Shr,
+    /// Of an integer, to the right, filling up with zeros.
+    Ushr,
 }
 
 /// Reductions over the row (see [`Rank`]).

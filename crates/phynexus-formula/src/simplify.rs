@@ -37,13 +37,13 @@ fn constant(b: &mut Builder, ty: Type, value: Value) -> Option<Id> {
 fn unary(b: &mut Builder, op: Unary, a: Id) -> Option<Id> {
     let ty = b.ty(a);
     if let Some(c) = known(b, a) {
-        let result = if matches!(op, Unary::Not | Unary::IsNan | Unary::IsFinite) { Type::Bool } else { ty };
-        return constant(b, result, eval::unary(op, ty, c.into()));
+        return constant(b, op.result(ty), eval::unary(op, ty, c.into()));
     }
     match (op, b.node(a)) {
         (Unary::Neg, Node::Unary(Unary::Neg, x)) => Some(x),
         (Unary::Not, Node::Unary(Unary::Not, x)) if b.ty(x) == Type::Bool => Some(x),
         (Unary::Abs, Node::Unary(Unary::Neg | Unary::Abs, x)) => Some(b.unary(Unary::Abs, x)),
+        (Unary::FromBits, Node::Unary(Unary::Bits, x)) => Some(x),
         (Unary::Detach, Node::Unary(Unary::Detach, _)) => Some(a),
         // Nothing is ever differentiated with respect to these.
         (Unary::Detach, _) if !ty.is_float() || b.rank(a) == Rank::Scalar => Some(a),
@@ -77,6 +77,7 @@ fn binary(b: &mut Builder, op: Binary, x: Id, y: Id) -> Option<Id> {
             return Some(b.mul(x, inverse));
         }
         Binary::FloorDiv if whole && is(b, y, 1.0) => return Some(x),
+        Binary::Shl | Binary::Shr | Binary::Ushr if is(b, y, 0.0) => return Some(x),
         Binary::Pow if is(b, y, 1.0) => return Some(x),
         Binary::Pow if is(b, y, 0.0) => return Some(b.number(ty, 1.0)),
         Binary::Pow if is(b, y, 2.0) => return Some(b.mul(x, x)),

@@ -109,3 +109,59 @@ fn rows_have_positions_lengths_and_reductions() {
         assert_eq!(numbers(got), expected);
     }
 }
+
+#[test]
+fn bits_are_taken_and_given_back() {
+    let bits = |v: f64| unary(Unary::Bits, Type::F32, Value::F(v)).as_i64();
+    assert_eq!((bits(1.0), bits(-0.0), bits(f64::INFINITY)), (0x3f80_0000, i32::MIN as i64, 0x7f80_0000));
+    assert_eq!(unary(Unary::FromBits, Type::I32, Value::I(0x3fc0_0000)), Value::F(1.5));
+    assert_eq!(unary(Unary::Bits, Type::F64, Value::F(-2.0)), Value::I((-2f64).to_bits() as i64));
+    assert_eq!(unary(Unary::FromBits, Type::I64, Value::I(0x7ff0 << 48)), Value::F(f64::INFINITY));
+    let mut b = Builder::new();
+    let x = b.input(Type::F32);
+    let bits = b.unary(Unary::Bits, x);
+    assert_eq!((b.ty(bits), b.unary(Unary::FromBits, bits)), (Type::I32, x));
+}
+
+#[test]
+fn shifts_count_modulo_the_width() {
+    let i = |op, x, y| binary(op, Type::I32, Value::I(x), Value::I(y)).as_i64();
+    assert_eq!((i(Binary::Shl, 3, 31), i(Binary::Shl, 3, 33), i(Binary::Shl, 5, 0)), (i32::MIN as i64, 6, 5));
+    assert_eq!((i(Binary::Shr, -8, 1), i(Binary::Shr, -1, 31), i(Binary::Shr, 9, 2)), (-4, -1, 2));
+    assert_eq!((i(Binary::Ushr, -1, 28), i(Binary::Ushr, -1, 32), i(Binary::Ushr, 9, 2)), (15, -1, 2));
+    let wide = |op, x, y| binary(op, Type::I64, Value::I(x), Value::I(y)).as_i64();
+    assert_eq!(
+        (wide(Binary::Shl, 1, 40), wide(Binary::Ushr, -1, 60), wide(Binary::Shr, -1, 64)),
+        (1 << 40, 15, -1)
+    );
+}
+
+/// Numbers between two of float16 and bfloat16, at their ends and beyond.
+#[test]
+fn narrow_floats_round_to_nearest_even() {
+    let half = |v: f64| unary(Unary::RoundF16, Type::F32, Value::F(v)).as_f64();
+    for (x, expected) in [
+        (1.0 + 1.0 / 2048.0, 1.0),
+        (1.0 + 3.0 / 2048.0, 1.0 + 2.0 / 1024.0),
+        (65519.0, 65504.0),
+        (65520.0, f64::INFINITY),
+        (-1e30, f64::NEG_INFINITY),
+        (2f64.powi(-25), 0.0),
+        (3.0 * 2f64.powi(-25), 2f64.powi(-23)),
+        (6.1e-5, 1023.0 * 2f64.powi(-24)),
+        (f64::INFINITY, f64::INFINITY),
+    ] {
+        assert_eq!((half(x), half(-x)), (expected, -expected), "{x}");
+    }
+    assert!(half(f64::NAN).is_nan() && half(-0.0).is_sign_negative());
+    let bfloat = |v: f64| unary(Unary::RoundBf16, Type::F32, Value::F(v)).as_f64();
+    for (x, expected) in [
+        (1.0 + 1.0 / 256.0, 1.0),
+        (1.0 + 3.0 / 256.0, 1.0 + 2.0 / 128.0),
+        (f32::MAX as f64, f64::INFINITY),
+        (2f64.powi(-134), 0.0),
+        (3.0 * 2f64.powi(-134), 2f64.powi(-132)),
+    ] {
+        assert_eq!((bfloat(x), bfloat(-x)), (expected, -expected), "{x}");
+    }
+}

@@ -82,6 +82,28 @@ fn integers_are_valid_too() {
     }
 }
 
+#[test]
+fn bits_shifts_and_rounding() {
+    for ty in [Type::I32, Type::I64] {
+        let mut b = Builder::new();
+        let (x, i) = (b.input(if ty == Type::I32 { Type::F32 } else { Type::F64 }), b.input(ty));
+        let bits = b.unary(Unary::Bits, x);
+        let moved = [Binary::Shl, Binary::Shr, Binary::Ushr].map(|op| b.binary(op, bits, i));
+        let back = b.unary(Unary::FromBits, i);
+        let mut outputs = vec![moved[0], moved[1], moved[2], back];
+        if ty == Type::I32 {
+            outputs.extend([Unary::RoundBf16, Unary::RoundF16].map(|op| b.unary(op, x)));
+        }
+        let f = b.finish(&outputs);
+        let source = kernel(&f, Dialect::Cuda, &Buffer::all(&f)).unwrap();
+        assert!(balanced(&source) && source.contains("(unsigned"), "{source}");
+        if ty == Type::I32 {
+            validate("bits", &kernel(&f, Dialect::Wgsl, &Buffer::all(&f)).unwrap());
+            assert!(source.contains("__float_as_int(") && source.contains("float_to_half("), "{source}");
+        }
+    }
+}
+
 /// SGD with momentum: parameter, gradient, momentum; learning rate and momentum.
 fn sgd() -> Formula {
     let mut b = Builder::new();

@@ -38,7 +38,7 @@ fn binary_rules_keep_bits() {
         let ops: &[Binary] = if ty.is_float() {
             &[Add, Sub, Mul, Div, FloorDiv, Rem, Pow, Min, Max, Eq, Ne, Lt, Le, Atan2]
         } else {
-            &[Add, Sub, Mul, FloorDiv, Rem, Pow, Min, Max, Eq, Ne, Lt, Le, And, Or, Xor]
+            &[Add, Sub, Mul, FloorDiv, Rem, Pow, Min, Max, Eq, Ne, Lt, Le, And, Or, Xor, Shl, Shr, Ushr]
         };
         for &op in ops {
             for (x, y) in SPECIAL.iter().flat_map(|&x| SPECIAL.map(|y| (round(ty, x), round(ty, y)))) {
@@ -97,6 +97,8 @@ fn random_expressions_keep_bits() {
         Unary::Ceil,
         Unary::Round,
         Unary::Detach,
+        Unary::RoundBf16,
+        Unary::RoundF16,
     ];
     let binaries = [
         Binary::Add,

@@ -42,6 +42,10 @@ const UNARY: &[Unary] = &[
     Unary::IsNan,
     Unary::IsFinite,
     Unary::Detach,
+    Unary::Bits,
+    Unary::FromBits,
+    Unary::RoundBf16,
+    Unary::RoundF16,
 ];
 
 const BINARY: &[Binary] = &[
@@ -62,6 +66,9 @@ const BINARY: &[Binary] = &[
     Binary::Or,
     Binary::Xor,
     Binary::Atan2,
+    Binary::Shl,
+    Binary::Shr,
+    Binary::Ushr,
 ];
 
 const REDUCTIONS: &[Reduction] = &[Reduction::Sum, Reduction::Prod, Reduction::Max, Reduction::Min];
@@ -161,6 +168,8 @@ impl PyGraph {
             let any = matches!(kind, Unary::Neg | Unary::Abs | Unary::Sign | Unary::Detach);
             let fits = match kind {
                 Unary::Not => ty == Type::Bool,
+                Unary::FromBits => ty.is_int(),
+                Unary::RoundBf16 | Unary::RoundF16 => ty == Type::F32,
                 _ => ty.is_float() || any && ty.is_int(),
             };
             if !fits {
@@ -179,6 +188,7 @@ impl PyGraph {
                 Binary::Eq | Binary::Ne | Binary::Lt | Binary::Le => true,
                 Binary::And | Binary::Or | Binary::Xor => !ty.is_float(),
                 Binary::Div | Binary::Atan2 => ty.is_float(),
+                Binary::Shl | Binary::Shr | Binary::Ushr => ty.is_int(),
                 _ => ty != Type::Bool,
             };
             if !fits {
@@ -207,6 +217,10 @@ impl PyGraph {
     fn reduce(&self, op: &str, a: u32) -> PyResult<u32> {
         let kind = reduction(op)?;
         self.node(&[a], |b, ids| Ok(b.reduce(kind, ids[0])))
+    }
+    /// The position of the element in its row, int64.
+    fn index(&self) -> PyResult<u32> {
+        self.node(&[], |b, _| Ok(b.index()))
     }
     /// The number of elements, int64.
     fn length(&self) -> PyResult<u32> {

@@ -120,7 +120,8 @@ class Symbol:
         """A function of this node and another or a number; `swap` exchanges the two."""
         if not isinstance(other, (Symbol, *_NUMBERS)):
             return NotImplemented
-        a, b = self.truths(op, other) if op in ("and", "or", "xor") else self.pair(other)
+        logic = op in ("and", "or", "xor") and self.type != "int32"
+        a, b = self.truths(op, other) if logic else self.pair(other)
         return self.new(self.graph.binary(op, *((b, a) if swap else (a, b))))
 
     def truths(self, op: str, other: Value) -> tuple[int, int]:

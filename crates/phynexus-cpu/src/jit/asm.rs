@@ -55,6 +55,8 @@ pub(super) struct Label(usize);
 pub(super) enum Condition {
     Above = 7,
     BelowOrEqual = 6,
+    Below = 2,
+    AboveOrEqual = 3,
 }
 
 /// Code as it grows.
@@ -130,6 +132,14 @@ impl Assembler {
         self.vector_masked(op, reg, source, rm, 0);
     }
 
+    /// The same on the lowest 128 bits, VEX-encoded.
+    pub fn vector_low(&mut self, op: Vector, reg: u8, source: u8, rm: Rm) {
+        let (length, wide) = (self.code.len() + 2, std::mem::take(&mut self.wide));
+        self.vector(op, reg, source, rm);
+        self.code[length] &= !0x04;
+        self.wide = wide;
+    }
+
     /// An 8-bit constant that ends an instruction.
     pub fn immediate(&mut self, byte: u8) {
         self.code.push(byte);
@@ -175,8 +185,24 @@ impl Assembler {
         self.immediate(value as u8);
     }
 
-    pub fn compare(&mut self, a: u8, b: u8) {
-        self.general(0x3b, a, Rm::Register(b));
+    /// `rm += value`
+    pub fn increase(&mut self, rm: Rm, value: i8) {
+        self.general(0x83, 0, rm);
+        self.immediate(value as u8);
+    }
+
+    /// `reg += rm`
+    pub fn add(&mut self, reg: u8, rm: Rm) {
+        self.general(0x03, reg, rm);
+    }
+
+    /// `reg -= rm`
+    pub fn subtract(&mut self, reg: u8, rm: Rm) {
+        self.general(0x2b, reg, rm);
+    }
+
+    pub fn compare(&mut self, a: u8, b: Rm) {
+        self.general(0x3b, a, b);
     }
 
     pub fn push(&mut self, reg: u8) {

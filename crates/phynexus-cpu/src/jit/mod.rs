@@ -6,11 +6,14 @@
 //! memory, so that an element's result cannot depend on where in the tensor it stands.
 
 mod asm;
+mod compute;
+mod integers;
 mod lower;
 mod memory;
 mod portable;
 mod program;
 mod registers;
+mod rows;
 mod x86;
 
 use memory::Code;
@@ -41,6 +44,7 @@ impl Backend {
             Backend::Avx512 => {
                 is_x86_feature_detected!("avx512f")
                     && is_x86_feature_detected!("avx512dq")
+                    && is_x86_feature_detected!("avx512bw")
                     && is_x86_feature_detected!("f16c")
             }
             #[cfg(target_arch = "x86_64")]
@@ -55,21 +59,34 @@ impl Backend {
     /// The code and how many elements one vector has; also for processors other than this one.
     #[doc(hidden)]
     pub fn code(self, formula: &Formula, inputs: &[DType], outputs: &[DType]) -> Option<(Vec<u8>, usize)> {
-        self.translate(&Program::new(formula, inputs, outputs)?)
+        self.translate(&Program::new(formula, inputs, outputs, &vec![false; inputs.len()])?)
+    }
+
+    /// As [`Backend::code`], of a formula over rows; `by_row` says which inputs have one value for each.
+    #[doc(hidden)]
+    pub fn row_code(
+        self,
+        formula: &Formula,
+        inputs: &[DType],
+        outputs: &[DType],
+        by_row: &[bool],
+    ) -> Option<(Vec<u8>, usize)> {
+        self.translate(&Program::new(formula, inputs, outputs, by_row)?)
     }
 
     fn translate(self, program: &Program) -> Option<(Vec<u8>, usize)> {
         match self {
             Backend::Avx512 => x86::compile(program, true),
             Backend::Avx2 => x86::compile(program, false),
+            Backend::Portable if program.in_rows() => None,
             Backend::Portable => portable::compile(program),
         }
     }
 }
 
 /// Code for `formula` over operands stored so. None where it has parts that are not arithmetic, comparison or choice
-/// of the elements of one float type (reductions, integers, transcendental functions), or the system allows no code
-/// to be made.
+/// of elements of one width (reductions, transcendental functions, wide integers), or the system allows no code to be
+/// made.
 pub fn compile(formula: &Formula, inputs: &[DType], outputs: &[DType]) -> Option<Function> {
     Backend::ALL
         .into_iter()
@@ -84,8 +101,8 @@ pub fn compile_with(
     inputs: &[DType],
     outputs: &[DType],
 ) -> Option<Function> {
-    let program = Program::new(formula, inputs, outputs)?;
-    if inputs.len() + outputs.len() > OPERANDS || !backend.is_available() {
+    let program = Program::new(formula, inputs, outputs, &vec![false; inputs.len()])?;
+    if formula.reduces() || inputs.len() + outputs.len() > OPERANDS || !backend.is_available() {
         return None;
     }
     let (code, lanes) = backend.translate(&program)?;
@@ -99,16 +116,68 @@ pub fn compile_with(
     })
 }
 
+/// Code for a formula that reduces rows, where it has nothing but what [`compile`] knows and reductions of 32-bit
+/// integers; `by_row` says which inputs have one value for each row.
+pub fn compile_rows(
+    formula: &Formula,
+    inputs: &[DType],
+    outputs: &[DType],
+    by_row: &[bool],
+) -> Option<RowFunction> {
+    let program = Program::new(formula, inputs, outputs, by_row)?;
+    let operands = inputs.len() + outputs.len() + program.kept().len();
+    if !formula.reduces() || operands.max(formula.scalars().len()) > OPERANDS {
+        return None;
+    }
+    let mut available = Backend::ALL.into_iter().filter(|b| b.is_available());
+    let (code, lanes) = available.find_map(|b| b.translate(&program))?;
+    Some(RowFunction { code: Code::new(&code)?, lanes, kept: program.kept().len() })
+}
+
 /// The most operands of a function.
-const OPERANDS: usize = 64;
+pub const OPERANDS: usize = 64;
 
 /// A vector of the widest kind.
 #[derive(Clone, Copy)]
 #[repr(align(64))]
 struct Vector([u8; 64]);
 
-/// Inputs and outputs, control table, first element, end.
-type Entry = unsafe extern "C" fn(*const *const u8, *const u64, usize, usize);
+/// Inputs and outputs, control table, first element, end, length of a row.
+type Entry = unsafe extern "C" fn(*const *const u8, *const u64, usize, usize, usize);
+
+/// A compiled formula over rows.
+#[derive(Debug)]
+pub struct RowFunction {
+    code: Code,
+    /// Elements of one vector; rows must be whole vectors.
+    pub lanes: usize,
+    /// How many values of each element are kept while the row is worked on, of 4 bytes each.
+    pub kept: usize,
+}
+
+impl RowFunction {
+    /// Computes the rows of elements `start..end`.
+    ///
+    /// # Safety
+    /// `operands` points to addresses, which the call changes: of the inputs and outputs, contiguous, stored as the
+    /// function was compiled for; of those that have one value for each row, the value of the first row to compute; and of
+    /// memory for what is kept of a row, as if it began with the very first element. An output is the very memory of an
+    /// input or overlaps no operand. `start` and `end` are multiples of `length`, and that of the lanes. `scalars` is as
+    /// for [`Function::call`].
+    pub unsafe fn call(
+        &self,
+        operands: *mut *const u8,
+        scalars: *const u64,
+        start: usize,
+        end: usize,
+        length: usize,
+    ) {
+        // SAFETY: the code was made for this signature.
+        let entry: Entry = unsafe { std::mem::transmute(self.code.start()) };
+        // SAFETY: the caller's contract.
+        unsafe { entry(operands.cast_const(), scalars, start, end, length) };
+    }
+}
 
 /// A compiled formula.
 #[derive(Debug)]
@@ -135,7 +204,7 @@ impl Function {
         let whole = start + end.saturating_sub(start) / self.lanes * self.lanes;
         if whole > start {
             // SAFETY: the caller's contract.
-            unsafe { entry(operands, scalars, start, whole) };
+            unsafe { entry(operands, scalars, start, whole, 0) };
         }
         if whole < end {
             // SAFETY: the caller's contract.
@@ -169,8 +238,13 @@ impl Function {
                 };
             }
         }
+        // The code must see the elements at their own positions.
+        let mut shifted = copies.map(<*mut u8>::cast_const);
+        for (shifted, size) in shifted.iter_mut().zip(sizes.clone()) {
+            *shifted = shifted.wrapping_sub(start * size);
+        }
         // SAFETY: each copy has the elements of one vector.
-        unsafe { entry(copies.as_ptr().cast(), scalars, 0, self.lanes) };
+        unsafe { entry(shifted.as_ptr(), scalars, start, start + self.lanes, 0) };
         for (i, size) in sizes.enumerate().skip(self.inputs.len()) {
             // SAFETY: the output has these elements and may be written.
             unsafe {

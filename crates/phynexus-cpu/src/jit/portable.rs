@@ -35,6 +35,7 @@ fn isa() -> Option<&'static OwnedTargetIsa> {
 pub(super) fn compile(program: &Program) -> Option<(Vec<u8>, usize)> {
     let half =
         program.inputs.contains(&DType::F16) || program.outputs.iter().any(|(_, dtype)| *dtype == DType::F16);
+    let half = half || program.insts.iter().any(|inst| matches!(inst, Inst::One(One::Half, _)));
     if half || !cfg!(any(target_arch = "x86_64", target_arch = "aarch64")) {
         return None;
     }
@@ -75,10 +76,17 @@ impl Emit<'_> {
             (0..count).map(|i| self.cursor.ins().load(POINTER, memory(), operands, 8 * i as i32)).collect();
         self.values = vec![None; self.program.insts.len()];
         let lane = self.vector.lane_type();
-        for v in (0..self.program.insts.len()).filter(|&v| self.program.invariant[v]) {
+        for v in (0..self.program.insts.len()).filter(|&v| self.program.is_steady(v)) {
             let one = match self.program.insts[v] {
                 Inst::Const(bits) if self.program.double => self.cursor.ins().f64const(f64::from_bits(bits)),
                 Inst::Const(bits) => self.cursor.ins().f32const(f32::from_bits(bits as u32)),
+                Inst::Table(_) => continue, // only looked up
+                Inst::Lanes => {
+                    let lanes = [0u32, 1, 2, 3].iter().flat_map(|lane| lane.to_le_bytes()).collect();
+                    let lanes = self.cursor.func.dfg.constants.insert(lanes);
+                    self.values[v] = Some(self.cursor.ins().vconst(self.vector, lanes));
+                    continue;
+                }
                 Inst::Scalar(slot) => self.cursor.ins().load(lane, memory(), scalars, 8 * slot as i32),
                 _ => {
                     self.values[v] = Some(self.compute(v, scalars, 0));
@@ -113,10 +121,11 @@ impl Emit<'_> {
     }
 
     fn body(&mut self, index: Value, offset: usize) {
-        for item in self.program.body() {
+        for item in self.program.body(0) {
             match item {
                 Item::Inst(v) => self.values[v] = Some(self.compute(v, index, offset)),
                 Item::Store(k) => self.store(k, index, offset),
+                Item::Fetch(_) | Item::Keep(_) | Item::Fold(_) => unreachable!("rows are not compiled"),
             }
         }
     }
@@ -141,6 +150,12 @@ impl Emit<'_> {
             let halves = self.cursor.ins().unarrow(lanes, lanes);
             let pairs = self.cast(types::I64X2, halves);
             self.cursor.ins().extractlane(pairs, 0)
+        } else if dtype == DType::U8 {
+            let lanes = self.bits(value);
+            let halves = self.cursor.ins().unarrow(lanes, lanes);
+            let bytes = self.cursor.ins().unarrow(halves, halves);
+            let words = self.cast(types::I32X4, bytes);
+            self.cursor.ins().extractlane(words, 0)
         } else {
             value
         };
@@ -158,7 +173,13 @@ impl Emit<'_> {
 
     fn compute(&mut self, v: usize, index: Value, offset: usize) -> Value {
         let result = match self.program.insts[v] {
-            Inst::Const(_) | Inst::Scalar(_) => self.value(v),
+            Inst::Const(_) | Inst::Table(_) | Inst::Lanes | Inst::Scalar(_) => self.value(v),
+            Inst::LoadRow(_) | Inst::Fold(..) => unreachable!("rows are not compiled"),
+            Inst::Position => {
+                let first = self.cursor.ins().iadd_imm_s(index, offset as i64);
+                let first = self.cursor.ins().ireduce(types::I32, first);
+                self.cursor.ins().splat(types::I32X4, first)
+            }
             Inst::Load(slot) => {
                 let dtype = self.program.inputs[slot];
                 let (address, displacement) = self.address(slot, dtype, index, offset);
@@ -166,6 +187,12 @@ impl Emit<'_> {
                     let halves = self.cursor.ins().uload16x4(memory(), address, displacement);
                     let half = self.cursor.ins().iconst(types::I32, 16);
                     self.cursor.ins().ishl(halves, half)
+                } else if dtype == DType::U8 {
+                    let word = self.cursor.ins().load(types::I32, memory(), address, displacement);
+                    let word = self.cursor.ins().scalar_to_vector(types::I32X4, word);
+                    let bytes = self.cast(types::I8X16, word);
+                    let halves = self.cursor.ins().uwiden_low(bytes);
+                    self.cursor.ins().uwiden_low(halves)
                 } else {
                     self.cursor.ins().load(self.vector, memory(), address, displacement)
                 }
@@ -177,13 +204,49 @@ impl Emit<'_> {
                     One::Floor => self.cursor.ins().floor(a),
                     One::Ceil => self.cursor.ins().ceil(a),
                     One::Round => self.cursor.ins().nearest(a),
-                    One::High => {
+                    One::Left(distance) | One::Right(distance) | One::Signed(distance) => {
                         let a = self.bits(a);
-                        let half = self.cursor.ins().iconst(types::I32, 16);
-                        self.cursor.ins().ushr(a, half)
+                        let distance = self.cursor.ins().iconst(types::I32, distance as i64);
+                        match op {
+                            One::Left(_) => self.cursor.ins().ishl(a, distance),
+                            One::Right(_) => self.cursor.ins().ushr(a, distance),
+                            _ => self.cursor.ins().sshr(a, distance),
+                        }
                     }
-                    One::Narrow => a, // the store narrows
+                    One::AbsInt => {
+                        let a = self.bits(a);
+                        self.cursor.ins().iabs(a)
+                    }
+                    One::ToFloat => {
+                        let a = self.bits(a);
+                        self.cursor.ins().fcvt_from_sint(self.vector, a)
+                    }
+                    One::ToInt => self.cursor.ins().fcvt_to_sint_sat(types::I32X4, a),
+                    One::Narrow | One::Half => a, // the store narrows; halves are left to the interpreter
                 }
+            }
+            Inst::Two(Two::MulHigh, a, b) => {
+                let [a, b] = [a, b].map(|v| {
+                    let (v, half) = (self.value(v), self.cursor.ins().iconst(types::I32, 16));
+                    let v = self.bits(v);
+                    self.cursor.ins().ushr(v, half)
+                });
+                let (product, mask) = (self.cursor.ins().imul(a, b), !0xffff_i64 as i32 as i64);
+                let mask = self.cursor.ins().iconst(types::I32, mask & u32::MAX as i64);
+                let mask = self.cursor.ins().splat(types::I32X4, mask);
+                self.cursor.ins().band(product, mask)
+            }
+            Inst::Two(Two::Lookup, index, table) => self.lookup(index, table),
+            Inst::Two(Two::Bytes, a, _) => {
+                let (a, mask) = (self.value(a), self.cursor.ins().iconst(types::I32, 255));
+                let (a, mask) = (self.bits(a), self.cursor.ins().splat(types::I32X4, mask));
+                self.cursor.ins().band(a, mask)
+            }
+            Inst::Test(test @ (Test::EqInt | Test::GtInt), a, b) => {
+                let (a, b) = (self.value(a), self.value(b));
+                let (a, b) = (self.bits(a), self.bits(b));
+                let condition = if test == Test::EqInt { IntCC::Equal } else { IntCC::SignedGreaterThan };
+                self.cursor.ins().icmp(condition, a, b)
             }
             Inst::Two(op, a, b) => {
                 let (a, b) = (self.value(a), self.value(b));
@@ -198,6 +261,7 @@ impl Emit<'_> {
                     Test::NotEq => (FloatCC::NotEqual, false),
                     Test::NotLt => (FloatCC::LessThan, true),
                     Test::NotLe => (FloatCC::LessThanOrEqual, true),
+                    Test::EqInt | Test::GtInt => unreachable!("done above"),
                 };
                 let mask = self.cursor.ins().fcmp(condition, a, b);
                 if opposite { self.cursor.ins().bnot(mask) } else { mask }
@@ -214,6 +278,26 @@ impl Emit<'_> {
         }
     }
 
+    /// The entry of a constant table for each lane, one entry after the other.
+    fn lookup(&mut self, index: usize, table: usize) -> Value {
+        let Inst::Table(entries) = self.program.insts[table] else { unreachable!("tables are constants") };
+        let (index, mask) = (self.value(index), self.cursor.ins().iconst(types::I32, 7));
+        let (index, mask) = (self.bits(index), self.cursor.ins().splat(types::I32X4, mask));
+        let index = self.cursor.ins().band(index, mask);
+        let entry = |emit: &mut Self, k: usize| {
+            let word = emit.cursor.ins().iconst(types::I32, entries[k] as i32 as i64);
+            emit.cursor.ins().splat(types::I32X4, word)
+        };
+        let mut result = entry(self, 0);
+        for k in 1..8 {
+            let (number, value) = (self.cursor.ins().iconst(types::I32, k as i64), entry(self, k));
+            let number = self.cursor.ins().splat(types::I32X4, number);
+            let found = self.cursor.ins().icmp(IntCC::Equal, index, number);
+            result = self.cursor.ins().bitselect(found, value, result);
+        }
+        result
+    }
+
     fn two(&mut self, op: Two, a: Value, b: Value) -> Value {
         let condition = match op {
             Two::Add => return self.cursor.ins().fadd(a, b),
@@ -222,13 +306,17 @@ impl Emit<'_> {
             Two::Div => return self.cursor.ins().fdiv(a, b),
             Two::Min => FloatCC::LessThan,
             Two::Max => FloatCC::GreaterThan,
-            Two::And | Two::AndNot | Two::Or | Two::Xor | Two::AddInt => {
+            _ => {
                 let (a, b) = (self.bits(a), self.bits(b));
                 return match op {
                     Two::And => self.cursor.ins().band(a, b),
                     Two::Or => self.cursor.ins().bor(a, b),
                     Two::Xor => self.cursor.ins().bxor(a, b),
                     Two::AddInt => self.cursor.ins().iadd(a, b),
+                    Two::SubInt => self.cursor.ins().isub(a, b),
+                    Two::MulInt => self.cursor.ins().imul(a, b),
+                    Two::MinInt => self.cursor.ins().smin(a, b),
+                    Two::MaxInt => self.cursor.ins().smax(a, b),
                     _ => {
                         let a = self.cursor.ins().bnot(a);
                         self.cursor.ins().band(a, b)

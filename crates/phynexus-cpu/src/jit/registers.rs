@@ -35,6 +35,18 @@ pub(super) enum Step {
         output: usize,
         register: u8,
     },
+    Fetch {
+        value: Value,
+        register: u8,
+    },
+    Keep {
+        value: Value,
+        register: u8,
+    },
+    Fold {
+        value: Value,
+        register: u8,
+    },
 }
 
 /// The body's code, and how it wants the frame and the registers before it starts.
@@ -51,21 +63,25 @@ pub(super) struct Allocation {
 /// Operands that may be in memory.
 fn in_memory(inst: Inst, position: usize) -> bool {
     match inst {
-        Inst::One(op, _) => !matches!(op, One::High | One::Narrow),
+        Inst::One(op, _) => matches!(
+            op,
+            One::Sqrt | One::Floor | One::Ceil | One::Round | One::AbsInt | One::ToFloat | One::ToInt
+        ),
         Inst::Select(..) => position == 1,
         _ => position == 1,
     }
 }
 
-/// Allocates `registers` registers.
-pub(super) fn allocate(program: &Program, registers: usize) -> Allocation {
-    let body = program.body();
+/// Allocates `registers` registers to a pass, the last ones to its reductions.
+pub(super) fn allocate(program: &Program, pass: usize, registers: usize) -> Option<Allocation> {
+    let body = program.body(pass);
+    let registers = registers.checked_sub(program.folds(pass).len()).filter(|&free| free > 4)?;
     let mut uses: Vec<Vec<usize>> = vec![vec![]; program.insts.len()];
     for (at, item) in body.iter().enumerate() {
         operands(program, *item).for_each(|v| uses[v].push(at));
     }
     let mut invariants: Vec<Value> =
-        (0..uses.len()).filter(|&v| program.invariant[v] && !uses[v].is_empty()).collect();
+        (0..uses.len()).filter(|&v| program.is_steady(v) && !uses[v].is_empty()).collect();
     invariants.sort_by_key(|&v| std::cmp::Reverse(uses[v].len()));
     // An instruction has up to three operands in registers, and one more than that keeps evictions simple.
     let most = invariants.len().min(registers - 4);
@@ -73,14 +89,16 @@ pub(super) fn allocate(program: &Program, registers: usize) -> Allocation {
         .rev()
         .map(|pinned| Allocator::run(program, &body, &uses, &invariants[..pinned], registers))
         .min_by_key(|(traffic, _)| *traffic)
-        .expect("there is always the choice of pinning nothing")
-        .1
+        .map(|(_, allocation)| allocation)
 }
 
 fn operands(program: &Program, item: Item) -> impl Iterator<Item = Value> {
     let (inst, store) = match item {
         Item::Inst(v) => (Some(program.insts[v]), None),
         Item::Store(k) => (None, Some(program.outputs[k].0)),
+        Item::Keep(v) => (None, Some(v)),
+        Item::Fold(v) => (None, program.insts[v].operands().next()),
+        Item::Fetch(_) => (None, None),
     };
     inst.into_iter().flat_map(Inst::operands).chain(store)
 }
@@ -104,9 +122,10 @@ impl<'a> Allocator<'a> {
         registers: usize,
     ) -> (usize, Allocation) {
         let mut frame = 0;
-        let slots = program.invariant.iter().map(|&invariant| {
-            frame += invariant as usize;
-            invariant.then(|| frame - 1)
+        let slots = (0..program.insts.len()).map(|v| {
+            let steady = program.is_steady(v);
+            frame += steady as usize;
+            steady.then(|| frame - 1)
         });
         let slots = slots.collect();
         let pinned: Vec<(Value, u8)> = pinned.iter().zip(0..).map(|(&v, r)| (v, r)).collect();
@@ -136,8 +155,11 @@ impl<'a> Allocator<'a> {
         }
         let step = match (item, places[0]) {
             (Item::Inst(value), _) => Step::Compute { value, target: self.take(value, at), operands: places },
+            (Item::Fetch(value), _) => Step::Fetch { value, register: self.take(value, at) },
             (Item::Store(output), Place::Register(register)) => Step::Store { output, register },
-            (Item::Store(_), Place::Slot(_)) => unreachable!("what is stored was asked for in a register"),
+            (Item::Keep(value), Place::Register(register)) => Step::Keep { value, register },
+            (Item::Fold(value), Place::Register(register)) => Step::Fold { value, register },
+            (_, Place::Slot(_)) => unreachable!("what is stored was asked for in a register"),
         };
         self.allocation.steps.push(step);
     }

@@ -3,8 +3,8 @@
 //! The function's frame holds vectors: slot 0 the caller's stack pointer, then the values that are the same for all
 //! elements, then what registers had no room for.
 
-use super::asm::{Assembler, Condition, M0F, M0F3A, M0F38, P66, PF3, Rm, Vector, reg};
-use super::program::{Inst, One, Program, Test, Two, Value};
+use super::asm::{Assembler, Condition, M0F, M0F38, P66, Rm, Vector, reg};
+use super::program::{Inst, Program, Space, Value};
 use super::registers::{Allocation, Place, Step, allocate};
 use phynexus_core::DType;
 
@@ -12,57 +12,88 @@ use phynexus_core::DType;
 const LARGEST_FRAME: usize = 4096 - 128;
 
 /// General registers for the addresses of operands; further ones are fetched when needed.
-const BASES: [u8; 11] = [reg::RSI, 8, 9, 10, 11, reg::RBX, reg::RBP, 12, 13, 14, 15];
+pub(super) const BASES: [u8; 11] = [reg::RSI, 8, 9, 10, 11, reg::RBX, reg::RBP, 12, 13, 14, 15];
 /// How many of them need not be saved.
 const FREE: usize = 5;
-const TABLE: u8 = reg::RDI;
+pub(super) const TABLE: u8 = reg::RDI;
 const SCALARS: u8 = reg::RSI;
-const INDEX: u8 = reg::RDX;
-const END: u8 = reg::RCX;
-const SCRATCH: u8 = reg::RAX;
+pub(super) const INDEX: u8 = reg::RDX;
+pub(super) const END: u8 = reg::RCX;
+pub(super) const LENGTH: u8 = 8;
+pub(super) const SCRATCH: u8 = reg::RAX;
 
 /// Code whose vectors have as many bits as `wide` says, and how many elements a vector has; None if the frame would
 /// be too large. The code follows the System V convention.
 pub(super) fn compile(program: &Program, wide: bool) -> Option<(Vec<u8>, usize)> {
-    let allocation = allocate(program, if wide { 32 } else { 16 });
-    let bytes = if wide { 64 } else { 32 };
-    if (allocation.frame + 1) * bytes > LARGEST_FRAME {
+    let (bytes, registers) = if wide { (64, 32) } else { (32, 16) };
+    let allocations: Option<Vec<_>> =
+        (0..program.passes()).map(|pass| allocate(program, pass, registers)).collect();
+    let allocations = allocations?;
+    let frame = allocations.iter().map(|pass| (pass.frame + 1) * bytes).max()?;
+    let (bases, used) = bases(program)?;
+    if frame > LARGEST_FRAME {
         return None;
     }
     let asm = Assembler::new(wide);
-    let mut emit = Emit { program, allocation: &allocation, asm, bytes, lanes: bytes / program.lane() };
-    emit.function();
-    Some((emit.asm.finish(), emit.lanes))
+    let lanes = bytes / program.lane();
+    let mut emit = Emit { program, allocations: &allocations, pass: 0, bases, asm, bytes, lanes, registers };
+    emit.function(frame, used);
+    Some((emit.asm.finish(), lanes))
 }
 
-struct Emit<'a> {
-    program: &'a Program,
-    allocation: &'a Allocation,
-    asm: Assembler,
+/// The registers for the addresses of operands, and how many there are. What is kept of a row comes after the outputs
+/// and must have one; what has one value for each row has none.
+fn bases(program: &Program) -> Option<(Vec<Option<u8>>, usize)> {
+    let steady = program.outputs.iter().map(|&(v, _)| program.is_steady(v));
+    let by_row = (0..program.inputs.len()).map(|slot| program.insts.contains(&Inst::LoadRow(slot)));
+    let mut free = BASES.into_iter();
+    let kept: Vec<Option<u8>> = program.kept().iter().map(|_| free.next()).collect();
+    let mut bases: Vec<Option<u8>> =
+        by_row.chain(steady).map(|none| if none { None } else { free.next() }).collect();
+    bases.extend(&kept);
+    kept.iter().all(Option::is_some).then(|| (bases, BASES.len() - free.len()))
+}
+
+pub(super) struct Emit<'a> {
+    pub program: &'a Program,
+    allocations: &'a [Allocation],
+    pub pass: usize,
+    /// The registers that hold the addresses of operands.
+    pub bases: Vec<Option<u8>>,
+    pub asm: Assembler,
     /// Of a vector.
     bytes: usize,
-    lanes: usize,
+    pub lanes: usize,
+    /// How many vector registers there are.
+    registers: usize,
 }
 
 impl Emit<'_> {
-    fn function(&mut self) {
-        let operands = self.program.inputs.len() + self.program.outputs.len();
-        let saved = &BASES[FREE.min(operands)..operands.min(BASES.len())];
+    fn function(&mut self, frame: usize, used: usize) {
+        let saved = &BASES[FREE.min(used)..used];
         saved.iter().for_each(|&r| self.asm.push(r));
         self.asm.load(SCRATCH, Rm::Register(reg::RSP));
-        let frame = (self.allocation.frame + 1) * self.bytes;
         self.asm.address(reg::RSP, Rm::at(reg::RSP, -(frame as i32)));
         self.asm.and(reg::RSP, -64);
         self.asm.store(Rm::at(reg::RSP, 0), SCRATCH);
-        self.invariants();
-        for (i, &base) in BASES.iter().enumerate().take(operands) {
-            self.asm.load(base, Rm::at(TABLE, 8 * i as i32));
+        self.steady(Space::Launch, 0);
+        let in_rows = self.program.in_rows();
+        if in_rows {
+            self.enter_rows();
         }
-        // Short bodies repeat, so that the loop itself weighs less.
-        let unroll = (32 / self.allocation.steps.len().max(1)).clamp(1, 4);
-        self.repeat(unroll);
-        if unroll > 1 {
-            self.repeat(1);
+        for (i, base) in self.bases.clone().into_iter().enumerate() {
+            base.into_iter().for_each(|base| self.asm.load(base, Rm::at(TABLE, 8 * i as i32)));
+        }
+        if in_rows {
+            self.rows();
+        } else {
+            self.pins();
+            // Short bodies repeat, so that the loop itself weighs less.
+            let unroll = (32 / self.allocation().steps.len().max(1)).clamp(1, 4);
+            self.repeat(unroll);
+            if unroll > 1 {
+                self.repeat(1);
+            }
         }
         self.asm.vzeroupper();
         self.asm.load(reg::RSP, Rm::at(reg::RSP, 0));
@@ -71,11 +102,11 @@ impl Emit<'_> {
     }
 
     /// The loop over all that is left in steps of `unroll` vectors.
-    fn repeat(&mut self, unroll: usize) {
+    pub fn repeat(&mut self, unroll: usize) {
         let (top, end) = (self.asm.label(), self.asm.label());
         let step = Rm::at(INDEX, (unroll * self.lanes) as i32);
         self.asm.address(SCRATCH, step);
-        self.asm.compare(SCRATCH, END);
+        self.asm.compare(SCRATCH, Rm::Register(END));
         self.asm.jump_if(Condition::Above, end);
         self.asm.place(top);
         for k in 0..unroll {
@@ -83,67 +114,111 @@ impl Emit<'_> {
         }
         self.asm.address(INDEX, step);
         self.asm.address(SCRATCH, step);
-        self.asm.compare(SCRATCH, END);
+        self.asm.compare(SCRATCH, Rm::Register(END));
         self.asm.jump_if(Condition::BelowOrEqual, top);
         self.asm.place(end);
     }
 
-    /// Fills the slots of the values that are the same for all elements, then the registers of some.
-    fn invariants(&mut self) {
+    pub fn allocation(&self) -> &'_ Allocation {
+        &self.allocations[self.pass]
+    }
+
+    /// The register of a reduction of this pass.
+    pub fn running(&self, fold: Value) -> u8 {
+        let folds = self.program.folds(self.pass);
+        let number = folds.iter().position(|&f| f == fold).unwrap_or(0);
+        (self.registers - folds.len() + number) as u8
+    }
+
+    /// Fills the registers that hold steady values throughout the pass.
+    pub fn pins(&mut self) {
+        for (value, register) in self.allocation().pinned.clone() {
+            let slot = self.home(value);
+            self.asm.vector(self.float(0x10), register, 0, slot);
+        }
+    }
+
+    /// The slot of a steady value.
+    pub fn home(&self, value: Value) -> Rm {
+        self.slot(self.allocation().slots[value].unwrap_or(0))
+    }
+
+    /// Fills the slots of values that are the same for all elements.
+    pub fn steady(&mut self, space: Space, pass: usize) {
         let broadcast = if self.program.double {
             Vector { prefix: P66, map: M0F38, opcode: 0x19, w: self.asm.wide }
         } else {
             Vector { prefix: P66, map: M0F38, opcode: 0x18, w: false }
         };
-        for value in (0..self.program.insts.len()).filter(|&v| self.program.invariant[v]) {
+        for value in self.program.values(space, pass) {
             let inst = self.program.insts[value];
-            let target = self.slot(self.allocation.slots[value].unwrap_or(0));
+            let target = self.home(value);
             match inst {
+                Inst::Fold(..) => continue, // there since the end of the pass
+                Inst::LoadRow(slot) => {
+                    self.asm.load(SCRATCH, Rm::at(TABLE, 8 * slot as i32));
+                    self.asm.vector(broadcast, 0, 0, Rm::at(SCRATCH, 0));
+                }
                 Inst::Const(bits) => {
                     self.asm.constant(SCRATCH, bits);
                     self.asm.store(target, SCRATCH);
                     self.asm.vector(broadcast, 0, 0, target);
                 }
+                Inst::Table(entries) => self.words(target, |lane| entries[lane % 8]),
+                Inst::Lanes => self.words(target, |lane| lane as u32),
                 Inst::Scalar(slot) => self.asm.vector(broadcast, 0, 0, Rm::at(SCALARS, 8 * slot as i32)),
                 _ => {
                     let mut places = [Place::Register(0); 3];
                     for (i, v) in inst.operands().enumerate() {
-                        let slot = self.slot(self.allocation.slots[v].unwrap_or(0));
-                        self.asm.vector(self.float(0x10), i as u8 + 1, 0, slot);
+                        self.asm.vector(self.float(0x10), i as u8 + 1, 0, self.home(v));
                         places[i] = Place::Register(i as u8 + 1);
                     }
                     self.compute(value, 0, places, 0);
                 }
             }
-            self.asm.vector(self.float(0x11), 0, 0, target);
-        }
-        for &(value, register) in &self.allocation.pinned {
-            let slot = self.slot(self.allocation.slots[value].unwrap_or(0));
-            self.asm.vector(self.float(0x10), register, 0, slot);
+            if !matches!(inst, Inst::Table(_) | Inst::Lanes) {
+                self.asm.vector(self.float(0x11), 0, 0, target);
+            }
         }
     }
 
-    fn slot(&self, slot: usize) -> Rm {
+    pub fn slot(&self, slot: usize) -> Rm {
         Rm::at(reg::RSP, ((slot + 1) * self.bytes) as i32)
     }
 
+    /// Fills a slot with a word for each lane.
+    fn words(&mut self, slot: Rm, word: impl Fn(usize) -> u32) {
+        let Rm::Memory { base, displacement, .. } = slot else { return };
+        for lane in (0..self.lanes).step_by(2) {
+            self.asm.constant(SCRATCH, (word(lane + 1) as u64) << 32 | word(lane) as u64);
+            self.asm.store(Rm::at(base, displacement + 4 * lane as i32), SCRATCH);
+        }
+    }
+
     /// An instruction of the float type, from map 0F.
-    fn float(&self, opcode: u8) -> Vector {
+    pub fn float(&self, opcode: u8) -> Vector {
         Vector { prefix: self.program.double as u8 * P66, map: M0F, opcode, w: self.double_evex() }
     }
 
     /// The bit W that tells float types apart in EVEX; in VEX it is 0 or ignored.
-    fn double_evex(&self) -> bool {
+    pub fn double_evex(&self) -> bool {
         self.program.double && self.asm.wide
     }
 
-    fn integer(map: u8, opcode: u8) -> Vector {
+    pub fn integer(map: u8, opcode: u8) -> Vector {
         Vector { prefix: P66, map, opcode, w: false }
     }
 
+    /// The memory of what was kept of a row, `offset` elements after the index.
+    fn kept(&mut self, value: Value, offset: usize) -> Rm {
+        let number = self.program.kept().iter().position(|&v| v == value).unwrap_or(0);
+        let first = self.program.inputs.len() + self.program.outputs.len();
+        self.memory(first + number, DType::F32, offset)
+    }
+
     /// The memory of operand `number`, `offset` elements after the index.
-    fn memory(&mut self, number: usize, dtype: DType, offset: usize) -> Rm {
-        let base = BASES.get(number).copied().unwrap_or_else(|| {
+    pub fn memory(&mut self, number: usize, dtype: DType, offset: usize) -> Rm {
+        let base = self.bases[number].unwrap_or_else(|| {
             self.asm.load(SCRATCH, Rm::at(TABLE, 8 * number as i32));
             SCRATCH
         });
@@ -153,8 +228,14 @@ impl Emit<'_> {
 
     /// The code for one vector.
     fn body(&mut self, offset: usize) {
-        for &step in &self.allocation.steps {
+        for step in self.allocation().steps.clone() {
             match step {
+                Step::Fetch { value, register } | Step::Keep { value, register } => {
+                    let opcode = if let Step::Fetch { .. } = step { 0x10 } else { 0x11 };
+                    let memory = self.kept(value, offset);
+                    self.asm.vector(self.float(opcode), register, 0, memory);
+                }
+                Step::Fold { value, register } => self.join(value, Rm::Register(register)),
                 Step::Reload { register, slot } => {
                     self.asm.vector(self.float(0x10), register, 0, self.slot(slot));
                 }
@@ -163,126 +244,6 @@ impl Emit<'_> {
                 }
                 Step::Compute { value, target, operands } => self.compute(value, target, operands, offset),
                 Step::Store { output, register } => self.write(output, register, offset),
-            }
-        }
-    }
-
-    fn write(&mut self, output: usize, register: u8, offset: usize) {
-        let dtype = self.program.outputs[output].1;
-        let target = self.memory(self.program.inputs.len() + output, dtype, offset);
-        match dtype {
-            DType::F16 => {
-                self.asm.vector(Self::integer(M0F3A, 0x1d), register, 0, target); // vcvtps2ph
-                self.asm.immediate(0); // to nearest even
-            }
-            DType::BF16 if self.asm.wide => {
-                let narrow = Vector { prefix: PF3, map: M0F38, opcode: 0x33, w: false }; // vpmovdw
-                self.asm.vector(narrow, register, 0, target);
-            }
-            DType::BF16 => {
-                let low_half = Self::integer(M0F3A, 0x39); // vextracti128
-                self.asm.vector(low_half, register, 0, target);
-                self.asm.immediate(0);
-            }
-            _ => self.asm.vector(self.float(0x11), register, 0, target),
-        }
-    }
-
-    fn read(&mut self, input: usize, target: u8, offset: usize) {
-        let dtype = self.program.inputs[input];
-        let source = self.memory(input, dtype, offset);
-        match dtype {
-            DType::F16 => self.asm.vector(Self::integer(M0F38, 0x13), target, 0, source), // vcvtph2ps
-            DType::BF16 => {
-                self.asm.vector(Self::integer(M0F38, 0x33), target, 0, source); // vpmovzxwd
-                self.asm.vector(Self::integer(M0F, 0x72), 6, target, Rm::Register(target)); // vpslld
-                self.asm.immediate(16);
-            }
-            _ => self.asm.vector(self.float(0x10), target, 0, source),
-        }
-    }
-
-    fn compute(&mut self, value: Value, target: u8, operands: [Place; 3], offset: usize) {
-        let register = |i: usize| match operands[i] {
-            Place::Register(r) => r,
-            Place::Slot(_) => unreachable!("operand {i} was asked for in a register"),
-        };
-        let rm = |i: usize| match operands[i] {
-            Place::Register(r) => Rm::Register(r),
-            Place::Slot(slot) => self.slot(slot),
-        };
-        match self.program.insts[value] {
-            Inst::Const(_) | Inst::Scalar(_) => unreachable!("constants are made before the loop"),
-            Inst::Load(slot) => self.read(slot, target, offset),
-            Inst::One(One::High, _) => {
-                self.asm.vector(Self::integer(M0F, 0x72), 2, target, Rm::Register(register(0))); // vpsrld
-                self.asm.immediate(16);
-            }
-            Inst::One(One::Narrow, _) if self.asm.wide => {
-                self.asm.vector(self.float(0x10), target, 0, rm(0)); // the store narrows
-            }
-            Inst::One(One::Narrow, _) => {
-                let a = register(0);
-                self.asm.vector(Self::integer(M0F38, 0x2b), target, a, Rm::Register(a)); // vpackusdw
-                let permute = Vector { prefix: P66, map: M0F3A, opcode: 0x00, w: true }; // vpermq
-                self.asm.vector(permute, target, 0, Rm::Register(target));
-                self.asm.immediate(0b1000);
-            }
-            Inst::One(One::Sqrt, _) => self.asm.vector(self.float(0x51), target, 0, rm(0)),
-            Inst::One(op, _) => {
-                let opcode = 0x08 + self.program.double as u8; // vroundps, vrndscaleps
-                let round = Vector { prefix: P66, map: M0F3A, opcode, w: self.double_evex() };
-                self.asm.vector(round, target, 0, rm(0));
-                self.asm.immediate(match op {
-                    One::Floor => 9,
-                    One::Ceil => 10,
-                    _ => 8,
-                });
-            }
-            Inst::Two(op, ..) => {
-                let op = match op {
-                    Two::Add => self.float(0x58),
-                    Two::Mul => self.float(0x59),
-                    Two::Sub => self.float(0x5c),
-                    Two::Min => self.float(0x5d),
-                    Two::Div => self.float(0x5e),
-                    Two::Max => self.float(0x5f),
-                    Two::And => self.float(0x54),
-                    Two::AndNot => self.float(0x55),
-                    Two::Or => self.float(0x56),
-                    Two::Xor => self.float(0x57),
-                    Two::AddInt => Self::integer(M0F, 0xfe),
-                };
-                self.asm.vector(op, target, register(0), rm(1));
-            }
-            Inst::Test(test, ..) => {
-                let (to, a, b) = (if self.asm.wide { 1 } else { target }, register(0), rm(1));
-                self.asm.vector(self.float(0xc2), to, a, b); // vcmpps
-                self.asm.immediate(match test {
-                    Test::Eq => 0,
-                    Test::Lt => 1,
-                    Test::Le => 2,
-                    Test::NotEq => 4,
-                    Test::NotLt => 5,
-                    Test::NotLe => 6,
-                });
-                if self.asm.wide {
-                    let spread = Vector { prefix: PF3, map: M0F38, opcode: 0x38, w: self.program.double }; // vpmovm2d
-                    self.asm.vector(spread, target, 0, Rm::Register(1));
-                }
-            }
-            Inst::Select(..) => {
-                let (mask, yes, no) = (register(0), rm(1), register(2));
-                if self.asm.wide {
-                    let signs = Vector { prefix: PF3, map: M0F38, opcode: 0x39, w: self.program.double }; // vpmovd2m
-                    self.asm.vector(signs, 1, 0, Rm::Register(mask));
-                    let blend = Vector { prefix: P66, map: M0F38, opcode: 0x65, w: self.program.double };
-                    self.asm.vector_masked(blend, target, no, yes, 1);
-                } else {
-                    let opcode = 0x4a + self.program.double as u8; // vblendvps
-                    self.asm.vector(Self::integer(M0F3A, opcode), target, no, yes);
-                    self.asm.immediate(mask << 4);
-                }
             }
         }
     }

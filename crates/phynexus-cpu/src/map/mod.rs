@@ -1,8 +1,8 @@
 //! Runs formulas: elementwise, or over rows with reductions in between.
 //!
 //! An interpreter runs each formula from its first launch: instruction after instruction over blocks that stay in the
-//! level-1 cache. Elementwise formulas of several instructions that have seen enough elements are compiled to
-//! machine code, which is used where it is faster. Both give the same bits.
+//! level-1 cache. Elementwise formulas of several instructions that have seen enough elements, and those over rows that
+//! reduce nothing but integers, are compiled to machine code, which is used where it is faster. Both give the same bits.
 
 mod compile;
 mod fold;
@@ -10,6 +10,7 @@ mod loops;
 mod math;
 mod operand;
 mod program;
+mod rows;
 mod run;
 mod table;
 mod tuned;
@@ -18,6 +19,7 @@ use crate::pool;
 use phynexus_core::{DType, Error, Result, Task};
 use phynexus_formula::{Formula, Node, Type};
 use program::{Program, Rows};
+use rows::CompiledRows;
 use run::PIECE;
 use std::ops::Range;
 use tuned::Tuned;
@@ -42,19 +44,45 @@ pub(crate) struct Map {
 }
 
 enum Kind {
-    Elements(Program, Tuned),
-    Rows { many: Program, one: Program, part: Program },
+    Elements(Flat),
+    Rows(Box<InRows>),
+}
+
+/// An elementwise program, perhaps with machine code beside it.
+struct Flat {
+    program: Program,
+    tuned: Tuned,
+}
+
+/// Programs over rows of different lengths, perhaps with machine code beside them.
+struct InRows {
+    /// For tensors of a single row, where nothing is reduced.
+    flat: Option<Flat>,
+    many: Program,
+    one: Program,
+    part: Program,
+    compiled: CompiledRows,
 }
 
 /// Prepares a formula for operands stored as said.
 pub(crate) fn compile(formula: &Formula, inputs: &[DType], outputs: &[DType]) -> Result<Map> {
     let program = |rows| compile::compile(formula, rows).map_err(Error::Type);
-    let by_rows =
-        formula.reduces() || formula.nodes().iter().any(|node| matches!(node, Node::Index | Node::Length));
-    let kind = if by_rows {
-        Kind::Rows { many: program(Rows::Many)?, one: program(Rows::One)?, part: program(Rows::Part)? }
+    let has = |wanted: Node| formula.nodes().contains(&wanted);
+    let flat = || {
+        let (program, tuned) = (program(Rows::Part)?, Tuned::new(formula, inputs, outputs));
+        Ok::<_, Error>(Flat { program, tuned })
+    };
+    let kind = if formula.reduces() || has(Node::Index) || has(Node::Length) {
+        let elementwise = !formula.reduces() && !has(Node::Length);
+        Kind::Rows(Box::new(InRows {
+            flat: elementwise.then(flat).transpose()?,
+            many: program(Rows::Many)?,
+            one: program(Rows::One)?,
+            part: program(Rows::Part)?,
+            compiled: CompiledRows::new(formula, inputs, outputs),
+        }))
     } else {
-        Kind::Elements(program(Rows::Part)?, Tuned::new(formula, inputs, outputs))
+        Kind::Elements(flat()?)
     };
     let cost = program::cost(formula);
     let piece = (GRAIN / cost.max(1)).clamp(PIECE / 16, PIECE);
@@ -92,26 +120,35 @@ pub(crate) fn launch(map: &Map, tasks: &[Task<'_>]) -> Result<()> {
     let elements = |task: &Task<'_>| run::shape(task).iter().product::<usize>();
     let total: usize = tasks.iter().map(elements).sum();
     let work = total.saturating_mul(map.cost) / 1000;
+    let length = |task: &Task<'_>| run::shape(task).last().copied().unwrap_or(1);
+    let rows = |task: &Task<'_>| run::shape(task).split_last().map_or(1, |(_, outer)| outer.iter().product());
+    let flatly = |flat: &Flat| {
+        let code = flat.tuned.code(&flat.program, tasks, total);
+        let piece = |task: &Task<'_>, range: Range<usize>| match code {
+            Some(code) if tuned::is_dense(task) => code.run(task, range),
+            _ => run::elements(&flat.program, task, range),
+        };
+        share(tasks, work, map.piece, |task| (elements(task), 1), &piece);
+    };
     match &map.kind {
-        Kind::Elements(program, tuned) => {
-            let code = tuned.code(program, tasks, total);
-            let piece = |task: &Task<'_>, range: Range<usize>| match code {
-                Some(code) if tuned::is_dense(task) => code.run(task, range),
-                _ => run::elements(program, task, range),
-            };
-            share(tasks, work, map.piece, |task| (elements(task), 1), &piece);
-        }
-        Kind::Rows { many, one, part } => {
-            let length = |task: &Task<'_>| run::shape(task).last().copied().unwrap_or(1);
-            let rows = |task: &Task<'_>| {
-                run::shape(task).split_last().map_or(1, |(_, outer)| outer.iter().product())
-            };
+        Kind::Elements(flat) => flatly(flat),
+        Kind::Rows(by_rows) => {
+            let InRows { flat, many, one, part, compiled } = &**by_rows;
+            // Positions in the only row are those among all elements.
+            if let Some(flat) = flat
+                && tasks.iter().all(|task| rows(task) == 1)
+            {
+                flatly(flat);
+                return Ok(());
+            }
+            let code = compiled.code(tasks, total);
             let (huge, rest) = split(tasks, |task| length(task) >= SHARED_ROW && rows(task) < 64);
             for task in huge {
                 let each = |pieces: usize, f: &(dyn Fn(usize) + Sync)| pool::run(pieces, work, f);
                 (0..rows(task)).for_each(|row| run::long_row(part, task, length(task), row, &each));
             }
             let piece = |task: &Task<'_>, range: Range<usize>| match length(task) {
+                len if code.is_some_and(|code| code.run(task, len, range.clone())) => {}
                 len @ ..OWN_BLOCK => run::rows(many, task, len, range),
                 len @ ..=WHOLE_ROW => run::rows(one, task, len, range),
                 len => {
@@ -119,7 +156,8 @@ pub(crate) fn launch(map: &Map, tasks: &[Task<'_>]) -> Result<()> {
                     range.for_each(|row| run::long_row(part, task, len, row, &each));
                 }
             };
-            share(&rest, work, map.piece, |task| (rows(task), length(task)), &piece);
+            let piece_size = if code.is_some() { PIECE } else { map.piece };
+            share(&rest, work, piece_size, |task| (rows(task), length(task)), &piece);
         }
     }
     Ok(())

@@ -283,7 +283,7 @@ impl Operand {
 
 /// The nearest bfloat16, ties to even, as `bf16::from_f32`, but without a branch.
 #[inline(always)]
-fn to_bf16(value: f32) -> bf16 {
+pub(super) fn to_bf16(value: f32) -> bf16 {
     let bits = value.to_bits();
     let rounded = bits.wrapping_add(0x7FFF + (bits >> 16 & 1)) >> 16;
     bf16::from_bits(if value.is_nan() { bits >> 16 | 0x40 } else { rounded } as u16)

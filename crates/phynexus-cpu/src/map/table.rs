@@ -6,6 +6,8 @@ use super::loops::{
 };
 use super::loops::{expand as expand_loop, splat as splat_loop};
 use super::math;
+use super::operand::to_bf16;
+use half::f16;
 use phynexus_formula::{Binary, Type, Unary};
 
 /// Bytes of a value in a block.
@@ -108,7 +110,10 @@ pub(super) fn unary(op: Unary, ty: Type) -> Option<Run> {
             Unary::Not => one(|x: f32| (x == 0.0) as u8),
             Unary::IsNan => one(|x: f32| x.is_nan() as u8),
             Unary::IsFinite => one(|x: f32| x.is_finite() as u8),
-            Unary::Detach => copy(ty),
+            Unary::RoundBf16 => one(|x: f32| to_bf16(x).to_f32()),
+            Unary::RoundF16 => one(|x: f32| f16::from_f32(x).to_f32()),
+            Unary::Detach | Unary::Bits => copy(ty),
+            Unary::FromBits => return None,
         },
         Type::F64 => match op {
             Unary::Neg => one(|x: f64| -x),
@@ -132,7 +137,8 @@ pub(super) fn unary(op: Unary, ty: Type) -> Option<Run> {
             Unary::Not => one(|x: f64| (x == 0.0) as u8),
             Unary::IsNan => one(|x: f64| x.is_nan() as u8),
             Unary::IsFinite => one(|x: f64| x.is_finite() as u8),
-            Unary::Detach => copy(ty),
+            Unary::Detach | Unary::Bits => copy(ty),
+            Unary::FromBits | Unary::RoundBf16 | Unary::RoundF16 => return None,
         },
         Type::I32 => match op {
             Unary::Neg => one(i32::wrapping_neg),
@@ -141,7 +147,7 @@ pub(super) fn unary(op: Unary, ty: Type) -> Option<Run> {
             Unary::Not => one(|x: i32| !x),
             Unary::IsNan => one(|_: i32| 0u8),
             Unary::IsFinite => one(|_: i32| 1u8),
-            Unary::Floor | Unary::Ceil | Unary::Round | Unary::Detach => copy(ty),
+            Unary::Floor | Unary::Ceil | Unary::Round | Unary::Detach | Unary::FromBits => copy(ty),
             _ => return None,
         },
         Type::I64 => match op {
@@ -151,7 +157,7 @@ pub(super) fn unary(op: Unary, ty: Type) -> Option<Run> {
             Unary::Not => one(|x: i64| !x),
             Unary::IsNan => one(|_: i64| 0u8),
             Unary::IsFinite => one(|_: i64| 1u8),
-            Unary::Floor | Unary::Ceil | Unary::Round | Unary::Detach => copy(ty),
+            Unary::Floor | Unary::Ceil | Unary::Round | Unary::Detach | Unary::FromBits => copy(ty),
             _ => return None,
         },
         Type::Bool => match op {
@@ -201,12 +207,14 @@ pub(super) fn binary(op: Binary, ty: Type, same: [bool; 2]) -> Option<Run> {
                 Binary::Ne => two(|a: $t, b: $t| (a != b) as u8, same),
                 Binary::Lt => two(|a: $t, b: $t| (a < b) as u8, same),
                 Binary::Le => two(|a: $t, b: $t| (a <= b) as u8, same),
-                Binary::And | Binary::Or | Binary::Xor => return None,
+                Binary::And | Binary::Or | Binary::Xor | Binary::Shl | Binary::Shr | Binary::Ushr => {
+                    return None
+                }
             }
         };
     }
     macro_rules! int {
-        ($t:ident) => {
+        ($t:ident, $unsigned:ident) => {
             match op {
                 Binary::Add => two($t::wrapping_add, same),
                 Binary::Sub => two($t::wrapping_sub, same),
@@ -221,6 +229,9 @@ pub(super) fn binary(op: Binary, ty: Type, same: [bool; 2]) -> Option<Run> {
                 Binary::And => two(|a: $t, b: $t| a & b, same),
                 Binary::Or => two(|a: $t, b: $t| a | b, same),
                 Binary::Xor => two(|a: $t, b: $t| a ^ b, same),
+                Binary::Shl => two(|a: $t, b: $t| a.wrapping_shl(b as u32), same),
+                Binary::Shr => two(|a: $t, b: $t| a.wrapping_shr(b as u32), same),
+                Binary::Ushr => two(|a: $t, b: $t| (a as $unsigned).wrapping_shr(b as u32) as $t, same),
                 Binary::Eq => two(|a: $t, b: $t| (a == b) as u8, same),
                 Binary::Ne => two(|a: $t, b: $t| (a != b) as u8, same),
                 Binary::Lt => two(|a: $t, b: $t| (a < b) as u8, same),
@@ -232,8 +243,8 @@ pub(super) fn binary(op: Binary, ty: Type, same: [bool; 2]) -> Option<Run> {
     Some(match ty {
         Type::F32 => float!(f32, math::min32, math::max32, math::floor_div32, math::rem32),
         Type::F64 => float!(f64, math::min64, math::max64, math::floor_div64, math::rem64),
-        Type::I32 => int!(i32),
-        Type::I64 => int!(i64),
+        Type::I32 => int!(i32, u32),
+        Type::I64 => int!(i64, u64),
         Type::Bool => match op {
             Binary::Add | Binary::Or | Binary::Max => two(|a: u8, b: u8| a | b, same),
             Binary::Mul | Binary::And | Binary::Min | Binary::FloorDiv => two(|a: u8, b: u8| a & b, same),
@@ -242,7 +253,7 @@ pub(super) fn binary(op: Binary, ty: Type, same: [bool; 2]) -> Option<Run> {
             Binary::Lt => two(|a: u8, b: u8| (a < b) as u8, same),
             Binary::Le | Binary::Pow => two(|a: u8, b: u8| (a <= b) as u8, same),
             Binary::Rem => two(|a: u8, b: u8| (a > b) as u8, same),
-            Binary::Div | Binary::Atan2 => return None,
+            Binary::Div | Binary::Atan2 | Binary::Shl | Binary::Shr | Binary::Ushr => return None,
         },
     })
 }

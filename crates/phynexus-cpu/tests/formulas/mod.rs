@@ -22,6 +22,10 @@ impl Rng {
     }
     /// A number that `dtype` can store; one in three is special.
     pub fn number(&mut self, dtype: DType) -> f64 {
+        if !dtype.is_float() {
+            let word = self.next() as i32 >> self.below(32);
+            return rounded(dtype, word as f64);
+        }
         let tiny = if dtype == DType::F64 { f64::from_bits(3) } else { f32::from_bits(3) as f64 };
         let least = if dtype == DType::F64 { f64::MIN_POSITIVE } else { f32::MIN_POSITIVE as f64 };
         let most = if dtype == DType::F64 { f64::MAX } else { f32::MAX as f64 };
@@ -31,7 +35,7 @@ impl Rng {
         } else {
             (self.next() as i64 as f64 / i64::MAX as f64) * 2f64.powi(self.below(24) as i32 - 12)
         };
-        decode(dtype, &encode(dtype, value))
+        rounded(dtype, value)
     }
 }
 
@@ -40,6 +44,8 @@ fn encode(dtype: DType, value: f64) -> Vec<u8> {
         DType::F16 => f16::from_f32(value as f32).to_le_bytes().to_vec(),
         DType::BF16 => bf16::from_f32(value as f32).to_le_bytes().to_vec(),
         DType::F32 => (value as f32).to_le_bytes().to_vec(),
+        DType::I32 => (value as i32).to_le_bytes().to_vec(),
+        DType::U8 => vec![value as i64 as u8],
         _ => value.to_le_bytes().to_vec(),
     }
 }
@@ -49,8 +55,15 @@ fn decode(dtype: DType, bytes: &[u8]) -> f64 {
         DType::F16 => f16::from_le_bytes(bytes.try_into().unwrap()).to_f64(),
         DType::BF16 => bf16::from_le_bytes(bytes.try_into().unwrap()).to_f64(),
         DType::F32 => f32::from_le_bytes(bytes.try_into().unwrap()) as f64,
+        DType::I32 => i32::from_le_bytes(bytes.try_into().unwrap()) as f64,
+        DType::U8 => bytes[0] as f64,
         _ => f64::from_le_bytes(bytes.try_into().unwrap()),
     }
+}
+
+/// What `value` is once it is stored; of bfloat16 the way over float32 counts, others lose bits before they round.
+pub fn rounded(dtype: DType, value: f64) -> f64 {
+    decode(dtype, &encode(dtype, value))
 }
 
 /// Equal bits; any NaN equals any other.
@@ -79,7 +92,6 @@ impl Case {
         elements: usize,
     ) -> Case {
         let data = inputs.iter().map(|&d| (0..elements).map(|_| rng.number(d)).collect()).collect();
-        let stored = |ty| if ty == Type::F64 { DType::F64 } else { DType::F32 };
         let scalars = formula.scalars().iter().map(|&ty| rng.number(stored(ty))).collect();
         Case { formula, inputs, outputs, data, scalars }
     }
@@ -87,25 +99,27 @@ impl Case {
     /// The same with data between -1 and 1, so that no NaN hides the rest.
     pub fn moderate(mut self, rng: &mut Rng) -> Case {
         for (&dtype, column) in self.inputs.iter().zip(&mut self.data) {
-            column.fill_with(|| decode(dtype, &encode(dtype, rng.next() as i64 as f64 / i64::MAX as f64)));
+            column.fill_with(|| rounded(dtype, rng.next() as i64 as f64 / i64::MAX as f64));
         }
         self
     }
 
     pub fn plain(rng: &mut Rng, formula: Formula, elements: usize) -> Case {
-        let stored = |ty: Type| if ty == Type::F64 { DType::F64 } else { DType::F32 };
         let inputs = formula.inputs().iter().map(|&ty| stored(ty)).collect();
         let outputs = formula.outputs().iter().map(|&id| stored(formula.ty(id))).collect();
         Case::new(rng, formula, inputs, outputs, elements)
     }
 
     fn expected(&self) -> Vec<Vec<f64>> {
+        let number = |float: bool| move |&v: &f64| if float { Value::F(v) } else { Value::I(v as i64) };
+        let columns = self.data.iter().zip(&self.inputs);
         let inputs: Vec<Vec<Value>> =
-            self.data.iter().map(|column| column.iter().map(|&v| Value::F(v)).collect()).collect();
-        let scalars: Vec<Value> = self.scalars.iter().map(|&v| Value::F(v)).collect();
+            columns.map(|(column, dtype)| column.iter().map(number(dtype.is_float())).collect()).collect();
+        let scalars = self.scalars.iter().zip(self.formula.scalars());
+        let scalars: Vec<Value> = scalars.map(|(v, ty)| number(ty.is_float())(v)).collect();
         let results = evaluate(&self.formula, &inputs, &scalars);
         let stored = |(column, &dtype): (&Vec<Value>, &DType)| {
-            column.iter().map(|v| decode(dtype, &encode(dtype, v.as_f64()))).collect()
+            column.iter().map(|v| rounded(dtype, v.as_f64())).collect()
         };
         results.iter().zip(&self.outputs).map(stored).collect()
     }
@@ -132,7 +146,11 @@ impl Case {
             (0..self.inputs.len()).chain(place.iter().copied()).map(|i| addresses[i].cast_const()).collect();
         let scalars = self.formula.scalars().iter().zip(&self.scalars);
         let scalars: Vec<u64> = scalars
-            .map(|(&ty, &v)| if ty == Type::F64 { v.to_bits() } else { (v as f32).to_bits() as u64 })
+            .map(|(&ty, &v)| match ty {
+                Type::F64 => v.to_bits(),
+                Type::I32 => v as i32 as u32 as u64,
+                _ => (v as f32).to_bits() as u64,
+            })
             .collect();
         call(operands.as_ptr(), scalars.as_ptr(), start, end);
         let read = |(&i, &dtype): (&usize, &DType)| {
@@ -161,6 +179,14 @@ impl Case {
                 );
             }
         }
+    }
+}
+
+fn stored(ty: Type) -> DType {
+    match ty {
+        Type::F64 => DType::F64,
+        Type::I32 => DType::I32,
+        _ => DType::F32,
     }
 }
 
@@ -223,4 +249,90 @@ pub fn random_formula(rng: &mut Rng, ty: Type, inputs: usize, nodes: usize, outp
     }
     let results: Vec<Id> = elements[elements.len() - outputs..].to_vec();
     b.finish(&results)
+}
+
+const INTEGERS: [Binary; 8] =
+    [Binary::Add, Binary::Sub, Binary::Mul, Binary::Min, Binary::Max, Binary::And, Binary::Or, Binary::Xor];
+const SHIFTS: [Binary; 3] = [Binary::Shl, Binary::Shr, Binary::Ushr];
+
+/// A chain of choices by the lowest three bits of an integer.
+pub fn lookup(b: &mut Builder, index: Id, entries: [f64; 8]) -> Id {
+    let seven = b.number(Type::I32, 7.0);
+    let index = b.binary(Binary::And, index, seven);
+    let mut result = b.number(Type::F32, entries[7]);
+    for (k, entry) in entries.into_iter().enumerate().take(7).rev() {
+        let (k, entry) = (b.number(Type::I32, k as f64), b.number(Type::F32, entry));
+        let here = b.binary(Binary::Eq, index, k);
+        result = b.select(here, entry, result);
+    }
+    result
+}
+
+/// A formula of random nodes over floats (the even inputs) and integers; its outputs are the last two of either kind.
+pub fn mixed_formula(rng: &mut Rng, nodes: usize, halves: bool) -> Formula {
+    let mut b = Builder::new();
+    let mut kinds = [vec![], vec![]];
+    for k in 0..4 {
+        kinds[k % 2].push(b.input([Type::F32, Type::I32][k % 2]));
+    }
+    let position = b.index();
+    let numbers =
+        [b.scalar(Type::I32), b.number(Type::I32, rng.number(DType::I32)), b.cast(Type::I32, position)];
+    kinds[1].extend(numbers);
+    kinds[0].push(b.scalar(Type::F32));
+    for _ in 0..nodes {
+        let [floats, ints] = &kinds;
+        let (x, y) = (rng.pick(floats), rng.pick(&floats[floats.len() / 2..]));
+        let (i, j) = (rng.pick(ints), rng.pick(&ints[ints.len() / 2..]));
+        let node = match rng.below(14) {
+            0..3 => b.binary(rng.pick(&BINARY), x, y),
+            3..6 => b.binary(rng.pick(&INTEGERS), i, j),
+            6 if rng.below(4) == 0 => {
+                let (half, factor) = (b.number(Type::I32, 16.0), rng.below(1 << 16));
+                let (upper, factor) = (b.binary(Binary::Ushr, i, half), b.number(Type::I32, factor as f64));
+                let (product, by) = (b.mul(upper, factor), b.number(Type::I32, rng.below(32) as f64));
+                b.binary(Binary::Ushr, product, by)
+            }
+            6 => {
+                let distance = b.number(Type::I32, rng.below(40) as f64);
+                b.binary(rng.pick(&SHIFTS), i, distance)
+            }
+            7 => {
+                // which bits a NaN has is not said
+                let (nan, some) = (b.unary(Unary::IsNan, x), b.number(Type::F32, 1.5));
+                let number = b.select(nan, some, x);
+                b.unary(Unary::Bits, number)
+            }
+            8 => b.unary(Unary::FromBits, i),
+            9 => match rng.below(3) {
+                0 => b.unary(Unary::RoundBf16, x),
+                1 if halves => b.unary(Unary::RoundF16, x),
+                _ => b.unary(rng.pick(&UNARY), x),
+            },
+            10 => b.unary(rng.pick(&[Unary::Neg, Unary::Abs, Unary::Detach]), i),
+            11 => {
+                let entries = std::array::from_fn(|_| rng.number(DType::F32));
+                lookup(&mut b, i, entries)
+            }
+            12 => b.cast(if rng.below(2) == 0 { Type::I32 } else { Type::F32 }, rng.pick(&[x, i])),
+            _ => {
+                let mask = match rng.below(3) {
+                    0 => b.binary(rng.pick(&COMPARE), i, j),
+                    1 => b.binary(rng.pick(&COMPARE), x, y),
+                    _ => b.cast(Type::Bool, i),
+                };
+                if rng.below(2) == 0 { b.select(mask, x, y) } else { b.select(mask, i, j) }
+            }
+        };
+        let kind = (b.ty(node) == Type::I32) as usize;
+        if !kinds[kind].contains(&node) && b.rank(node) == Rank::Element {
+            kinds[kind].push(node);
+        }
+    }
+    let [floats, ints] = &kinds;
+    let element = |list: &[Id]| {
+        list.iter().rev().copied().filter(|&id| b.rank(id) == Rank::Element).take(2).collect::<Vec<_>>()
+    };
+    let outputs = [element(floats), element(ints)].concat();
+    b.finish(&outputs)
 }

@@ -40,6 +40,7 @@ fn active(f: &Formula, wanted: &[usize]) -> Vec<bool> {
         active[i] = match *node {
             Node::Input { slot, .. } => wanted.contains(&(slot as usize)),
             Node::Unary(Unary::Detach | Unary::Sign | Unary::Floor | Unary::Ceil | Unary::Round, _) => false,
+            Node::Unary(Unary::RoundBf16 | Unary::RoundF16, _) => false,
             Node::Binary(Binary::FloorDiv, ..) => false,
             Node::Select(_, yes, no) => active[yes.index()] || active[no.index()],
             node => node.operands().any(|id| active[id.index()]),
@@ -162,7 +163,8 @@ fn unary<'g>(op: Unary, x: Expr<'g>, y: Expr<'g>, g: Expr<'g>) -> Expr<'g> {
         Unary::Erf => g * (FRAC_2_SQRT_PI * (-(x * x)).exp()),
         // Not active, so this falls away.
         Unary::Sign | Unary::Floor | Unary::Ceil | Unary::Round | Unary::Detach => g.number(0.0),
-        Unary::Not | Unary::IsNan | Unary::IsFinite => g.number(0.0),
+        Unary::Not | Unary::IsNan | Unary::IsFinite | Unary::Bits | Unary::FromBits => g.number(0.0),
+        Unary::RoundBf16 | Unary::RoundF16 => g.number(0.0),
     }
 }
 
@@ -193,7 +195,7 @@ fn binary<'g>(op: Binary, a: Expr<'g>, b: Expr<'g>, y: Expr<'g>, g: Expr<'g>) ->
             (g * (b / squares), -(g * (a / squares)))
         }
         Binary::FloorDiv | Binary::Eq | Binary::Ne | Binary::Lt | Binary::Le => (zero, zero),
-        Binary::And | Binary::Or | Binary::Xor => (zero, zero),
+        Binary::And | Binary::Or | Binary::Xor | Binary::Shl | Binary::Shr | Binary::Ushr => (zero, zero),
     }
 }
 

@@ -158,12 +158,19 @@ const int local = threadIdx.x;
             Unary::IsNan => format!("isnan({a})"),
             Unary::IsFinite => format!("isfinite({a})"),
             Unary::Round => call("rint"),
+            Unary::Bits if ty == Type::F32 => format!("__float_as_int({a})"),
+            Unary::Bits => format!("__double_as_longlong({a})"),
+            Unary::FromBits if ty == Type::I32 => format!("__int_as_float({a})"),
+            Unary::FromBits => format!("__longlong_as_double({a})"),
+            Unary::RoundBf16 => format!("__uint_as_float((unsigned)float_to_bfloat({a}) << 16)"),
+            Unary::RoundF16 => format!("half_to_float(float_to_half({a}))"),
             op => call(&format!("{op:?}").to_lowercase()),
         }
     }
 
     fn binary(&self, op: Binary, ty: Type, a: &str, b: &str) -> String {
         let (float, suffix) = (ty.is_float(), if ty == Type::F32 { "f" } else { "" });
+        let distance = if ty == Type::I64 { 63 } else { 31 };
         match op {
             Binary::Add => wrapping(ty, a, "+", b),
             Binary::Sub => wrapping(ty, a, "-", b),
@@ -188,6 +195,9 @@ const int local = threadIdx.x;
             Binary::And => format!("{a} & {b}"),
             Binary::Or => format!("{a} | {b}"),
             Binary::Xor => format!("{a} ^ {b}"),
+            Binary::Shl => wrapping(ty, a, "<<", &format!("({b} & {distance})")),
+            Binary::Shr => format!("{a} >> ({b} & {distance})"),
+            Binary::Ushr => wrapping(ty, a, ">>", &format!("({b} & {distance})")),
         }
     }
 

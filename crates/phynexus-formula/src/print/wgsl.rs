@@ -172,6 +172,10 @@ let block = group.x + group.y * groups.x;
             Unary::Floor => "floor",
             Unary::Ceil => "ceil",
             Unary::Round => "round",
+            Unary::Bits => "bitcast<i32>",
+            Unary::FromBits => "bitcast<f32>",
+            Unary::RoundBf16 => "round_bf16",
+            Unary::RoundF16 => "round_f16",
         };
         format!("{function}({a})")
     }
@@ -202,6 +206,9 @@ let block = group.x + group.y * groups.x;
             Binary::Or => format!("{a} | {b}"),
             Binary::Xor if ty == Type::Bool => format!("{a} != {b}"),
             Binary::Xor => format!("{a} ^ {b}"),
+            Binary::Shl => format!("{a} << (u32({b}) & 31u)"),
+            Binary::Shr => format!("{a} >> (u32({b}) & 31u)"),
+            Binary::Ushr => format!("bitcast<i32>(bitcast<u32>({a}) >> (u32({b}) & 31u))"),
         }
     }
 
@@ -306,6 +313,20 @@ const HELPERS: &[(&str, &str)] = &[
     let poly = t * (0.254829592f + t * (-0.284496736f + t * (1.421413741f + t * (-1.453152027f + t * 1.061405429f))));
     let far = sign(x) * (1.0f - poly * exp(-q));
     return select(far, 1.1283792f * x * near, a < 1.0f);
+}"),
+    ("round_bf16", "fn round_bf16(x: f32) -> f32 {
+    let bits = bitcast<u32>(x);
+    return select(bitcast<f32>((bits + 0x7fffu + ((bits >> 16u) & 1u)) & 0xffff0000u), x, is_nan(x));
+}"),
+    // Below the normal numbers of float16 all are multiples of 2^-24, as all sums of 0.5 and less than that are.
+    ("round_f16", "fn round_f16(x: f32) -> f32 {
+    let sign = bitcast<u32>(x) & 0x80000000u;
+    let rest = bitcast<u32>(x) & 0x7fffffffu;
+    if (rest > 0x7f800000u) { return x; }
+    var bits = (rest + 0xfffu + ((rest >> 13u) & 1u)) & 0xffffe000u;
+    if (rest >= 0x477ff000u) { bits = 0x7f800000u; }
+    if (rest < 0x38800000u) { bits = bitcast<u32>((bitcast<f32>(rest) + 0.5f) - 0.5f); }
+    return bitcast<f32>(sign | bits);
 }"),
     ("float_pow", "fn float_pow(a: f32, b: f32) -> f32 {
     if (b == 0.0f) { return 1.0f; }
