@@ -92,6 +92,11 @@ impl PyRule {
     fn formula(&self) -> PyFormula {
         PyFormula::new(self.0.formula.clone())
     }
+    /// Whether some tensor operands differ along fewer dimensions than the parameter.
+    #[getter]
+    fn is_mixed(&self) -> bool {
+        self.0.is_mixed()
+    }
     /// Whether tensor code is given another gradient than the parameter's own.
     #[getter]
     fn prepares(&self) -> bool {

@@ -14,8 +14,9 @@ from . import persistence
 from .averaging import averaged, switch
 from .governed import Governed, governed
 from .groups import Group, Params, check_unique, complete, describe, split
-from .limits import Flag, resolve
-from .options import DECAY_MODE, HYPER, Policy
+from .limits import Flag, Number, resolve
+from .options import DECAY_MODE, FURTHER, HYPER, ROUNDING, Policy
+from .packing import Option, check_option
 from .plan import Plan
 from .rule import UpdateRule
 from .streaming import Stream
@@ -84,6 +85,9 @@ class Optimizer(UpdateRule, Governed):
         weight_decay_mode: str | None = None,
         accumulate: int = 1,
         accumulate_sum: bool = False,
+        state_dtype: Option = None,
+        param_update: str = "nearest",
+        seed: int = 0,
         foreach: bool | None = None,
         fused: bool | None = None,
         capturable: bool = False,
@@ -98,11 +102,14 @@ class Optimizer(UpdateRule, Governed):
         if isinstance(accumulate, bool) or not isinstance(accumulate, int) or accumulate < 1:
             raise ValueError(f"{kind}: accumulate must be an integer ≥ 1, got {accumulate!r}")
         self.accumulate = accumulate  #: how many calls of `step()` make one step
+        self.state_dtype = check_option(kind, state_dtype)  #: how states are stored
+        self.param_update = ROUNDING.check(f"{kind}: param_update", param_update)  #: how parameters are rounded
+        self.seed = int(Number(0, 2**63).check(f"{kind}: seed", seed))  #: of stochastic rounding
         self.share = 1.0 if Flag().check(f"{kind}: accumulate_sum", accumulate_sum) else 1.0 / accumulate
         self.defaults: dict[str, Any] = {**defaults, "maximize": maximize}
         for name, value in options.items():
             if name not in HYPER:
-                known = ", ".join([*self.defaults, "nonfinite", "weight_decay_mode", "accumulate", *HYPER])
+                known = ", ".join([*self.defaults, *FURTHER, *HYPER])
                 raise TypeError(f"{kind} has no argument {name!r}; it takes {known}")
             if value is not None and value is not False:
                 self.defaults[name] = value
@@ -228,13 +235,15 @@ class Optimizer(UpdateRule, Governed):
         loss = None if closure is None else closure()
         self._prepare()
         plans = self._plans
-        if self.accumulate > 1:
-            if plans[0].pending + 1 < self.accumulate:
-                for plan in plans:
-                    plan.wait()
-                return loss
+        if self.accumulate > 1 and plans[0].pending + 1 < self.accumulate:
             for plan in plans:
-                plan.pending = 0
+                plan.wait()
+            return loss
+        if any(plan.packs for plan in plans):
+            Stream(self, within_step=True).run()
+            return loss
+        for plan in plans:
+            plan.pending = 0
         if any(plan.joins for plan in plans):
             self._run_together(plans)
         else:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, Literal, TypeAlias, TypedDict
 
+from .bits import integer
 from .decay import MODES, Inner
 from .formula import Value, clamp, everywhere, maximum, mean, minimum, norm, sqrt, total, where
 from .limits import Choice
+from .rounding import noise as random_bits
+from .rounding import split, stochastic
 from .states import State
 from .tracing import Layer, Recipe, keywords, negated
 
@@ -33,6 +36,12 @@ class Options(TypedDict, total=False):
     ema: decay of an average of the weights that is kept with the state (0.999 is usual), see `Optimizer.ema`.
     accumulate: how many calls of `step()` make one step; their gradients are averaged.
     accumulate_sum: add the gradients up instead.
+    state_dtype: how states are stored: "float32", "bfloat16", "float16", "int8" or "int4", or a dict of these by the
+        name of the state. Few bits have a scale for each block of 256 or 128 elements; small tensors, numbers, sums of
+        rows and columns, and the states of float64 parameters keep their precision.
+    param_update: how bfloat16 and float16 parameters are rounded: to the "nearest", which loses steps below half a unit
+        in the last place; "stochastic", right on average; or "kahan", which keeps what is lost beside them.
+    seed: of stochastic rounding; the same seed, step and parameter give the same bits.
     foreach, fused, capturable: taken for torch's sake; every step here is fused.
 
     >>> import neurenix as nx
@@ -55,6 +64,9 @@ class Options(TypedDict, total=False):
     ema: Any
     accumulate: int
     accumulate_sum: bool
+    state_dtype: str | Mapping[str, str] | None
+    param_update: Literal["nearest", "stochastic", "kahan"]
+    seed: int
     foreach: bool | None
     fused: bool | None
     capturable: bool
@@ -62,6 +74,9 @@ class Options(TypedDict, total=False):
 
 # Options that are hyperparameters of a group where they are given.
 HYPER: Final = ("clip_norm", "clip_value", "clip_adaptive", "centralize", "cautious", "ema")
+FURTHER: Final = ("nonfinite", "weight_decay_mode", "accumulate", "state_dtype", "param_update", "seed")
+NARROW: Final = ("bfloat16", "float16")
+ROUNDING: Final = Choice(("nearest", "stochastic", "kahan"))
 DECAY_MODE: Final = Choice((None, *MODES))
 
 
@@ -70,6 +85,24 @@ def ema(p: Value, g: Value, average: Value, *, t: Value, inner: Inner, ema: Valu
     new = inner(p, g)
     decay = where(t == 1, 0, ema)
     return new, decay * average + (1 - decay) * new
+
+
+def rounded_at_random(
+    p: Value, g: Value, key: Value, *, inner: Inner, noise: Value, dtype: str
+) -> tuple[Value, Value]:
+    """Rounds a bfloat16 or float16 parameter up or down at random; the number `noise_key` tells tensors apart."""
+    new = inner(p, g)
+    if dtype in NARROW:
+        keys = integer(noise[0]) ^ integer(key), integer(noise[1])
+        new = stochastic(new, random_bits(new.tape.position(), keys), dtype)  # type: ignore[arg-type]
+    return new, key
+
+
+def compensated(p: Value, g: Value, rest: Value, *, inner: Inner, dtype: str) -> tuple[Value, Value]:
+    """Keeps what rounding a bfloat16 or float16 parameter loses, and begins the next step with it."""
+    if dtype not in NARROW:
+        return inner(p, g), rest
+    return split(inner(p + rest, g), dtype)  # type: ignore[arg-type]
 
 
 def accumulated(p: Value, g: Value, sum: Value, *, inner: Inner, share: Value) -> tuple[Value, Value]:
@@ -112,11 +145,15 @@ def cautious(p: Value, g: Value, *, inner: Inner) -> Value:
     return p - where(agrees, update / maximum(mean(agrees), 1e-3), 0)
 
 
-def surround(recipe: Recipe, group: Mapping[str, Any], mode: str, accumulate: bool) -> Recipe:
+def surround(
+    recipe: Recipe, group: Mapping[str, Any], mode: str, accumulate: bool, rounding: str = "nearest"
+) -> Recipe:
     """The recipe with the layers that a group's options ask for."""
-    outer = [Layer(ema, (State("ema", init="param"),))] if "ema" in group else []
+    outer = list(_ROUNDING[rounding])
+    if "ema" in group:
+        outer.append(Layer(ema, (State("ema", init="param"),)))
     if accumulate:
-        outer.append(Layer(accumulated, (State("accumulated"),)))
+        outer.append(Layer(accumulated, (State("accumulated", stored="own"),)))
     if group["maximize"]:
         outer.append(Layer(negated))
     outer += [Layer(layer) for name, layer in _CLIPS.items() if name in group]
@@ -133,6 +170,11 @@ def surround(recipe: Recipe, group: Mapping[str, Any], mode: str, accumulate: bo
     return Recipe(recipe.formula, recipe.states, (*outer, *recipe.layers, *inner), decays, recipe.directed)
 
 
+_ROUNDING: Final[dict[str, tuple[Layer, ...]]] = {
+    "nearest": (),
+    "stochastic": (Layer(rounded_at_random, (State("noise_key", kind="scalar", init="identity"),)),),
+    "kahan": (Layer(compensated, (State("remainder", stored="param"),)),),
+}
 _CLIPS: Final[dict[str, Any]] = {
     "clip_value": clip_value,
     "clip_norm": clip_norm,

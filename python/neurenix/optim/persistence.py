@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from neurenix._phynexus import Tensor
 
 from .groups import Group
+from .packing import is_packed, misfit, scale_key
 from .plan import COUNTS, Plan, compute_type
 from .schedule import Schedule, from_dict
 from .schedule.multiplier import adopted
@@ -171,12 +172,16 @@ def _check_entry(
         return
     group = {**group, "params": [param]}
     states = optimizer.all_states(group, optimizer.variant(param, group))
-    _list(problems, f"{key!r}: this optimizer has no state", set(entry) - {s.name for s in states} - {"step"})
+    known = {name for s in states for name in (s.name, scale_key(s.name))}
+    _list(problems, f"{key!r}: this optimizer has no state", set(entry) - known - {"step"})
     if not _is_count(entry.get("step")):
         problems.append(f"{key!r}: step must be an integer ≥ 0, got {entry.get('step')!r}")
     view = optimizer.view(param, group)
     for state in states:
-        problem = _misfit(state, entry.get(state.name), param, state.expected(param, view, group))
+        if state.kind == "full" and is_packed(entry, state.name):
+            problem = misfit(entry, state.name, param)
+        else:
+            problem = _misfit(state, entry.get(state.name), param, state.expected(param, view, group))
         if problem:
             problems.append(f"{key!r}: {state.name} {problem}")
 

@@ -6,12 +6,14 @@ from collections.abc import Mapping, Sequence
 from operator import is_
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from neurenix._phynexus import Stepper, Tensor, prepare_together
+from neurenix._phynexus import Tensor, prepare_together
 
+from .binding import Batch, Unit, begin, bind, compute_type, identify, noise_keys, widened
 from .groups import Group, check_parameter, describe
 from .limits import Limit, has_schedule, resolve
 from .options import gather
-from .states import State, View
+from .packing import check_names, storage
+from .states import State
 from .tracing import Recipe, layout, leaves, trace_recipe
 
 if TYPE_CHECKING:
@@ -20,35 +22,6 @@ if TYPE_CHECKING:
 #: What a plan keeps besides the group's hyperparameters.
 COUNTS: Final = ("step", "peak_lr", "pending")
 Extras: TypeAlias = list[list[Tensor | None]] | None
-
-
-class Batch:
-    """Parameters of one group that share a dtype, a device and a variant of the rule, and so one stepper.
-
-    This is also what `Optimizer.direction` is given. Lists hold only the parameters that have a gradient.
-    """
-
-    def __init__(self, members: list[Tensor], variant: Any, hyper: dict[str, Any]) -> None:
-        self.members = members
-        self.variant = variant
-        self.hyper = hyper  #: the hyperparameters as numbers
-        self.params: list[Tensor] = []
-        self.grads: list[Tensor] = []  #: not to be written into
-        self.states: list[dict[str, Any]] = []  #: their entries in `optimizer.state`
-        self.steps: list[int] = []  #: the number of this step for each, from 1
-
-
-class Unit:
-    """A batch with its stepper."""
-
-    def __init__(
-        self, batch: Batch, stepper: Stepper, states: Sequence[State], prepares: bool, gather: Stepper | None
-    ) -> None:
-        self.batch = batch
-        self.stepper = stepper
-        self.scalars = [state.name for state in states if state.kind == "scalar"]
-        self.prepares = prepares
-        self.gather = gather
 
 
 class Plan:
@@ -63,11 +36,14 @@ class Plan:
         self.scalars: list[float] = []
         self.joins: list[str] = []  # how the numbers over all tensors that the rule needs are joined
         self.directed = False  # whether tensor code comes before the rule
+        self.packs = False  # whether states are unpacked and packed around the rule
         self._seen: tuple[Any, ...] = ()  # the group's values when they were last checked
         self._forms: Any = None  # what the rule was traced for
         self._members: list[Tensor] = []
         self._scheduled: list[tuple[int, str, Limit, Any]] = []  # where the numbers of schedules go
         self._peak: int | None = None  # where the largest learning rate goes
+        self._noise: int | None = None  # where the keys of random rounding go
+        self._group: Group = {}
 
     def saved(self) -> dict[str, float]:
         """What of it belongs into a saved state."""
@@ -76,6 +52,7 @@ class Plan:
 
     def prepare(self, rule: Optimizer, group: Group, state: dict[Tensor, dict[str, Any]]) -> None:
         """Makes ready for a step; raises before anything of the group has changed."""
+        self._group = group
         if (
             len(group) != len(self._seen)
             or not all(map(is_, group.values(), self._seen))
@@ -88,6 +65,8 @@ class Plan:
         if self._peak is not None:
             lr = resolve(rule.limit("lr"), f"{self.label}: lr", group["lr"], self.step)
             self.scalars[self._peak] = max(self.peak_lr, lr)
+        if self._noise is not None:
+            self.scalars[self._noise : self._noise + 2] = noise_keys(rule.seed, self.step)
         for unit in self.units:
             if not unit.stepper.is_current():
                 self._forms = None
@@ -149,9 +128,9 @@ class Plan:
         steps = unit.stepper.steps
         batch.grads = [grad for _, grad in prepared]
         batch.params = [members[i] for i in places]
-        batch.states = [state[members[i]] for i in places]
+        batch.states = [widened(state[members[i]]) for i in places]
         batch.steps = [steps[i] + 1 for i in places]
-        batch.hyper = self.numbers(batch.hyper)
+        batch.hyper = self.numbers({name: self._group[name] for name in rule.defaults})
         found = dict(zip(places, rule.direction(batch), strict=True)) if places else {}
         return [[found.get(i) for i in range(len(members))]]
 
@@ -181,10 +160,12 @@ class Plan:
         rule.normalize(self.label, group)
         recipes = {variant: rule.recipe(group, variant) for variant in rule.variants(group)}
         hyper = self._hyper(rule, group, recipes)
-        self.scalars, self._scheduled, self._peak = [], [], None
+        self.scalars, self._scheduled, self._peak, self._noise = [], [], None, None
         for name, value in hyper.items():
             if name == "peak_lr":
                 self._peak = len(self.scalars)
+            if name == "noise":
+                self._noise = len(self.scalars)
             limit, label = rule.limit(name), f"{self.label}: {name}"
             if has_schedule(value):
                 self._scheduled.append((len(self.scalars), label, limit, value))
@@ -202,7 +183,7 @@ class Plan:
     def _hyper(self, rule: Optimizer, group: Group, recipes: Mapping[Any, Recipe]) -> dict[str, Any]:
         """What the recipes ask for: hyperparameters, and what is known of the group beside them."""
         known = {name: group[name] for name in rule.defaults}
-        beside = {"peak_lr": self.peak_lr, "share": rule.share}
+        beside = {"peak_lr": self.peak_lr, "share": rule.share, "noise": (0.0, 0.0)}
         known |= {
             name: value for name, value in beside.items() if any(r.asks(name) for r in recipes.values())
         }
@@ -220,79 +201,38 @@ class Plan:
         hyper: dict[str, Any],
     ) -> None:
         self.sync(state)
-        batches: dict[Any, list[Tensor]] = {}
+        batches: dict[Any, list[tuple[Tensor, int]]] = {}
         for position, param in enumerate(group["params"]):
             check_parameter(f"{self.label}: {describe(group, position)}", param)
-            key = (param.dtype.name, param.device, rule.variant(param, group), param.ndim > 1)
-            batches.setdefault(key, []).append(param)
-        units = []
-        for (dtype, _, variant, matrix), params in batches.items():
+            variant = rule.variant(param, group)
+            formats = tuple(storage(rule.state_dtype, s, param) for s in rule.all_states(group, variant))
+            key = (param.dtype.name, param.device, variant, param.ndim > 1, formats)
+            batches.setdefault(key, []).append((param, identify(group, position)))
+        units, keep = [], rule.state_dtype is None
+        for (dtype, _, variant, matrix, formats), members in batches.items():
             recipe, kind = recipes[variant], compute_type(dtype)
-            traced = trace_recipe(recipe, hyper, kind, variant, matrix)
-            states = recipe.all_states()
+            states, every = recipe.all_states(), rule.all_states(group, variant)
+            check_names(self.label, rule.state_dtype, every)
+            params = [param for param, _ in members]
+            form = {"variant": variant, "matrix": matrix, "dtype": dtype}
+            traced = trace_recipe(recipe, hyper, kind, **form, stored=formats[: len(states)])
+            fuses = not (traced.is_mixed or recipe.directed or recipe.asks("noise"))
+            if "int8" in formats and not fuses:
+                traced = trace_recipe(recipe, hyper, kind, **form)
             views = [rule.view(param, group) for param in params]
-            for param, view in zip(params, views, strict=True):
-                _begin(self.label, group, param, view, rule.all_states(group, variant), kind, state[param])
-            stepper = _stepper(traced, params, views, states, state)
+            for (param, identity), view in zip(members, views, strict=True):
+                begin(self.label, group, param, view, every, formats, state[param], identity, keep)
+            few = ("int4",) if fuses else ("int8", "int4")
+            packs = [s for s, stored in zip(states, formats, strict=False) if stored in few]
+            stepper, handles = bind(traced, params, views, states, packs, state)
             waiting = None
             if rule.accumulate > 1:
                 sums = (State("accumulated"),)
-                waiting = _stepper(trace_recipe(Recipe(gather, sums), {}, kind), params, views, sums, state)
+                gathers = trace_recipe(Recipe(gather, sums), {}, kind)
+                waiting, _ = bind(gathers, params, views, sums, [], state)
             batch = Batch(params, variant, {name: group[name] for name in rule.defaults})
-            units.append(Unit(batch, stepper, states, traced.prepares, waiting))
+            units.append(Unit(batch, stepper, states, packs, handles, traced.prepares, waiting))
         self.units, self._members = units, list(group["params"])
         self.joins = max((unit.stepper.joins for unit in units), key=len, default=[])
         self.directed = any(rule.is_directed(unit.batch.variant) for unit in units)
-
-
-def compute_type(dtype: str) -> str:
-    """What a parameter of this dtype is computed in, and its states are stored in."""
-    return "float64" if dtype == "float64" else "float32"
-
-
-def _begin(
-    label: str,
-    group: Group,
-    param: Tensor,
-    view: View,
-    states: Sequence[State],
-    kind: str,
-    entry: dict[str, Any],
-) -> None:
-    """Completes the state of one parameter: what is there goes on, the rest begins."""
-    new: dict[str, Any] = {"step": entry.get("step", 0)}
-    for state in states:
-        value = entry.get(state.name)
-        if value is None:
-            value = state.start(param, view, group, kind)
-        elif isinstance(value, Tensor) and state.kind != "tensor":
-            if tuple(value.shape) != state.shape(param, view):
-                raise ValueError(
-                    f"{label}: {state.name} has shape {tuple(value.shape)}, its parameter {tuple(param.shape)}; "
-                    "parameters must not change their shape, give the new tensor to a new optimizer"
-                )
-            if (value.dtype.name == "float64") != (kind == "float64"):
-                value = value.to(kind)
-        if value is not None:
-            new[state.name] = value
-    entry.clear()
-    entry.update(new)
-
-
-def _stepper(
-    rule: Any,
-    params: list[Tensor],
-    views: list[View],
-    states: Sequence[State],
-    entries: dict[Tensor, dict[str, Any]],
-) -> Stepper:
-    tensors = [state.name for state in states if state.kind != "scalar"]
-    scalars = [state.name for state in states if state.kind == "scalar"]
-    return Stepper(
-        rule,
-        params,
-        views,
-        [[entries[param][name] for name in tensors] for param in params],
-        [[entries[param][name] for name in scalars] for param in params],
-        [entries[param]["step"] for param in params],
-    )
+        self.packs = any(unit.packs for unit in units)

@@ -10,6 +10,7 @@ from neurenix._phynexus import Tensor
 from .groups import Group
 from .limits import ANYTHING, COMMON, Limit
 from .options import surround
+from .packing import Option
 from .states import State, View, as_states, default_view
 from .tracing import Layer, Recipe, keywords
 
@@ -32,6 +33,8 @@ class UpdateRule:
     """What hyperparameters may be; a subclass gives those that differ from its base."""
 
     accumulate: int
+    param_update: str
+    state_dtype: Option
     _mode: str | None
 
     def states_for(self, group: Group, variant: Any = None) -> Sequence[str | State]:
@@ -65,7 +68,7 @@ class UpdateRule:
         named = keywords(self.formula)
         own = named is None or "weight_decay" in named
         mode = self._mode or ("inside" if own else self.decay_mode)
-        return surround(rule, group, mode, self.accumulate > 1)
+        return surround(rule, group, mode, self.accumulate > 1, self.param_update)
 
     def all_states(self, group: Group, variant: Any) -> tuple[State, ...]:
         """The states of a parameter: those of the rule, of what options put around it, and of its tensor code."""

@@ -20,6 +20,10 @@ _KEPT: Final[dict[str, tuple[bool, bool, bool]]] = {
     "batch": (True, False, False),
 }
 
+_SQUARES: Final = frozenset(
+    "exp_avg_sq max_exp_avg_sq exp_avg_var max_exp_avg_var square_avg sum exp_inf acc_delta step_size grad_sum_sq accum".split()
+)
+
 
 @dataclass(frozen=True)
 class State:
@@ -30,18 +34,29 @@ class State:
         kind: "full" is a tensor of the parameter's shape; "row", "column" and "batch" hold one value for each row,
             column or matrix of the parameter seen as (batch, rows, columns); "scalar" is one float64 number; "tensor"
             is of any shape and belongs to the optimizer's tensor code, formulas do not see it.
-        init: what it begins as: a number, "param" (the parameter's value), or a function of the group.
+        init: what it begins as: a number, "param" (the parameter's value), "identity" (a number by the
+            parameter's name or place), or a function of the group.
         sized: for "tensor", its shape as a function of (parameter, group); without it the tensor code makes it.
+        stored: "asked" in the format of the option `state_dtype`, "param" in the parameter's dtype, "own" always in float32.
+        signed: whether values can be negative, which tells in few bits; by default unless the name is one of those that
+            optimizers have for sums and averages of squares.
 
     >>> from neurenix.optim import State
-    >>> State("row_var", kind="row")
-    State(name='row_var', kind='row', init=0.0, sized=None)
+    >>> State("row_var", kind="row").kind
+    'row'
     """
 
     name: str
     kind: Kind = "full"
-    init: float | Literal["param"] | Callable[[dict[str, Any]], float] = 0.0
+    init: float | Literal["param", "identity"] | Callable[[dict[str, Any]], float] = 0.0
     sized: Callable[[Tensor, dict[str, Any]], tuple[int, ...]] | None = None
+    stored: Literal["asked", "param", "own"] = "asked"
+    signed: bool | None = None
+
+    @property
+    def is_signed(self) -> bool:
+        """Whether values can be negative."""
+        return self.name not in _SQUARES if self.signed is None else self.signed
 
     def shape(self, param: Tensor, view: View) -> tuple[int, ...]:
         """The shape of the state of a parameter that is seen as `view`."""
@@ -56,10 +71,14 @@ class State:
             return None
         return self.sized(param, group) if self.sized else self.shape(param, view)
 
-    def start(self, param: Tensor, view: View, group: dict[str, Any], dtype: str) -> Tensor | float | None:
+    def start(
+        self, param: Tensor, view: View, group: dict[str, Any], dtype: str, identity: int
+    ) -> Tensor | float | None:
         """What it is before the first step; None for what tensor code makes."""
         if self.kind == "tensor" and self.sized is None:
             return None
+        if self.init == "identity":
+            return float(identity)
         if self.init == "param":
             return param.detach().to(dtype).clone()
         value = float(self.init(group) if callable(self.init) else self.init)

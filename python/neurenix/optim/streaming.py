@@ -13,9 +13,25 @@ if TYPE_CHECKING:
 class Stream:
     """One backward pass with an optimizer. Numbers over all tensors are found in passes of their own before it."""
 
-    def __init__(self, optimizer: Optimizer) -> None:
+    def __init__(self, optimizer: Optimizer, within_step: bool = False) -> None:
+        self.optimizer = optimizer
+        if not within_step:
+            self._check()
+            optimizer._prepare()
+        self.places = {param: at for plan in optimizer._plans for param, at in plan.places().items()}
+        self.waits = optimizer.accumulate > 1 and optimizer._plans[0].pending + 1 < optimizer.accumulate
+        self.guards = optimizer.nonfinite != "propagate" and not within_step
+        self.joins = [] if self.waits else max((plan.joins for plan in optimizer._plans), key=len)
+        self.seen = False
+        self.known: list[float] = []  # the numbers over all tensors
+        self.given: list[float] = []  # what tensors give to the next
+        self.bad: list[Tensor] = []
+        self.skips = False
+
+    def _check(self) -> None:
         from .optimizer import Optimizer
 
+        optimizer = self.optimizer
         if optimizer.formula is None or type(optimizer).step is not Optimizer.step:
             raise TypeError(
                 f"backward: {type(optimizer).__name__} steps in its own way and needs all gradients at once; "
@@ -29,17 +45,17 @@ class Stream:
             raise RuntimeError(
                 "backward: the weights are those for evaluation; call train() of the optimizer first"
             )
-        self.optimizer = optimizer
-        optimizer._prepare()
-        self.places = {param: at for plan in optimizer._plans for param, at in plan.places().items()}
-        self.waits = optimizer.accumulate > 1 and optimizer._plans[0].pending + 1 < optimizer.accumulate
-        self.guards = optimizer.nonfinite != "propagate"
-        self.joins = [] if self.waits else max((plan.joins for plan in optimizer._plans), key=len)
-        self.seen = False
-        self.known: list[float] = []  # the numbers over all tensors
-        self.given: list[float] = []  # what tensors give to the next
-        self.bad: list[Tensor] = []
-        self.skips = False
+
+    def run(self) -> None:
+        """The step of all parameters that have a gradient, one after the other."""
+        params = [param for param in self.places if param.grad is not None]
+        for _ in range(self.looks):
+            for param in params:
+                self.look(param)
+            self.looked()
+        for param in params:
+            self.leaf(param)
+        self.end()
 
     @property
     def looks(self) -> int:
@@ -52,7 +68,8 @@ class Stream:
         if self.guards and not self.seen and not bool(param.grad.isfinite().all()):  # type: ignore[union-attr]
             self.bad.append(param)
         if len(self.known) < len(self.joins):
-            self.given += unit.stepper.look(plan.scalars, place, self.known)
+            with unit.opened(place, self.optimizer._state[param], write=False):
+                self.given += unit.stepper.look(plan.scalars, place, self.known)
 
     def looked(self) -> None:
         """All have been seen."""
@@ -74,10 +91,11 @@ class Stream:
             unit.gather.step([], None, place)
             return True
         extras: Any = None
-        if plan.directed and self.optimizer.is_directed(unit.batch.variant):
-            prepared = unit.stepper.prepare(plan.scalars, place, self.known) if unit.prepares else None
-            extras = plan.directions(self.optimizer, unit, self.optimizer._state, prepared, only=place)
-        unit.stepper.step(plan.scalars, extras, place, self.known)
+        with unit.opened(place, self.optimizer._state[param], write=True):
+            if plan.directed and self.optimizer.is_directed(unit.batch.variant):
+                prepared = unit.stepper.prepare(plan.scalars, place, self.known) if unit.prepares else None
+                extras = plan.directions(self.optimizer, unit, self.optimizer._state, prepared, only=place)
+            unit.stepper.step(plan.scalars, extras, place, self.known)
         return True
 
     def end(self) -> None:

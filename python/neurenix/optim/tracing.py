@@ -36,7 +36,7 @@ EXTENTS: Final[dict[str, frozenset[int]]] = {
 }
 
 #: Keywords that a formula may ask for besides hyperparameters.
-GIVEN: Final = frozenset(("t", "inner", "variant", "matrix"))
+GIVEN: Final = frozenset(("t", "inner", "variant", "matrix", "dtype"))
 
 
 def layout(value: Value) -> Layout:
@@ -153,18 +153,33 @@ def negated(p: Value, g: Value, *, inner: Callable[[Value, Value], Value]) -> Va
 
 
 def trace_recipe(
-    recipe: Recipe, hyper: Mapping[str, Value], type: str, variant: Any = None, matrix: bool = True
+    recipe: Recipe,
+    hyper: Mapping[str, Value],
+    type: str,
+    *,
+    variant: Any = None,
+    matrix: bool = True,
+    dtype: str = "float32",
+    stored: tuple[str, ...] = (),
 ) -> Rule:
-    """The rule of a whole recipe, for parameters of one variant; all of `hyper` are numbers of it, asked for or not."""
+    """The rule of a whole recipe, for parameters of one variant; all of `hyper` are numbers of it, asked for or not.
+
+    `stored` are the formats of all states; those that are "int8" the formula decodes and encodes itself.
+    """
     fixed = tuple((name, layout(value)) for name, value in hyper.items())
-    return _trace(recipe, fixed, type, variant, matrix)
+    given = (("variant", variant), ("matrix", matrix), ("dtype", dtype if recipe.asks("dtype") else None))
+    return _trace(recipe, fixed, type, given, tuple(kind == "int8" for kind in stored))
 
 
 @functools.lru_cache(maxsize=1024)
 def _trace(
-    recipe: Recipe, hyper: tuple[tuple[str, Layout], ...], type: str, variant: Any, matrix: bool
+    recipe: Recipe,
+    hyper: tuple[tuple[str, Layout], ...],
+    type: str,
+    given: tuple[tuple[str, Any], ...],
+    packed: tuple[bool, ...],
 ) -> Rule:
-    return _Tracer(recipe, hyper, type, {"variant": variant, "matrix": matrix}).rule()
+    return _Tracer(recipe, hyper, type, dict(given), packed).rule()
 
 
 class Tape:
@@ -179,11 +194,15 @@ class Tape:
         self.stages: list[tuple[Formula, str, str]] = []
         self._sizes: dict[int, Symbol] = {}
 
-    def operand(self, what: str, index: int = 0, kind: str = "full") -> Symbol:
+    def operand(self, what: str, index: int = 0, kind: str = "full", type: str | None = None) -> Symbol:
         """The next tensor operand."""
         self.inputs.append((what, index))
         self._extents.append(EXTENTS[kind])
-        return Symbol(self, self.graph.input(self.kind), self.kind)
+        return Symbol(self, self.graph.input(type or self.kind), self.kind)
+
+    def position(self) -> Symbol:
+        """The number of the element in its tensor."""
+        return Symbol(self, self.graph.cast("int32", self.graph.index()), self.kind)
 
     def number(self, what: str, index: int = 0) -> Symbol:
         """The next number."""
@@ -217,18 +236,20 @@ class _Tracer:
     """Calls the formulas of a recipe on symbols."""
 
     def __init__(
-        self, recipe: Recipe, hyper: tuple[tuple[str, Layout], ...], type: str, given: dict[str, Any]
+        self,
+        recipe: Recipe,
+        hyper: tuple[tuple[str, Layout], ...],
+        type: str,
+        given: dict[str, Any],
+        packed: tuple[bool, ...],
     ) -> None:
         self.recipe = recipe
         self.tape = Tape(type)
         self.p, self.g = self.tape.operand("param"), self.tape.operand("grad")
         self.direction = [self.tape.operand("extra")] if recipe.directed else []
         self.states = recipe.all_states()
-        kinds = ["scalar" if state.kind == "scalar" else "tensor" for state in self.states]
-        self.symbols: list[Any] = [
-            self.tape.operand("state", i, state.kind) if state.kind != "scalar" else None
-            for i, state in enumerate(self.states)
-        ]
+        self.packed = packed or (False,) * len(self.states)
+        self.kinds: list[str] = []  # of what the engine keeps: codes and scales are two
         self.given = {**given, "t": self.tape.number("step")}
         count = iter(range(10**9))
 
@@ -238,29 +259,42 @@ class _Tracer:
             return layout[1] if isinstance(layout, _Static) else tuple(map(fill, layout))
 
         self.hyper = {name: fill(layout) for name, layout in hyper}
-        for i, kind in enumerate(kinds):
-            if kind == "scalar":
-                self.symbols[i] = self.tape.number("state", i)
+        self.symbols = [self._state(state, few) for state, few in zip(self.states, self.packed, strict=True)]
         self.new: dict[int, Value] = {}
         self.prepared: tuple[Symbol, int] | None = None
+
+    def _state(self, state: State, few: bool) -> Symbol:
+        """The value of a state, decoded."""
+        place = len(self.kinds)
+        if state.kind == "scalar":
+            self.kinds.append("number")
+            return self.tape.number("state", place)
+        if not few:
+            self.kinds.append(state.kind)
+            return self.tape.operand("state", place, state.kind)
+        self.kinds += ["full", f"blocks:{BLOCK}"]
+        code = self.tape.operand("state", place, type="int32")
+        return decode8(code, self.tape.operand("state", place + 1), state.is_signed)  # type: ignore[no-any-return]
 
     def rule(self) -> Rule:
         """The traced recipe."""
         p = self.apply(0, self.p, self.g)
         outputs = [self._output(self.recipe.formula, self.p, p)]
-        for i, state in enumerate(self.states):
+        for i, (state, few) in enumerate(zip(self.states, self.packed, strict=True)):
             like = self.p if state.kind == "full" else self.symbols[i]
-            outputs.append(self._output(self.recipe.formula, like, self.new[i], state.kind))
+            new = self._output(self.recipe.formula, like, self.new[i], state.kind)
+            if few:
+                value = self.p.new(new)
+                scale = block_largest(value, signed=state.is_signed)
+                outputs += [encode8(value, scale, state.is_signed).id, scale.id]
+            else:
+                outputs.append(new)
         prepared = None
         if self.prepared is not None and self.prepared[0].id != self.g.id:
             prepared = self.tape.graph.finish([self.prepared[0].id]), self.prepared[1]
+        tape = self.tape
         return Rule(
-            self.tape.graph.finish(outputs),
-            self.tape.inputs,
-            self.tape.numbers,
-            ["number" if state.kind == "scalar" else state.kind for state in self.states],
-            self.tape.stages,
-            prepared,
+            tape.graph.finish(outputs), tape.inputs, tape.numbers, self.kinds, tape.stages, prepared
         )
 
     def apply(self, depth: int, p: Value, g: Value) -> Value:

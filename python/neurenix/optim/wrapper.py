@@ -57,7 +57,8 @@ class Wrapper(Optimizer):
                 raise ValueError(f"{kind}: {type(optimizer).__name__} has {', '.join(sorted(both))} already")
         self.base = optimizer  #: what is wrapped
         self._begin(optimizer.nonfinite)
-        self._mode, self.accumulate, self.share = optimizer._mode, optimizer.accumulate, optimizer.share
+        for name in ("_mode", "accumulate", "share", "state_dtype", "param_update", "seed"):
+            setattr(self, name, getattr(optimizer, name))
         self.defaults = {**optimizer.defaults, **defaults}
         self.normalize(kind, self.defaults)
         self._parameter_groups = optimizer.param_groups

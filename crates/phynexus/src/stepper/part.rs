@@ -3,7 +3,7 @@
 use super::rule::{Extent, Kind, Operand, Rule, trim};
 use crate::array::Array;
 use phynexus_core::{DType, Device, DeviceId, Kernel, Layout, Result, Shape, Spec, Task, Value, View};
-use phynexus_formula::{Formula, evaluate_scalars, hoist};
+use phynexus_formula::{Formula, Node, evaluate_scalars, hoist};
 use smallvec::SmallVec;
 
 pub(super) type Arrays = SmallVec<[Array; 6]>;
@@ -71,7 +71,7 @@ impl Part {
         let shaped = match block {
             Some(n) if blocked => Shaped::Blocks(n),
             _ if used.iter().any(|(_, seen)| *seen != Seen::Along(extent)) => Shaped::Three(extent),
-            _ if !formula.reduces() => Shaped::Flat,
+            _ if !formula.reduces() && !places(formula) => Shaped::Flat,
             _ if results.iter().all(|(_, seen)| matches!(seen, Seen::Along(Extent::NONE | Extent::FULL))) => {
                 Shaped::Row
             }
@@ -171,6 +171,11 @@ impl Part {
         }
         Ok(())
     }
+}
+
+/// Whether a formula asks where an element stands in its row.
+fn places(formula: &Formula) -> bool {
+    formula.nodes().iter().any(|node| matches!(node, Node::Index))
 }
 
 /// What an operand of a rule has values for.

@@ -206,6 +206,14 @@ impl Rule {
         read.fold(Extent::NONE, |extent, (_, &input)| extent.join(self.extent(input)))
     }
 
+    /// Whether some tensor operands differ along fewer dimensions than the parameter.
+    pub fn is_mixed(&self) -> bool {
+        self.inputs.iter().any(|&input| {
+            let blocks = matches!(input, Operand::State(i) if matches!(self.states[i], Kind::Blocks(_)));
+            !blocks && self.extent(input) != Extent::FULL
+        })
+    }
+
     /// How many hyperparameters a step is given.
     pub(super) fn hypers(&self) -> usize {
         let hyper =
