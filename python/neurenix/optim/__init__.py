@@ -11,6 +11,7 @@ from typing import Any as _Any
 
 from neurenix.optim import algorithms, formula, lr_scheduler, schedule
 from neurenix.optim.algorithms import *  # noqa: F403
+from neurenix.optim.binding import Batch
 from neurenix.optim.functional import Functional
 from neurenix.optim.governed import Hook
 from neurenix.optim.limits import Choice, Each, Flag, Limit, Number, OrNone, Whole
@@ -18,7 +19,6 @@ from neurenix.optim.names import Named, named
 from neurenix.optim.optimizer import Optimizer
 from neurenix.optim.options import Options
 from neurenix.optim.param_groups import param_groups
-from neurenix.optim.plan import Batch
 from neurenix.optim.range_test import RangeTest, lr_find
 from neurenix.optim.schedule import Schedule, Scheduler
 from neurenix.optim.states import State

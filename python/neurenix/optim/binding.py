@@ -130,12 +130,15 @@ def begin(
         value, scale = entry.get(state.name), entry.get(scale_key(state.name))
         if value is None:
             value = state.start(param, view, group, "float32" if kind in BLOCKS else kind, identity)
-        elif isinstance(value, Tensor) and state.kind != "tensor" and scale is None:
-            if tuple(value.shape) != state.shape(param, view):
-                raise ValueError(
-                    f"{label}: {state.name} has shape {tuple(value.shape)}, its parameter {tuple(param.shape)}; "
-                    "parameters must not change their shape, give the new tensor to a new optimizer"
-                )
+        elif (
+            isinstance(value, Tensor)
+            and (state.kind != "tensor" and scale is None)
+            and tuple(value.shape) != state.shape(param, view)
+        ):
+            raise ValueError(
+                f"{label}: {state.name} has shape {tuple(value.shape)}, its parameter {tuple(param.shape)}; "
+                "parameters must not change their shape, give the new tensor to a new optimizer"
+            )
         if state.kind == "tensor":
             new |= {} if value is None else {state.name: value}
         else:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from neurenix._phynexus import Tensor, cat
 
-from .plan import compute_type
+from .binding import compute_type
 
 
 class Flat:

@@ -103,7 +103,9 @@ class Optimizer(UpdateRule, Governed):
             raise ValueError(f"{kind}: accumulate must be an integer ≥ 1, got {accumulate!r}")
         self.accumulate = accumulate  #: how many calls of `step()` make one step
         self.state_dtype = check_option(kind, state_dtype)  #: how states are stored
-        self.param_update = ROUNDING.check(f"{kind}: param_update", param_update)  #: how parameters are rounded
+        self.param_update = ROUNDING.check(
+            f"{kind}: param_update", param_update
+        )  #: how parameters are rounded
         self.seed = int(Number(0, 2**63).check(f"{kind}: seed", seed))  #: of stochastic rounding
         self.share = 1.0 if Flag().check(f"{kind}: accumulate_sum", accumulate_sum) else 1.0 / accumulate
         self.defaults: dict[str, Any] = {**defaults, "maximize": maximize}

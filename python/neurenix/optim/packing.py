@@ -10,12 +10,12 @@ from neurenix._phynexus import Formula, Tensor, cat
 
 from .bits import block_largest
 from .states import State
-from .storage import decode4, decode8, encode4, encode8, pack4, unpack4
+from .storage import BLOCK4, BLOCK8, decode4, decode8, encode4, encode8, pack4, unpack4
 from .tracing import Tape
 
 FORMATS: Final = ("float32", "bfloat16", "float16", "int8", "int4")
 #: Elements that share a scale.
-BLOCKS: Final[Mapping[str, int]] = {"int8": 256, "int4": 128}
+BLOCKS: Final[Mapping[str, int]] = {"int8": BLOCK8, "int4": BLOCK4}
 #: Tensors with fewer elements keep their states in float32 instead of few bits.
 SMALL: Final = 4096
 
@@ -36,14 +36,16 @@ def check_names(label: str, option: Option, states: Sequence[State]) -> None:
     names = [state.name for state in states]
     unknown = [name for name in option if name not in names] if isinstance(option, Mapping) else []
     if unknown:
-        raise ValueError(f"{label}: state_dtype names {', '.join(map(repr, unknown))}; the states are {', '.join(names)}")
+        raise ValueError(
+            f"{label}: state_dtype names {', '.join(map(repr, unknown))}; the states are {', '.join(names)}"
+        )
 
 
 def storage(option: Option, state: State, param: Tensor) -> str:
     """The format of a state of a parameter.
 
-    Few bits are for tensors of the parameter's shape with at least `SMALL` elements. States of float64 parameters, numbers,
-    values for rows and columns, and what belongs to tensor code keep their precision.
+    Few bits are for tensors of the parameter's shape with at least `SMALL` elements. States of float64
+    parameters, numbers, values for rows and columns, and what belongs to tensor code keep their precision.
     """
     own = "float64" if param.dtype.name == "float64" else "float32"
     if own == "float64" or state.kind != "full" or state.stored == "own":
@@ -69,11 +71,13 @@ def is_packed(entry: Mapping[str, Any], name: str) -> bool:
 def misfit(entry: Mapping[str, Any], name: str, param: Tensor) -> str | None:
     """What is wrong with the codes and scales of a saved state."""
     codes, scale, count = entry.get(name), entry[scale_key(name)], param.numel()
-    sizes = {"int8": (count, -(-count // 256)), "int4": (count // 2, 2 * -(-(count // 2) // 128))}
+    sizes = {"int8": (count, -(-count // BLOCK8)), "int4": (count // 2, 2 * -(-(count // 2) // BLOCK4))}
     if not isinstance(codes, Tensor) or not isinstance(scale, Tensor):
         return "and its scales must be tensors"
     if codes.dtype.name != "uint8" or scale.dtype.name != "float32":
-        return f"and its scales have the dtypes {codes.dtype.name} and {scale.dtype.name}, not uint8 and float32"
+        return (
+            f"and its scales have the dtypes {codes.dtype.name} and {scale.dtype.name}, not uint8 and float32"
+        )
     if (codes.numel(), scale.numel()) not in sizes.values():
         return f"has {codes.numel()} codes and {scale.numel()} scales, the parameter {count} elements"
     return None
@@ -85,10 +89,10 @@ def packed(x: Tensor, kind: str, signed: bool) -> tuple[Tensor, Tensor]:
     Codes have the tensor's shape as int8, half of its elements as int4; scales have one dimension.
     """
     if kind == "int8":
-        codes, scale = _encoder8(signed).apply([_rows(x.flatten(), 256)], ["uint8", "float32"], [])
+        codes, scale = _encoder8(signed).apply([_rows(x.flatten(), BLOCK8)], ["uint8", "float32"], [])
         return codes.flatten()[: x.numel()].reshape(x.shape), scale.flatten()
     flat, half = x.flatten(), x.numel() // 2
-    low, high = (_rows(part, 128) for part in (flat[:half], flat[half:]))
+    low, high = (_rows(part, BLOCK4) for part in (flat[:half], flat[half:]))
     codes, first, second = _encoder4(signed).apply([low, high], ["uint8", "float32", "float32"], [])
     return codes.flatten()[:half].contiguous(), cat([first.flatten(), second.flatten()])
 
@@ -98,11 +102,11 @@ def unpacked(codes: Tensor, scale: Tensor, shape: Sequence[int], signed: bool) -
     flat = codes.flatten()
     count = functools.reduce(lambda a, b: a * b, shape, 1)
     if flat.numel() == count:
-        (values,) = _decoder8(signed).apply([_rows(flat, 256), scale.reshape(-1, 1)], ["float32"], [])
+        (values,) = _decoder8(signed).apply([_rows(flat, BLOCK8), scale.reshape(-1, 1)], ["float32"], [])
         return values.flatten()[:count].reshape(shape)
     half = scale.numel() // 2
     scales = [part.reshape(-1, 1) for part in (scale[:half], scale[half:])]
-    low, high = _decoder4(signed).apply([_rows(flat, 128), *scales], ["float32", "float32"], [])
+    low, high = _decoder4(signed).apply([_rows(flat, BLOCK4), *scales], ["float32", "float32"], [])
     return cat([part.flatten()[: count // 2] for part in (low, high)]).reshape(shape)
 
 
@@ -144,10 +148,13 @@ def _decoder4(signed: bool) -> Formula:
     return tape.graph.finish([decode4(c, s, signed).id for c, s in zip(halves, scales, strict=True)])
 
 
-def settled(state: State, value: Any, scale: Tensor | None, param: Tensor, kind: str, keep: bool) -> dict[str, Any]:
+def settled(
+    state: State, value: Any, scale: Tensor | None, param: Tensor, kind: str, keep: bool
+) -> dict[str, Any]:
     """What an entry holds of a state in a format, whatever it came in.
 
     Args:
+        state: what it is.
         value: the state, or its codes.
         scale: the scales of codes.
         param: its parameter.

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from neurenix._phynexus import Tensor
 
+from .binding import compute_type
 from .groups import Group
 from .packing import is_packed, misfit, scale_key
-from .plan import COUNTS, Plan, compute_type
+from .plan import COUNTS, Plan
 from .schedule import Schedule, from_dict
 from .schedule.multiplier import adopted
 from .states import State

@@ -15,7 +15,7 @@ from .states import State, View, as_states, default_view
 from .tracing import Layer, Recipe, keywords
 
 if TYPE_CHECKING:
-    from .plan import Batch
+    from .binding import Batch
 
 
 class UpdateRule:

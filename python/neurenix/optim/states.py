@@ -21,7 +21,8 @@ _KEPT: Final[dict[str, tuple[bool, bool, bool]]] = {
 }
 
 _SQUARES: Final = frozenset(
-    "exp_avg_sq max_exp_avg_sq exp_avg_var max_exp_avg_var square_avg sum exp_inf acc_delta step_size grad_sum_sq accum".split()
+    ("exp_avg_sq", "max_exp_avg_sq", "exp_avg_var", "max_exp_avg_var", "square_avg", "sum", "exp_inf")
+    + ("acc_delta", "step_size", "grad_sum_sq", "accum")
 )
 
 
@@ -37,7 +38,8 @@ class State:
         init: what it begins as: a number, "param" (the parameter's value), "identity" (a number by the
             parameter's name or place), or a function of the group.
         sized: for "tensor", its shape as a function of (parameter, group); without it the tensor code makes it.
-        stored: "asked" in the format of the option `state_dtype`, "param" in the parameter's dtype, "own" always in float32.
+        stored: "asked" in the format of the option `state_dtype`, "param" in the parameter's dtype, "own" always in
+            float32.
         signed: whether values can be negative, which tells in few bits; by default unless the name is one of those that
             optimizers have for sums and averages of squares.
 

@@ -35,6 +35,12 @@ _TINY: Final = 2.0**-126
 """The least scale whose inverse is finite."""
 
 
+BLOCK8: Final = 256
+"""Elements that share a scale where a state has eight bits."""
+BLOCK4: Final = 128
+"""Elements that share a scale where a state has four bits."""
+
+
 class _Map(NamedTuple):
     """The tables of a dynamic map, by the lowest three bits of a float's exponent or of a segment's number.
 

@@ -16,8 +16,10 @@ import numpy as np
 
 from neurenix._phynexus import Formula, Graph, Rule
 
+from .bits import block_largest
 from .formula import Symbol, Value
 from .states import State, as_states
+from .storage import BLOCK8, decode8, encode8
 
 
 class _Static(tuple[str, Any]):
@@ -272,7 +274,7 @@ class _Tracer:
         if not few:
             self.kinds.append(state.kind)
             return self.tape.operand("state", place, state.kind)
-        self.kinds += ["full", f"blocks:{BLOCK}"]
+        self.kinds += ["full", f"blocks:{BLOCK8}"]
         code = self.tape.operand("state", place, type="int32")
         return decode8(code, self.tape.operand("state", place + 1), state.is_signed)  # type: ignore[no-any-return]
 
@@ -293,9 +295,7 @@ class _Tracer:
         if self.prepared is not None and self.prepared[0].id != self.g.id:
             prepared = self.tape.graph.finish([self.prepared[0].id]), self.prepared[1]
         tape = self.tape
-        return Rule(
-            tape.graph.finish(outputs), tape.inputs, tape.numbers, self.kinds, tape.stages, prepared
-        )
+        return Rule(tape.graph.finish(outputs), tape.inputs, tape.numbers, self.kinds, tape.stages, prepared)
 
     def apply(self, depth: int, p: Value, g: Value) -> Value:
         """The new p of the layers from `depth` inwards."""

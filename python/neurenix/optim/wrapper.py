@@ -8,10 +8,10 @@ from typing import Any
 
 from neurenix._phynexus import Tensor
 
+from .binding import Batch
 from .groups import Group
 from .limits import Limit
 from .optimizer import Optimizer
-from .plan import Batch
 from .states import State, View, as_states
 from .tracing import Layer, Recipe
 

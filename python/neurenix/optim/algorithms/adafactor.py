@@ -9,12 +9,12 @@ import numpy as np
 
 from neurenix._phynexus import Tensor
 
+from ..binding import Batch
 from ..formula import Value, maximum, mean, minimum, rsqrt, sqrt, where
 from ..groups import Group, Params
 from ..limits import ANY_NUMBER, NOT_NEGATIVE, Choice, Each, Flag, Number, OrNone, Whole
 from ..optimizer import Optimizer
 from ..options import Options
-from ..plan import Batch
 from ..states import State, View, default_view
 
 if TYPE_CHECKING:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from neurenix._phynexus import Tensor
 from neurenix.nn.embedding import Embedding
 
+from ..binding import Batch
 from ..formula import Value, debias
 from ..groups import Group, Params, describe
 from ..limits import FRACTION, NOT_NEGATIVE, Choice, Each, Flag, Number
 from ..optimizer import Optimizer
 from ..options import Options
-from ..plan import Batch
 from ..states import State, View
 from ._moments import moments, spread
 from ._orthogonal import SCALES, matrices, orthogonalized, scale
