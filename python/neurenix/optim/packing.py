@@ -10,12 +10,12 @@ from neurenix._phynexus import Formula, Tensor, cat
 
 from .bits import block_largest
 from .states import State
-from .storage import BLOCK4, BLOCK8, decode4, decode8, encode4, encode8, pack4, unpack4
+from .storage import BLOCK, BLOCK4, decode4, decode8, encode4, encode8, pack4, unpack4
 from .tracing import Tape
 
 FORMATS: Final = ("float32", "bfloat16", "float16", "int8", "int4")
 #: Elements that share a scale.
-BLOCKS: Final[Mapping[str, int]] = {"int8": BLOCK8, "int4": BLOCK4}
+BLOCKS: Final[Mapping[str, int]] = {"int8": BLOCK, "int4": BLOCK4}
 #: Tensors with fewer elements keep their states in float32 instead of few bits.
 SMALL: Final = 4096
 
@@ -71,7 +71,7 @@ def is_packed(entry: Mapping[str, Any], name: str) -> bool:
 def misfit(entry: Mapping[str, Any], name: str, param: Tensor) -> str | None:
     """What is wrong with the codes and scales of a saved state."""
     codes, scale, count = entry.get(name), entry[scale_key(name)], param.numel()
-    sizes = {"int8": (count, -(-count // BLOCK8)), "int4": (count // 2, 2 * -(-(count // 2) // BLOCK4))}
+    sizes = {"int8": (count, -(-count // BLOCK)), "int4": (count // 2, 2 * -(-(count // 2) // BLOCK4))}
     if not isinstance(codes, Tensor) or not isinstance(scale, Tensor):
         return "and its scales must be tensors"
     if codes.dtype.name != "uint8" or scale.dtype.name != "float32":
@@ -89,7 +89,7 @@ def packed(x: Tensor, kind: str, signed: bool) -> tuple[Tensor, Tensor]:
     Codes have the tensor's shape as int8, half of its elements as int4; scales have one dimension.
     """
     if kind == "int8":
-        codes, scale = _encoder8(signed).apply([_rows(x.flatten(), BLOCK8)], ["uint8", "float32"], [])
+        codes, scale = _encoder8(signed).apply([_rows(x.flatten(), BLOCK)], ["uint8", "float32"], [])
         return codes.flatten()[: x.numel()].reshape(x.shape), scale.flatten()
     flat, half = x.flatten(), x.numel() // 2
     low, high = (_rows(part, BLOCK4) for part in (flat[:half], flat[half:]))
@@ -102,7 +102,7 @@ def unpacked(codes: Tensor, scale: Tensor, shape: Sequence[int], signed: bool) -
     flat = codes.flatten()
     count = functools.reduce(lambda a, b: a * b, shape, 1)
     if flat.numel() == count:
-        (values,) = _decoder8(signed).apply([_rows(flat, BLOCK8), scale.reshape(-1, 1)], ["float32"], [])
+        (values,) = _decoder8(signed).apply([_rows(flat, BLOCK), scale.reshape(-1, 1)], ["float32"], [])
         return values.flatten()[:count].reshape(shape)
     half = scale.numel() // 2
     scales = [part.reshape(-1, 1) for part in (scale[:half], scale[half:])]

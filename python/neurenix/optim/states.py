@@ -21,8 +21,8 @@ _KEPT: Final[dict[str, tuple[bool, bool, bool]]] = {
 }
 
 _SQUARES: Final = frozenset(
-    ("exp_avg_sq", "max_exp_avg_sq", "exp_avg_var", "max_exp_avg_var", "square_avg", "sum", "exp_inf")
-    + ("acc_delta", "step_size", "grad_sum_sq", "accum")
+    {"exp_avg_sq", "max_exp_avg_sq", "exp_avg_var", "max_exp_avg_var", "square_avg", "sum", "exp_inf"}
+    | {"acc_delta", "step_size", "grad_sum_sq", "accum"}
 )
 
 

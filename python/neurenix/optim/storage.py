@@ -26,19 +26,15 @@ from .bits import bits, byte, from_bits, integer, lookup, shift, single
 from .formula import Symbol, Value, floor, maximum, minimum
 
 BLOCK: Final = 256
-"""Elements that share a scale."""
+"""Elements that share a scale where a state has eight bits."""
+BLOCK4: Final = 128
+"""Elements that share a scale where a state has four bits."""
 
 _MAGIC: Final = 1.5 * 2**23
 """Added to a float it leaves the nearest integer in the lowest bits."""
 _SIGN: Final = -(2**31)
 _TINY: Final = 2.0**-126
 """The least scale whose inverse is finite."""
-
-
-BLOCK8: Final = 256
-"""Elements that share a scale where a state has eight bits."""
-BLOCK4: Final = 128
-"""Elements that share a scale where a state has four bits."""
 
 
 class _Map(NamedTuple):

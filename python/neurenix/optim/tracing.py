@@ -19,7 +19,7 @@ from neurenix._phynexus import Formula, Graph, Rule
 from .bits import block_largest
 from .formula import Symbol, Value
 from .states import State, as_states
-from .storage import BLOCK8, decode8, encode8
+from .storage import BLOCK, decode8, encode8
 
 
 class _Static(tuple[str, Any]):
@@ -274,7 +274,7 @@ class _Tracer:
         if not few:
             self.kinds.append(state.kind)
             return self.tape.operand("state", place, state.kind)
-        self.kinds += ["full", f"blocks:{BLOCK8}"]
+        self.kinds += ["full", f"blocks:{BLOCK}"]
         code = self.tape.operand("state", place, type="int32")
         return decode8(code, self.tape.operand("state", place + 1), state.is_signed)  # type: ignore[no-any-return]
 

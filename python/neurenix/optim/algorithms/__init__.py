@@ -35,6 +35,7 @@ from neurenix.optim.algorithms.madgrad import MADGRAD
 from neurenix.optim.algorithms.mars import MARS
 from neurenix.optim.algorithms.mechanic import Mechanic
 from neurenix.optim.algorithms.momo import MoMo, MoMoAdam
+from neurenix.optim.algorithms.muon import Muon, muon_groups
 from neurenix.optim.algorithms.nadam import NAdam
 from neurenix.optim.algorithms.nadamw import NAdamW
 from neurenix.optim.algorithms.novograd import NovoGrad
@@ -103,6 +104,7 @@ __all__ = [
     "Mechanic",
     "MoMo",
     "MoMoAdam",
+    "Muon",
     "NAdam",
     "NAdamW",
     "NovoGrad",
@@ -123,4 +125,5 @@ __all__ = [
     "StableAdamW",
     "Tiger",
     "Yogi",
+    "muon_groups",
 ]

@@ -32,6 +32,8 @@ def orthogonalized(
     tensors: Sequence[Tensor], views: Sequence[View], coefficients: Any, steps: int, eps: float
 ) -> list[Tensor]:
     """The nearest orthogonal matrices; all of one shape go through one batched product."""
+    if not isinstance(coefficients, str) and not isinstance(coefficients[0], tuple):
+        coefficients = [coefficients]
     found = linalg.newton_schulz(
         [tensor.reshape(view) for tensor, view in zip(tensors, views, strict=True)],
         coefficients=coefficients,
