@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from neurenix import linalg
 from neurenix._phynexus import Tensor, where
 
+from ..binding import Batch
 from ..formula import Value, debias, sqrt
 from ..groups import Group, Params
 from ..limits import NOT_NEGATIVE, Choice, Flag, Whole
 from ..optimizer import Optimizer
 from ..options import Options
-from ..plan import Batch
 from ..states import State
 from ._kronecker import along, back, sized, together
 from ._moments import moments

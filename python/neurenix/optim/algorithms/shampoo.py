@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from neurenix import linalg
 from neurenix._phynexus import Tensor, cat
 
+from ..binding import Batch
 from ..formula import Value
 from ..groups import Group, Params
 from ..limits import NOT_NEGATIVE, Choice, Each, Flag, Number, Whole
 from ..optimizer import Optimizer
 from ..options import Options
-from ..plan import Batch
 from ..states import State
 from ._kronecker import along, gram, like, sized, together
 

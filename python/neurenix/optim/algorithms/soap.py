@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from neurenix import linalg
 from neurenix._phynexus import Tensor
 
+from ..binding import Batch
 from ..formula import Value, debias, maximum, mean, sqrt, where
 from ..groups import Group, Params
 from ..limits import Flag, Number, Whole
 from ..optimizer import Optimizer
 from ..options import Options
-from ..plan import Batch
 from ..states import State
 from ._kronecker import along, back, eigenvectors, gram, like, merged, sized, together
 from ._moments import moments

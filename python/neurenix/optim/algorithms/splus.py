@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from neurenix._phynexus import Tensor
 
+from ..binding import Batch
 from ..formula import Value, sign
 from ..groups import Group, Params
 from ..limits import FRACTION, NOT_NEGATIVE, Whole
 from ..optimizer import Optimizer
 from ..options import Options
-from ..plan import Batch
 from ..states import State
 from ._kronecker import along, back, eigenvectors, gram, like, sized, together
 
