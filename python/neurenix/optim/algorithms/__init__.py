@@ -56,6 +56,7 @@ from neurenix.optim.algorithms.signum import Signum
 from neurenix.optim.algorithms.sm3 import SM3
 from neurenix.optim.algorithms.soap import SOAP
 from neurenix.optim.algorithms.sophia import Sophia
+from neurenix.optim.algorithms.sparse_adam import SparseAdam
 from neurenix.optim.algorithms.splus import SPlus
 from neurenix.optim.algorithms.stable_adamw import StableAdamW
 from neurenix.optim.algorithms.tiger import Tiger
@@ -120,6 +121,7 @@ __all__ = [
     "Shampoo",
     "Signum",
     "Sophia",
+    "SparseAdam",
     "StableAdamW",
     "Tiger",
     "Yogi",
