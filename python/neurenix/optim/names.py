@@ -214,6 +214,8 @@ USUAL: Final[dict[str, dict[str, Any]]] = {
     "ademamix": {"lr": 0.003},
     "adopt": {"lr": 0.003},
     "aggmo": {"lr": 0.03},
+    "apollo": {"lr": 0.003},
+    "apollo_mini": {"lr": 0.003},
     "asgd": {"lr": 0.3},
     "came": {"lr": 0.001},
     "ftrl": {"lr": 0.1},

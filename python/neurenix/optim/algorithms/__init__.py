@@ -15,6 +15,8 @@ from neurenix.optim.algorithms.adan import Adan
 from neurenix.optim.algorithms.ademamix import AdEMAMix
 from neurenix.optim.algorithms.adopt import ADOPT
 from neurenix.optim.algorithms.aggmo import AggMo
+from neurenix.optim.algorithms.apollo import APOLLO
+from neurenix.optim.algorithms.apollo_mini import APOLLOMini
 from neurenix.optim.algorithms.asgd import ASGD
 from neurenix.optim.algorithms.came import CAME
 from neurenix.optim.algorithms.dadapt_adam import DAdaptAdam
@@ -64,6 +66,7 @@ from neurenix.optim.algorithms.yogi import Yogi
 
 __all__ = [
     "ADOPT",
+    "APOLLO",
     "ASGD",
     "CAME",
     "FTRL",
@@ -77,6 +80,7 @@ __all__ = [
     "SGDP",
     "SM3",
     "SOAP",
+    "APOLLOMini",
     "AdEMAMix",
     "AdaBelief",
     "Adadelta",
