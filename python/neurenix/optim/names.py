@@ -170,8 +170,8 @@ def names() -> Mapping[str, Named]:
     found: dict[str, Named] = {}
     wrappers: dict[str, type[Optimizer]] = {}
     for public in sorted(algorithms.__all__, key=str.lower):
-        kind: Any = getattr(algorithms, public)
-        if not inspect.isclass(kind):
+        kind: Any = vars(algorithms)[public]
+        if not hasattr(kind, "decay_mode"):  # a function
             continue
         name, usual = _snake(kind), USUAL.get(_snake(kind), {})
         if name in REFUSED:
