@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING as _TYPE_CHECKING
 from neurenix import functions
 from neurenix._phynexus import (
     Generator,
+    RowSparse,
     Tensor,
     get_num_threads,
     manual_seed,
@@ -46,6 +47,7 @@ __all__ = [
     "DeviceType",
     "Generator",
     "MemoryUsage",
+    "RowSparse",
     "Tensor",
     "__version__",
     "autograd",

@@ -225,6 +225,45 @@ class TestProcesses:
         assert "stopped before its end" in (tmp_path / "out" / "report.html").read_text()
 
 
+def test_ctrl_c_in_the_only_process():
+    def train(make_optimizer, seed):
+        for number, loss in enumerate(valley(make_optimizer, seed)):
+            if number == 7:
+                raise KeyboardInterrupt
+            yield loss
+
+    result = race(train, {"sgd": sgd}, lrs=[0.1, 0.3], seeds=2, steps=10, jobs=1)
+    assert result.interrupted
+    assert not result.complete
+    assert (result.best.lr, result.best.pieces) == (0.3, 7)
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs a pseudo-terminal")
+def test_a_terminal_gets_a_live_table(tmp_path):
+    main_end, other_end = os.openpty()
+    command = [sys.executable, "-m", "neurenix", "race", "iris", "--optimizers", "sgd,lion", "--steps", "40"]
+    process = subprocess.Popen(
+        [*command, "--output", str(tmp_path)], stdout=other_end, stderr=other_end,
+        env={**os.environ, "TERM": "xterm", "COLUMNS": "100"},
+    )  # fmt: skip
+    os.close(other_end)
+    shown = b""
+    while True:
+        try:
+            part = os.read(main_end, 4096)
+        except OSError:
+            break
+        if not part:
+            break
+        shown += part
+    os.close(main_end)
+    assert process.wait() == 0
+    text = shown.decode()
+    assert "┏━" in text
+    assert "5 rates, on to 25% of a run" in text
+    assert "best: optimizer = optim." in text
+
+
 class TestReport:
     @pytest.fixture(scope="class")
     @staticmethod

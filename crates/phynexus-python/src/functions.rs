@@ -133,17 +133,19 @@ fn layer_norm(
     run(py, x.shape().elements(), || phynexus::layer_norm(x, &shape, weight, bias, eps)).map(PyTensor)
 }
 
-/// Rows of `weight` by number; no gradient goes to row `padding_idx`.
+/// Rows of `weight` by number; no gradient goes to row `padding_idx`. With `sparse`, the gradient of a weight that is a
+/// leaf is a `RowSparse` of the rows taken, which `SparseAdam` uses.
 ///
 /// Raises:
 ///     IndexError: a number out of range.
 #[pyfunction]
-#[pyo3(signature = (input, weight, padding_idx=None))]
+#[pyo3(signature = (input, weight, padding_idx=None, *, sparse=false))]
 fn embedding(
     py: Python<'_>,
     input: Given<'_, '_>,
     weight: Given<'_, '_>,
     padding_idx: Option<isize>,
+    sparse: bool,
 ) -> Made {
     let (x, w): (&Tensor, &Tensor) = (&input, &weight);
     let rows = w.shape().first().copied().unwrap_or(0) as isize;
@@ -156,7 +158,7 @@ fn embedding(
         Some(i) => Some(if i < 0 { i + rows } else { i } as usize),
         None => None,
     };
-    run(py, x.shape().elements(), || phynexus::embedding(x, w, padding)).map(PyTensor)
+    run(py, x.shape().elements(), || phynexus::embedding(x, w, padding, sparse)).map(PyTensor)
 }
 
 /// Zeros with probability p and the rest scaled by 1 / (1 - p) while training (arXiv:1207.0580).

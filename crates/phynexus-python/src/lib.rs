@@ -17,6 +17,7 @@ mod linalg;
 mod machine;
 mod memory;
 mod program;
+mod rows;
 mod stepper;
 mod tensor;
 
@@ -34,6 +35,7 @@ fn _phynexus(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<device::PyDevice>()?;
     m.add_class::<generator::PyGenerator>()?;
     m.add_class::<autograd::PyHook>()?;
+    m.add_class::<rows::PyRowSparse>()?;
     m.add_class::<formula::PyGraph>()?;
     m.add_class::<formula::PyFormula>()?;
     stepper::register(m)?;

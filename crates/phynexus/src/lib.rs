@@ -6,6 +6,7 @@
 
 mod api;
 mod array;
+mod gradient;
 mod kernels;
 mod machine;
 mod node;
@@ -24,6 +25,7 @@ pub use api::{
     stack, unary, uniform, where_,
 };
 pub use array::Array;
+pub use gradient::{Gradient, RowSparse};
 pub use machine::{available_devices, cpu, device};
 pub use node::Context;
 pub use op::{Few, Needs, Op, Operation, Spec, apply};

@@ -1,6 +1,7 @@
 //! Operations as data: a value that infers shapes, runs, and says its gradient in terms of other operations.
 
 use crate::array::Array;
+use crate::gradient::RowSparse;
 use crate::node::{Context, Edge, Node, Saved};
 use crate::ops::{factor, index, map, matmul, newton_schulz, random, reduce, shape, sort};
 use crate::program;
@@ -56,6 +57,10 @@ pub trait Operation {
     fn saves(&self, wanted: u32) -> Option<Needs>;
     /// The operands' gradients, in order, for those that are wanted.
     fn grad(&self, context: &Context) -> Result<Few<Option<Tensor>>>;
+    /// The first operand's gradient as the only rows that are not zero, where the operation was asked for it so.
+    fn rows(&self, _: &Context) -> Result<Option<RowSparse>> {
+        Ok(None)
+    }
 }
 
 macro_rules! operations {
@@ -86,6 +91,9 @@ macro_rules! operations {
             }
             fn grad(&self, context: &Context) -> Result<Few<Option<Tensor>>> {
                 match self { $(Op::$variant(op) => op.grad(context)),* }
+            }
+            fn rows(&self, context: &Context) -> Result<Option<RowSparse>> {
+                match self { $(Op::$variant(op) => op.rows(context)),* }
             }
         }
     };

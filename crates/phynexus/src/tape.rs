@@ -1,8 +1,10 @@
 //! The tape: whether operations are recorded, and the walk back over the nodes that they left.
 
 use crate::api;
+use crate::gradient::{Gradient, RowSparse};
 use crate::node::{Context, Edge, Node};
 use crate::op::{Few, Operation};
+use crate::program;
 use crate::tensor::{Hooks, Tensor};
 use phynexus_core::{Error, Result, Shape};
 use smallvec::SmallVec;
@@ -58,7 +60,7 @@ struct Walk<'a> {
     /// Whether leaves show their gradients to the sink without keeping them.
     look: bool,
     /// Leaves whose gradient somebody wants to see when it is complete, and what there is of it.
-    waiting: Vec<(Tensor, Tensor)>,
+    waiting: Vec<(Tensor, Gradient)>,
     /// The last nodes to use each leaf; known from the first time on that a leaf waits.
     last_users: Option<HashMap<usize, u64>>,
     /// Set by `grad`: gradients are collected there, and leaves get none.
@@ -91,14 +93,7 @@ impl Walk<'_> {
     fn send(&mut self, edge: &Edge, grad: Tensor) -> Result<()> {
         match edge {
             Edge::None => Ok(()),
-            Edge::Leaf(leaf) if self.sink.is_some() || leaf.state().hooks.is_some() => {
-                match self.waiting.iter_mut().find(|(other, _)| other.is(leaf)) {
-                    Some((_, sum)) => *sum = api::add(sum, &grad)?,
-                    None => self.waiting.push((leaf.clone(), grad)),
-                }
-                Ok(())
-            }
-            Edge::Leaf(leaf) => self.hand_over(leaf, grad),
+            Edge::Leaf(leaf) => self.send_to_leaf(leaf, grad.into()),
             Edge::Node(node, index) => {
                 if self.collect.as_ref().is_some_and(|c| !c.useful.contains_key(&Arc::as_ptr(node))) {
                     return Ok(());
@@ -116,8 +111,19 @@ impl Walk<'_> {
         }
     }
 
+    fn send_to_leaf(&mut self, leaf: &Tensor, grad: Gradient) -> Result<()> {
+        if self.sink.is_none() && leaf.state().hooks.is_none() {
+            return self.hand_over(leaf, grad);
+        }
+        match self.waiting.iter_mut().find(|(other, _)| other.is(leaf)) {
+            Some((_, sum)) => *sum = sum.plus(&grad)?,
+            None => self.waiting.push((leaf.clone(), grad)),
+        }
+        Ok(())
+    }
+
     /// Gives a leaf its gradient, or a part of it where nobody waits for the whole.
-    fn hand_over(&mut self, leaf: &Tensor, grad: Tensor) -> Result<()> {
+    fn hand_over(&mut self, leaf: &Tensor, grad: Gradient) -> Result<()> {
         if let (true, Some(sink)) = (self.look, self.sink) {
             return show(leaf, grad, sink);
         }
@@ -129,9 +135,7 @@ impl Walk<'_> {
         if !c.targets.iter().any(asked_for) {
             return Ok(());
         }
-        let hooks = leaf.state().hooks.as_ref().map(|h| h.grad.clone());
-        let grad = hooks.map_or(Ok(grad.clone()), |h| h.run(grad))?;
-        c.add(asked_for, &grad)
+        c.add(asked_for, &leaf.after_hooks(grad)?.to_dense()?)
     }
 
     /// Hands over the gradients to which nothing more can be added: nodes come in the order of their numbers, so a
@@ -175,17 +179,38 @@ impl Walk<'_> {
                 }
             }
             let context = Context::new(node.clone(), grads, self.retain)?;
-            let sent = node.op.grad(&context)?;
-            drop(context);
-            for (i, grad) in sent.into_iter().enumerate() {
-                if let (Some(grad), true) = (grad, node.wanted >> i & 1 == 1) {
-                    debug_assert_eq!(grad.shape(), node.inputs()[i].shape, "gradient of {}", node.op.name());
-                    self.send(&node.edges[i], grad)?;
+            if let (Some(rows), Edge::Leaf(leaf)) = (self.rows(&node, &context)?, &node.edges[0]) {
+                self.send_to_leaf(leaf, Gradient::Rows(Arc::new(rows)))?;
+            } else {
+                let sent = node.op.grad(&context)?;
+                drop(context);
+                for (i, grad) in sent.into_iter().enumerate() {
+                    if let (Some(grad), true) = (grad, node.wanted >> i & 1 == 1) {
+                        debug_assert_eq!(
+                            grad.shape(),
+                            node.inputs()[i].shape,
+                            "gradient of {}",
+                            node.op.name()
+                        );
+                        self.send(&node.edges[i], grad)?;
+                    }
                 }
             }
             self.hand_over_complete()?;
         }
         Ok(())
+    }
+
+    /// The gradient of a leaf, where the operation has that as rows and nobody asks for all of it.
+    fn rows(&self, node: &Node, context: &Context) -> Result<Option<RowSparse>> {
+        if self.create
+            || self.collect.is_some()
+            || !matches!(node.edges[..], [Edge::Leaf(_), ..])
+            || program::recording()
+        {
+            return Ok(None);
+        }
+        node.op.rows(context)
     }
 
     fn start(&mut self, roots: &[Tensor], grads: &[Option<Tensor>]) -> Result<()> {
@@ -241,12 +266,11 @@ pub fn backward_look(roots: &[Tensor], grads: &[Option<Tensor>], sink: Sink<'_>)
 }
 
 /// Lets `sink` see a leaf with its gradient.
-fn show(leaf: &Tensor, grad: Tensor, sink: Sink<'_>) -> Result<()> {
-    let hooks = leaf.state().hooks.as_ref().map(|h| h.grad.clone());
-    let grad = hooks.map_or(Ok(grad.clone()), |h| h.run(grad))?;
-    let before = leaf.state().grad.clone();
+fn show(leaf: &Tensor, grad: Gradient, sink: Sink<'_>) -> Result<()> {
+    let grad = leaf.after_hooks(grad)?;
+    let before = leaf.gradient();
     let sum = match &before {
-        Some(before) => api::add(before, &grad)?,
+        Some(before) => before.plus(&grad)?,
         None => grad,
     };
     leaf.state().grad = Some(sum);

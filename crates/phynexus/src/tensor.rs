@@ -1,6 +1,7 @@
 //! Tensors: an array that the tape may follow. A tensor is a handle; clones are the same tensor.
 
 use crate::array::Array;
+use crate::gradient::Gradient;
 use crate::node::Edge;
 use parking_lot::{Mutex, MutexGuard};
 use phynexus_core::{DType, Device, Error, Result, Shape};
@@ -57,7 +58,7 @@ pub(crate) struct LeafHooks {
 pub(crate) struct State {
     pub array: Array,
     pub requires_grad: bool,
-    pub grad: Option<Tensor>,
+    pub grad: Option<Gradient>,
     /// Where the tensor came from, if the tape knows.
     pub edge: Edge,
     pub hooks: Option<Box<LeafHooks>>,
@@ -194,34 +195,6 @@ impl Tensor {
         Ok(())
     }
 
-    /// The accumulated gradient.
-    pub fn grad(&self) -> Option<Tensor> {
-        self.state().grad.clone()
-    }
-
-    /// Replaces the accumulated gradient; it must fit the tensor.
-    pub fn set_grad(&self, grad: Option<Tensor>) -> Result<()> {
-        if let Some(grad) = &grad {
-            let (mine, other) = (self.array(), grad.array());
-            if mine.shape() != other.shape()
-                || mine.dtype() != other.dtype()
-                || mine.device().id() != other.device().id()
-            {
-                return Err(Error::Value(format!(
-                    "a gradient must have the shape, dtype and device of its tensor: expected {} {} on {}, got {} {} on {}",
-                    mine.shape(),
-                    mine.dtype(),
-                    mine.device().id(),
-                    other.shape(),
-                    other.dtype(),
-                    other.device().id()
-                )));
-            }
-        }
-        self.state().grad = grad;
-        Ok(())
-    }
-
     /// The same values, off the tape.
     pub fn detach(&self) -> Tensor {
         Tensor::new(self.array())
@@ -281,7 +254,7 @@ impl Tensor {
                     *index,
                     Arc::new(move |grad| {
                         if let Some(cell) = weak.upgrade() {
-                            cell.lock().grad = Some(grad.detach());
+                            cell.lock().grad = Some(grad.detach().into());
                         }
                         Ok(None)
                     }),
@@ -293,51 +266,16 @@ impl Tensor {
         }
     }
 
-    /// Adds a gradient to a leaf's `.grad`, in place where there is one.
-    pub(crate) fn accumulate(&self, grad: Tensor, keep_graph: bool) -> Result<()> {
-        let (hooks, mut old) = {
-            let state = self.state();
-            let hooks = state.hooks.as_ref().map(|h| (h.grad.clone(), h.accumulated.clone()));
-            (hooks, state.grad.clone())
+    /// The tensor's array if nobody else can see its memory, else a copy.
+    pub(crate) fn into_owned(self) -> Result<Array> {
+        let array = match Arc::try_unwrap(self.0) {
+            Ok(state) => state.into_inner().array,
+            Err(shared) => shared.lock().array.clone(),
         };
-        let grad = match &hooks {
-            Some((before, _)) if !before.is_empty() => {
-                let grad = before.run(grad)?;
-                old = self.state().grad.clone();
-                grad
-            }
-            _ => grad,
-        };
-        let recording = crate::program::recording();
-        let new = match old {
-            None if keep_graph => grad,
-            None if recording => grad.detach().copy()?,
-            None => Tensor::new(owned(grad)?),
-            Some(old) if keep_graph || recording || old.array().layout().overlaps() => {
-                crate::api::add(&old, &grad)?
-            }
-            Some(old) => {
-                crate::ops::map::add_in_place(&old.array(), &grad.array())?;
-                old
-            }
-        };
-        self.state().grad = Some(new);
-        match hooks {
-            Some((_, after)) if !after.is_empty() => after.run(self.clone()).map(drop),
-            _ => Ok(()),
-        }
+        let whole = array.layout().is_contiguous()
+            && array.elements() * array.dtype().size() == array.buffer().bytes();
+        if whole && array.is_alone() { Ok(array) } else { array.copy() }
     }
-}
-
-/// The gradient's array if nobody else can see its memory, else a copy.
-fn owned(grad: Tensor) -> Result<Array> {
-    let array = match Arc::try_unwrap(grad.0) {
-        Ok(state) => state.into_inner().array,
-        Err(shared) => shared.lock().array.clone(),
-    };
-    let whole =
-        array.layout().is_contiguous() && array.elements() * array.dtype().size() == array.buffer().bytes();
-    if whole && array.is_alone() { Ok(array) } else { array.copy() }
 }
 
 impl std::fmt::Debug for Tensor {

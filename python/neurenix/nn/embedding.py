@@ -25,6 +25,8 @@ class Embedding(Module):
         num_embeddings: rows of the table, >= 1; inputs are in [0, num_embeddings).
         embedding_dim: size of a row, >= 1.
         padding_idx: a row that starts as zeros and gets no gradient; negative ones count from the end.
+        sparse: whether the gradient of the table holds only the rows that were used, see `neurenix.RowSparse`;
+            for tables so large that a gradient of their size hurts. `SparseAdam` is the optimizer for these.
         device: of the table.
         dtype: of the table, float32 by default.
 
@@ -44,6 +46,7 @@ class Embedding(Module):
         embedding_dim: int,
         padding_idx: int | None = None,
         *,
+        sparse: bool = False,
         device: Any = None,
         dtype: Any = None,
     ) -> None:
@@ -57,6 +60,7 @@ class Embedding(Module):
                 )
             padding_idx %= num_embeddings
         self.padding_idx = padding_idx
+        self.sparse = sparse
         shape = (self.num_embeddings, self.embedding_dim)
         self.weight = Parameter(Tensor.empty(shape, device=device, dtype=dtype))
         self.reset_parameters()
@@ -93,9 +97,10 @@ class Embedding(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """Takes integers of any shape and gives (..., embedding_dim)."""
-        return _phynexus.embedding(input, self.weight, self.padding_idx)
+        return _phynexus.embedding(input, self.weight, self.padding_idx, sparse=self.sparse)
 
     def extra_repr(self) -> str:
-        """The sizes and the padding."""
+        """The sizes, the padding and the kind of gradient."""
         padding = "" if self.padding_idx is None else f", padding_idx={self.padding_idx}"
-        return f"{self.num_embeddings}, {self.embedding_dim}{padding}"
+        sparse = ", sparse=True" if self.sparse else ""
+        return f"{self.num_embeddings}, {self.embedding_dim}{padding}{sparse}"

@@ -153,7 +153,7 @@ def named(name: str) -> Named:
     inner = named(rest)
     if inner.kind.step is not Optimizer.step:
         raise ValueError(f"{first} cannot go around {inner.name}, which has a step of its own")
-    lr = USUAL[first].get("lr", inner.lr)
+    lr = USUAL.get(first, {}).get("lr", inner.lr)
     return replace(found, name=f"{first}+{inner.name}", lr=lr, weight_decay=inner.weight_decay, around=inner)
 
 
@@ -170,20 +170,22 @@ def names() -> Mapping[str, Named]:
     found: dict[str, Named] = {}
     wrappers: dict[str, type[Optimizer]] = {}
     for public in sorted(algorithms.__all__, key=str.lower):
-        kind: Any = getattr(algorithms, public)
-        if not inspect.isclass(kind):
+        kind: Any = vars(algorithms)[public]
+        if not hasattr(kind, "decay_mode"):  # a function
             continue
         name, usual = _snake(kind), USUAL.get(_snake(kind), {})
         if name in REFUSED:
             continue
-        if "around" in usual:
+        arguments = inspect.signature(kind).parameters
+        if "optimizer" in arguments:
             wrappers[name] = kind
             continue
-        lr = usual.get("lr") or inspect.signature(kind).parameters["lr"].default or 1e-3
+        lr = usual.get("lr") or arguments["lr"].default or 1e-3
         decay = 1e-3 if kind.decay_mode == "l2" else float(f"{min(0.1, 3e-4 / lr):.3g}")
         found[name] = Named(name, kind, **{"lr": lr, "weight_decay": decay, **usual})
     for name, kind in wrappers.items():
-        usual, inner = USUAL[name], found[USUAL[name]["around"]]
+        usual = USUAL.get(name, {})
+        inner = found[usual.get("around", "adamw")]
         if name == "schedule_free":  # which has momentum of its own
             inner = replace(inner, arguments={"betas": (0.0, 0.999)})
         own = {"lr": inner.lr, "weight_decay": inner.weight_decay, **usual, "around": inner}
@@ -197,6 +199,7 @@ REFUSED: Final = {
     "sparse_adam": "takes sparse gradients only, as those of nn.Embedding(sparse=True)",
 }
 _ONE: Final[dict[str, Any]] = {"lr": 1.0, "weight_decay": 0.01, "factors": (0.1, 0.3, 1.0, 3.0)}
+_SHAMPOO: Final = {"grafting": "adam", "betas": (0.9, 0.99), "precondition_frequency": 10}
 # What differs from the class's own defaults; see `names` for the weight decay.
 USUAL: Final[dict[str, dict[str, Any]]] = {
     "adabelief": {"lr": 0.01},
@@ -214,9 +217,12 @@ USUAL: Final[dict[str, dict[str, Any]]] = {
     "ademamix": {"lr": 0.003},
     "adopt": {"lr": 0.003},
     "aggmo": {"lr": 0.03},
+    "apollo": {"lr": 0.003},
+    "apollo_mini": {"lr": 0.003},
     "asgd": {"lr": 0.3},
     "came": {"lr": 0.001},
     "ftrl": {"lr": 0.1},
+    "galore": {"lr": 0.03},
     "lamb": {"lr": 0.01},
     "laprop": {"lr": 0.003},
     "lars": {"lr": 3.0},
@@ -230,8 +236,10 @@ USUAL: Final[dict[str, dict[str, Any]]] = {
     "radam": {"lr": 0.01},
     "radamw": {"lr": 0.01},
     "rmsprop": {"lr": 0.003},
+    "shampoo": {"lr": 0.003, "arguments": _SHAMPOO},
     "signum": {"lr": 0.001},
     "sm3": {"lr": 0.3},
+    "soap": {"lr": 0.01},
     "stable_adamw": {"lr": 0.003},
     "yogi": {"lr": 0.01},
     "sgd": {"lr": 0.05, "arguments": {"momentum": 0.9}},
@@ -251,12 +259,10 @@ USUAL: Final[dict[str, dict[str, Any]]] = {
     "schedule_free_adamw": {"lr": 0.01, "schedule": "constant"},
     "schedule_free_radam": {"lr": 0.03, "schedule": "constant"},
     "schedule_free_sgd": {"schedule": "constant"},
-    # wrappers
-    "grokfast": {"around": "adamw"},
-    "lookahead": {"around": "adamw"},
-    "mechanic": {"around": "adamw", "lr": 1.0, "factors": (0.3, 1.0, 3.0)},
+    # wrappers; around AdamW where nothing is said
+    "mechanic": {"lr": 1.0, "factors": (0.3, 1.0, 3.0)},
     "sam": {"around": "sgd"},
-    "schedule_free": {"around": "adamw", "schedule": "constant"},
+    "schedule_free": {"schedule": "constant"},
 }
 
 

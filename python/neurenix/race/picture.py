@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from .trials import Trial
 
 if TYPE_CHECKING:
     from .result import Result
+
+
+SHOWN: Final = 20  # optimizers, the best; more could not be told apart
 
 
 def draw(result: Result, path: Path) -> bool:
@@ -20,7 +23,7 @@ def draw(result: Result, path: Path) -> bool:
         return False
     figure = Figure(figsize=(12, 4.8), layout="constrained")
     curves, rates = figure.subplots(1, 2)
-    for place, entry in enumerate(result.ranking):
+    for place, entry in enumerate(result.ranking[:SHOWN]):
         color, dashes = f"C{place % 10}", ("-", "--", ":", "-.")[place // 10 % 4]
         own = [trial for trial in result.trials if trial.name == entry.name]
         first = True

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from neurenix.optim import GaLore
+from neurenix.optim import APOLLO, APOLLOMini, GaLore
+from neurenix.optim.algorithms.apollo import subspace
 from neurenix.testing import Record, per_tensor
 
 ERRORS = [
@@ -65,6 +66,56 @@ def galore(
     return p - lr * weight_decay * p
 
 
+@per_tensor
+def apollo(
+    p,
+    g,
+    s,
+    t,
+    *,
+    lr,
+    betas,
+    eps,
+    weight_decay,
+    rank,
+    update_proj_gap,
+    scale,
+    scale_type,
+    limit_growth,
+    correct_bias,
+    seed,
+):
+    if p.ndim < 2:
+        u, corrected = adam(g, s, t, betas, eps, correct_bias)
+    else:
+        g = g.reshape(len(g), -1)
+        axis = 1 if g.shape[0] >= g.shape[1] else 0  # what is projected
+        random = subspace(min(g.shape), rank, seed, (t - 1) // update_proj_gap).double().numpy()
+        small = g @ random if axis else random.T @ g
+        u, corrected = adam(small, s, t, betas, eps, correct_bias)
+        axis = axis if scale_type == "channel" else None
+        lengths = [np.sqrt(np.sum(x**2, axis, keepdims=True)) for x in (u, small)]
+        u = g * lengths[0] / (lengths[1] + 1e-8)
+        if limit_growth:
+            length = np.linalg.norm(u)
+            most = max(length / (s["length"] + 1e-8), 1.01) / 1.01 if t > 1 else 1
+            s["length"], u = length / most, u / most
+        u = math.sqrt(scale) * u.reshape(p.shape)
+    p = p - lr * corrected * u
+    return p - lr * weight_decay * p
+
+
+def mini(params, grads, memory, t, *, rank, scale_type, **hyper):
+    return apollo(params, grads, memory, t, rank=1, scale_type="tensor", **hyper)
+
+
+def channels(rank):
+    """Bytes of two averages in the subspace, and a number."""
+    return lambda shape: (
+        8 * (math.prod(shape) if len(shape) < 2 else rank * max(shape[0], math.prod(shape[1:])))
+    )
+
+
 def low(rank, proj_type="std"):
     """Bytes of two averages in the subspace, and of the subspace."""
 
@@ -80,15 +131,42 @@ def low(rank, proj_type="std"):
 
 
 RECORDS = [
+    *(
+        Record(
+            GaLore,
+            {**OWN, "proj_type": proj_type, "scale": 0.5},
+            galore,
+            {**MOVES, "scale": 0.6, "proj_type": "full"},
+            [*ERRORS, ({"proj_type": "both"}, ValueError, "proj_type must be")],
+            low(2, proj_type),
+            tolerance=BASES,
+            steps=300,
+        )
+        for proj_type in ("std", "reverse_std")
+    ),
+    *(
+        Record(
+            APOLLO,
+            {**OWN, "scale_type": kind, "scale": 2.0},
+            apollo,
+            {**MOVES, "scale": 3.0, "scale_type": other, "limit_growth": False, "seed": 1},
+            [*ERRORS, ({"scale_type": "row"}, ValueError, "scale_type must be")],
+            channels(2),
+        )
+        for kind, other in (("channel", "tensor"), ("tensor", "channel"))
+    ),
     Record(
-        GaLore,
-        {**OWN, "proj_type": proj_type, "scale": 0.5},
-        galore,
-        {**MOVES, "scale": 0.6, "proj_type": "full"},
-        [*ERRORS, ({"proj_type": "both"}, ValueError, "proj_type must be")],
-        low(2, proj_type),
-        tolerance=BASES,
-        steps=300,
-    )
-    for proj_type in ("std", "reverse_std")
+        APOLLOMini,
+        {**{name: value for name, value in OWN.items() if name != "rank"}, "scale": 2.0},
+        mini,
+        {
+            **{name: value for name, value in MOVES.items() if name != "rank"},
+            "scale": 3.0,
+            "limit_growth": False,
+            "seed": 1,
+        },
+        ERRORS[:2] + ERRORS[3:],
+        channels(1),
+        still={"rank": "is 1", "scale_type": "is tensor"},
+    ),
 ]

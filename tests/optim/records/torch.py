@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from neurenix.optim import ASGD, LBFGS, Adadelta, Adagrad, Adamax, NAdam, RAdam, RMSprop, Rprop
+from neurenix.optim import ASGD, LBFGS, Adadelta, Adagrad, Adamax, NAdam, RAdam, RMSprop, Rprop, SparseAdam
 from neurenix.testing import Record, per_tensor
 
 
@@ -155,6 +155,15 @@ def lbfgs(
         ):
             break
     return split(x)
+
+
+@per_tensor
+def sparse_adam(p, g, s, t, *, lr, betas, eps, weight_decay):
+    g = g + weight_decay * p
+    s["m"] = betas[0] * s.get("m", 0) + (1 - betas[0]) * g
+    s["v"] = betas[1] * s.get("v", 0) + (1 - betas[1]) * g**2
+    rate = lr * np.sqrt(1 - betas[1] ** t) / (1 - betas[0] ** t)
+    return p - rate * s["m"] / (np.sqrt(s["v"]) + eps)
 
 
 NEGATIVE_LR = ({"lr": -1.0}, ValueError, "lr must be a number in")
@@ -331,5 +340,13 @@ RECORDS = [
         couples=True,
         closure=True,
         skips={"holds_in_low_precision": "each iteration learns from what the one before rounded"},
+    ),
+    Record(
+        SparseAdam,
+        arguments={"lr": 0.1, "betas": (0.8, 0.9), "eps": 1e-2, "weight_decay": 0.1},
+        oracle=sparse_adam,
+        moves={"lr": 0.11, "betas": (0.7, 0.9), "eps": 0.1, "weight_decay": 0.2},
+        errors=[NEGATIVE_LR, ({"betas": (0.9, 1.0)}, ValueError, r"betas\[1\]")],
+        state_bytes=8,
     ),
 ]

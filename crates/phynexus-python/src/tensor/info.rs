@@ -4,6 +4,7 @@ use super::PyTensor;
 use crate::device::PyDevice;
 use crate::dtype::PyDType;
 use crate::error::to_python;
+use crate::rows;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
@@ -49,26 +50,20 @@ impl PyTensor {
     fn set_requires_grad(&self, wanted: bool) -> PyResult<()> {
         self.0.set_requires_grad(wanted).map_err(to_python)
     }
-    /// The accumulated gradient, or None. A tensor of the same shape, dtype and device can be assigned.
+    /// The accumulated gradient: a tensor, a `RowSparse`, or None. One of the same shape, dtype and device can be
+    /// assigned.
     #[getter]
-    fn grad(&self) -> Option<PyTensor> {
-        self.0.grad().map(PyTensor)
+    fn grad(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        self.0.gradient().map(|grad| rows::to_object(py, grad)).transpose()
     }
     #[setter]
     fn set_grad(&self, grad: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
-        let grad = match grad {
-            None => None,
-            Some(value) => match value.cast::<PyTensor>() {
-                Ok(t) => Some(t.get().0.clone()),
-                Err(_) => {
-                    return Err(PyTypeError::new_err(format!(
-                        "grad must be a Tensor or None, got {}",
-                        value.get_type().name()?
-                    )));
-                }
-            },
-        };
-        self.0.set_grad(grad).map_err(to_python)
+        self.0.set_gradient(grad.map(rows::from_object).transpose()?).map_err(to_python)
+    }
+    /// False, as it is True for a `RowSparse`.
+    #[classattr]
+    fn is_sparse() -> bool {
+        false
     }
     /// The shape, or the size of one dimension.
     #[pyo3(signature = (dim=None))]

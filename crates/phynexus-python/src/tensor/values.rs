@@ -6,10 +6,11 @@ use crate::device::PyDevice;
 use crate::dtype::PyDType;
 use crate::error::{run, to_python};
 use crate::memory;
-use phynexus::{DType, Device, Tensor, Value};
+use phynexus::{DType, Device, Gradient, Tensor, Value};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyString, PyTuple};
+use std::sync::Arc;
 
 fn plain<'py>(py: Python<'py>, dtype: DType, value: Value) -> PyResult<Bound<'py, PyAny>> {
     Ok(match value {
@@ -231,9 +232,15 @@ impl PyTensor {
             x.array().to_device(device).and_then(|a| if a.dtype() == dtype { Ok(a) } else { a.cast(dtype) })
         };
         let values = change(&t.0).map_err(to_python)?;
-        let grad = t.0.grad().map(|g| change(&g).map(Tensor::new)).transpose().map_err(to_python)?;
+        let moved = |grad| {
+            Ok(match grad {
+                Gradient::Dense(grad) => Gradient::Dense(Tensor::new(change(&grad)?)),
+                Gradient::Rows(rows) => Gradient::Rows(Arc::new(rows.to(device, dtype)?)),
+            })
+        };
+        let grad = t.0.gradient().map(moved).transpose().map_err(to_python)?;
         t.0.set_array(values);
-        t.0.set_grad(grad).map_err(to_python)?;
+        t.0.set_gradient(grad).map_err(to_python)?;
         Ok(this.clone().into_any())
     }
 

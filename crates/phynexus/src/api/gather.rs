@@ -2,7 +2,7 @@
 
 use super::index::from_start;
 use crate::op::{Op, apply1};
-use crate::ops::index::{Gather, Scatter};
+use crate::ops::index::{Gather, Hands, Scatter};
 use crate::tensor::Tensor;
 use phynexus_core::{Error, Result, ScatterOp, Shape};
 
@@ -28,12 +28,12 @@ impl Tensor {
         let axis = self.shape().axis(dim)?;
         if self.shape().is_empty() || index.shape().is_empty() {
             let line = |t: &Tensor| super::reshape(t, Shape::new(&[t.shape().elements()])?);
-            let got = apply1(Op::Gather(Gather { axis: 0 }), &[&line(self)?, &line(index)?])?;
+            let got = apply1(Op::Gather(Gather::along(0)), &[&line(self)?, &line(index)?])?;
             return super::reshape(&got, index.shape());
         }
         let specs = [crate::op::Spec::from(&self.array()), crate::op::Spec::from(&index.array())];
-        crate::op::Operation::infer(&Gather { axis }, &specs)?;
-        apply1(Op::Gather(Gather { axis }), &[self, index])
+        crate::op::Operation::infer(&Gather::along(axis), &specs)?;
+        apply1(Op::Gather(Gather::along(axis)), &[self, index])
     }
 
     /// This tensor with the source's elements added (or written) where the index says.
@@ -53,6 +53,6 @@ impl Tensor {
             )));
         }
         crate::ops::check_index("index_select", index.dtype())?;
-        self.pick(axis, index)
+        self.pick(axis, index, Hands::All)
     }
 }

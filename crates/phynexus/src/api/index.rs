@@ -1,7 +1,7 @@
 //! Indexing as NumPy's: integers, slices, ellipsis, new axes, masks and integer tensors, for reading and writing.
 
 use crate::op::{Op, apply1};
-use crate::ops::index::{Gather, Nonzero, Scatter};
+use crate::ops::index::{Gather, Hands, Nonzero, Scatter};
 use crate::ops::shape::{Overwrite, Range, Slice};
 use crate::tape::grad_enabled;
 use crate::tensor::Tensor;
@@ -241,11 +241,11 @@ impl Tensor {
             return Ok(seen);
         }
         if let [(axis, t)] = &plan.picks[..] {
-            return seen.pick(*axis, &from_start(t, *axis, &plan.shape)?);
+            return seen.pick(*axis, &from_start(t, *axis, &plan.shape)?, Hands::All);
         }
         let p = picked(&plan)?;
         let front = super::reshape(&super::permute(&seen, &p.order)?, p.flat)?;
-        let rows = front.pick(0, &p.at)?;
+        let rows = front.pick(0, &p.at, Hands::All)?;
         let mut dims = p.picked.to_vec();
         dims.extend_from_slice(&p.flat[1..]);
         let rows = super::reshape(&rows, Shape::new(&dims)?)?;
@@ -253,10 +253,10 @@ impl Tensor {
     }
 
     /// The elements at `positions` (of any shape) of one dimension, in its place.
-    pub(super) fn pick(&self, axis: usize, positions: &Tensor) -> Result<Tensor> {
+    pub(super) fn pick(&self, axis: usize, positions: &Tensor, hands: Hands) -> Result<Tensor> {
         let shape = self.shape();
         let index = spread(positions, axis, &shape)?;
-        let rows = apply1(Op::Gather(Gather { axis }), &[self, &index])?;
+        let rows = apply1(Op::Gather(Gather { axis, hands }), &[self, &index])?;
         let mut dims = shape[..axis].to_vec();
         dims.extend_from_slice(&positions.shape());
         dims.extend_from_slice(&shape[axis + 1..]);
@@ -270,11 +270,18 @@ impl Tensor {
         let plan = plan(&self.shape(), index)?;
         let value = super::cast(value, self.dtype())?;
         let recorded = grad_enabled() && (self.requires_grad() || value.requires_grad());
+        let seen = || super::reshape(&super::slice(self, plan.ranges.clone())?, plan.shape);
+        if let ([(axis, at)], false) = (&plan.picks[..], recorded) {
+            let picked = Shape::new(&[&plan.shape[..*axis], &at.shape(), &plan.shape[axis + 1..]].concat())?;
+            let rows = plan.shape.with(*axis, at.shape().elements())?;
+            let value = super::reshape(&fit(&value, picked, WHAT)?, rows)?;
+            let index = spread(&from_start(at, *axis, &plan.shape)?, *axis, &plan.shape)?;
+            return self.write_at(&seen()?, *axis, &index, &value, WHAT);
+        }
         let part = if plan.picks.is_empty() {
             fit(&value, plan.shape, WHAT)?
         } else {
-            let seen = super::reshape(&super::slice(self, plan.ranges.clone())?, plan.shape)?;
-            replaced(&seen, &plan, &value, WHAT)?
+            replaced(&seen()?, &plan, &value, WHAT)?
         };
         let sliced: SmallVec<[usize; 8]> = plan.ranges.iter().map(|r| r.size).collect();
         let part = super::reshape(&part, Shape::new(&sliced)?)?;

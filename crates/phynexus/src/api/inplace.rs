@@ -3,10 +3,11 @@
 
 use crate::array::Array;
 use crate::op::{Op, same_device};
+use crate::ops::index::Scatter;
 use crate::ops::shape::Copy;
 use crate::tape::grad_enabled;
 use crate::tensor::Tensor;
-use phynexus_core::{Error, Result, Shape, Value};
+use phynexus_core::{Error, Result, ScatterOp, Shape, Value};
 
 impl Tensor {
     /// Whether the tensor may be changed in place now.
@@ -59,6 +60,27 @@ impl Tensor {
             let values = if shares_memory(&target, &values) { values.copy()? } else { values };
             target.write_from(&values)?;
         }
+        self.renew_after_change();
+        Ok(())
+    }
+
+    /// Writes values where an index along a dimension says, into a view of this tensor; the rest is not touched.
+    pub(crate) fn write_at(
+        &self,
+        view: &Tensor,
+        axis: usize,
+        index: &Tensor,
+        values: &Tensor,
+        what: &str,
+    ) -> Result<()> {
+        crate::program::forbid(what)?;
+        let (target, index, values) = (view.array(), index.array(), values.array());
+        same_device(what, &target, &index)?;
+        same_device(what, &target, &values)?;
+        let shared = |other: &Array| target.buffer().handle() == other.buffer().handle();
+        let values = if shared(&values) { values.copy()? } else { values };
+        let index = if shared(&index) { index.copy()? } else { index };
+        Scatter { axis, op: ScatterOp::Set }.run_in_place(&target, &index, &values)?;
         self.renew_after_change();
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 use crate::op::{Op, apply1};
 use crate::ops::function::MapFn;
+use crate::ops::index::Hands;
 use crate::ops::map::Map;
 use crate::random::Generator;
 use crate::tensor::Tensor;
@@ -114,8 +115,8 @@ pub fn layer_norm(
     super::reshape(&y, shape)
 }
 
-/// Rows of `weight` by number. Gradients of row `padding` are left out.
-pub fn embedding(index: &Tensor, weight: &Tensor, padding: Option<usize>) -> Result<Tensor> {
+/// Rows of `weight` by number. Gradients of row `padding` are left out; if `sparse`, a leaf gets those of the rows taken.
+pub fn embedding(index: &Tensor, weight: &Tensor, padding: Option<usize>, sparse: bool) -> Result<Tensor> {
     let table = weight.shape();
     if table.len() != 2 {
         return Err(Error::Value(format!(
@@ -130,7 +131,8 @@ pub fn embedding(index: &Tensor, weight: &Tensor, padding: Option<usize>) -> Res
     }
     let shape = index.shape();
     let flat = super::reshape(&super::cast(index, DType::I64)?, Shape::new(&[shape.elements()])?)?;
-    let mut rows = weight.index_select(0, &flat)?;
+    let hands = if sparse { Hands::Rows { except: padding } } else { Hands::All };
+    let mut rows = weight.pick(0, &flat, hands)?;
     if let Some(padding) = padding {
         let number = super::Operand::Number(Value::I(padding as i64), phynexus_core::Category::Integer);
         let is_padding =

@@ -2,6 +2,7 @@
 
 use crate::api;
 use crate::array::Array;
+use crate::gradient::RowSparse;
 use crate::node::Context;
 use crate::op::{Few, Needs, Op, Operation, Spec, apply1};
 use crate::ops::{check_index, launch, one, shaped};
@@ -15,6 +16,28 @@ use phynexus_formula::ops::Op as Row;
 pub struct Gather {
     /// The dimension.
     pub axis: usize,
+    /// What a leaf gets as its gradient.
+    pub hands: Hands,
+}
+
+impl Gather {
+    /// Along a dimension.
+    pub fn along(axis: usize) -> Gather {
+        Gather { axis, hands: Hands::All }
+    }
+}
+
+/// What a gather hands to a leaf as its gradient.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Hands {
+    /// All elements.
+    #[default]
+    All,
+    /// The rows that whole rows were taken from, but for one.
+    Rows {
+        /// The row that gets no gradient.
+        except: Option<usize>,
+    },
 }
 
 fn check_fits(what: &str, axis: usize, index: &Shape, other: &Shape) -> Result<()> {
@@ -65,6 +88,16 @@ impl Operation for Gather {
         let grad = apply1(Op::Scatter(scatter), &[&zeros, context.input(1), &context.grad(0)?])?;
         Ok([Some(grad), None].into_iter().collect())
     }
+    fn rows(&self, context: &Context) -> Result<Option<RowSparse>> {
+        let Hands::Rows { except } = self.hands else { return Ok(None) };
+        let (index, grad) = (context.input(1).array(), context.grad(0)?);
+        if grad.shape()[1..].contains(&0) {
+            return Ok(None);
+        }
+        // Each row number stands as often as a row has elements.
+        let numbers = (1..grad.shape().len()).fold(*index.layout(), |layout, _| layout.select(1, 0));
+        RowSparse::taken(&index.with_layout(numbers), &grad, context.input_spec(0).shape, except).map(Some)
+    }
 }
 
 /// The base with the source's elements added or written where the index says: operands (base, index, source).
@@ -101,7 +134,7 @@ impl Scatter {
         let numbers = api::reshape(&numbers, shape)?;
         let none = api::full(base, Value::I(-1), DType::I64, device)?;
         let last = apply1(Op::Scatter(self.clone()), &[&none, index, &numbers])?;
-        let last = apply1(Op::Gather(Gather { axis: self.axis }), &[&last, index])?;
+        let last = apply1(Op::Gather(Gather::along(self.axis)), &[&last, index])?;
         api::binary(Row::Eq, &last, &numbers)
     }
 }
@@ -155,7 +188,7 @@ impl Operation for Scatter {
         let source = match context.wants(2) {
             false => None,
             true => {
-                let mut part = apply1(Op::Gather(Gather { axis: self.axis }), &[&grad, index])?;
+                let mut part = apply1(Op::Gather(Gather::along(self.axis)), &[&grad, index])?;
                 if self.op == ScatterOp::Set {
                     let zero = api::full(Shape::SCALAR, Value::F(0.0), grad.dtype(), grad.device())?;
                     part =

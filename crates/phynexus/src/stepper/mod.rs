@@ -121,7 +121,7 @@ impl Stepper {
     pub fn nonfinite(&self) -> Result<Vec<usize>> {
         let mut found = Vec::new();
         for (i, entry) in self.entries.iter().enumerate() {
-            if let Some(grad) = entry.param.grad()
+            if let Some(grad) = entry.param.dense_grad()?
                 && !all_finite(&grad.array())?
             {
                 found.push(i);
@@ -149,7 +149,7 @@ impl Stepper {
             if given.only.is_some_and(|only| only != index) {
                 continue;
             }
-            let Some(grad) = entry.param.grad() else { continue };
+            let Some(grad) = entry.param.dense_grad()? else { continue };
             let numbers = self.rule.numbers.iter().map(|number| match *number {
                 Number::Step => Value::F((entry.step + 1) as f64),
                 Number::Hyper(i) => given.hyper[i],

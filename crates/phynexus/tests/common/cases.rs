@@ -253,7 +253,7 @@ fn indices(m: Memory, cases: &mut Vec<Case>) {
     ] {
         let n = dims[axis] as i64;
         let at = whole(index, DType::I64, 0, n, m);
-        add(cases, Op::Gather(index::Gather { axis }), vec![real(dims, m), at.clone()]);
+        add(cases, Op::Gather(index::Gather::along(axis)), vec![real(dims, m), at.clone()]);
         let wider: Vec<usize> = index.iter().map(|n| n + 1).collect();
         for op in [ScatterOp::Add, ScatterOp::Set] {
             for source in [index, &wider] {
@@ -310,7 +310,7 @@ fn large(cases: &mut Vec<Case>) {
     add(cases, Op::CumSum(CumSum), vec![real(&[300, 500], m)]);
     add(cases, Op::Sort(Sort { descending: true }), vec![real(&[300, 500], m)]);
     let at = whole(&[900, 300], DType::I64, 0, 400, m);
-    add(cases, Op::Gather(index::Gather { axis: 0 }), vec![real(&[400, 300], m), at.clone()]);
+    add(cases, Op::Gather(index::Gather::along(0)), vec![real(&[400, 300], m), at.clone()]);
     for op in [ScatterOp::Add, ScatterOp::Set] {
         let operands = vec![real(&[400, 300], m), at.clone(), real(&[900, 300], m)];
         add(cases, Op::Scatter(index::Scatter { axis: 0, op }), operands);

@@ -15,6 +15,8 @@ from neurenix.optim.algorithms.adan import Adan
 from neurenix.optim.algorithms.ademamix import AdEMAMix
 from neurenix.optim.algorithms.adopt import ADOPT
 from neurenix.optim.algorithms.aggmo import AggMo
+from neurenix.optim.algorithms.apollo import APOLLO
+from neurenix.optim.algorithms.apollo_mini import APOLLOMini
 from neurenix.optim.algorithms.asgd import ASGD
 from neurenix.optim.algorithms.came import CAME
 from neurenix.optim.algorithms.dadapt_adam import DAdaptAdam
@@ -57,6 +59,7 @@ from neurenix.optim.algorithms.signum import Signum
 from neurenix.optim.algorithms.sm3 import SM3
 from neurenix.optim.algorithms.soap import SOAP
 from neurenix.optim.algorithms.sophia import Sophia
+from neurenix.optim.algorithms.sparse_adam import SparseAdam
 from neurenix.optim.algorithms.splus import SPlus
 from neurenix.optim.algorithms.stable_adamw import StableAdamW
 from neurenix.optim.algorithms.tiger import Tiger
@@ -64,6 +67,7 @@ from neurenix.optim.algorithms.yogi import Yogi
 
 __all__ = [
     "ADOPT",
+    "APOLLO",
     "ASGD",
     "CAME",
     "FTRL",
@@ -77,6 +81,7 @@ __all__ = [
     "SGDP",
     "SM3",
     "SOAP",
+    "APOLLOMini",
     "AdEMAMix",
     "AdaBelief",
     "Adadelta",
@@ -122,6 +127,7 @@ __all__ = [
     "Shampoo",
     "Signum",
     "Sophia",
+    "SparseAdam",
     "StableAdamW",
     "Tiger",
     "Yogi",

@@ -69,6 +69,7 @@ class GaLore(Optimizer):
         J. Zhao et al., GaLore: memory-efficient LLM training by gradient low-rank projection, arXiv 2403.03507.
     """
 
+    decay_mode: ClassVar = "inside"
     limits: ClassVar = {
         "rank": Whole(1),
         "update_proj_gap": Whole(1),

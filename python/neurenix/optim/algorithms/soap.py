@@ -70,6 +70,7 @@ class SOAP(Optimizer):
         N. Vyas et al., SOAP: improving and stabilizing Shampoo using Adam, arXiv 2409.11321, algorithm 3.
     """
 
+    decay_mode: ClassVar = "inside"
     limits: ClassVar = {
         "shampoo_beta": Number(-1, 1),
         "precondition_frequency": Whole(1),

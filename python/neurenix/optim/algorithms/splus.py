@@ -69,6 +69,7 @@ class SPlus(Optimizer):
         2506.07254.
     """
 
+    decay_mode: ClassVar = "inside"
     limits: ClassVar = {
         "b1": FRACTION,
         "b2": FRACTION,
