@@ -83,6 +83,22 @@ def test_training_goes_on_as_if_nothing_had_happened(problem):
     assert ends[0] == ends[1]
 
 
+def test_gradients_that_are_filled_in_place_are_restored_too():
+    w = nx.ones(3).requires_grad_()
+    w.grad = grad = nx.full((3,), 2.0)
+    optimizer = optim.SGD([w])
+
+    def closure():
+        optimizer.zero_grad(set_to_none=False)
+        loss = (w * w).sum()
+        loss.backward()
+        return loss
+
+    lr_find(optimizer, closure, steps=5)
+    assert w.grad is grad
+    assert grad.tolist() == [2.0] * 3
+
+
 def test_an_error_changes_nothing(problem):
     model, closure_of = problem
     optimizer = optim.SGD(model, lr=0.1, momentum=0.9)
