@@ -72,6 +72,16 @@ def test_biases_do_not_decay_however_parameters_are_given():
     assert group["weight_decay"] == 0.3
 
 
+def test_muon_gets_hidden_matrices():
+    model = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 4))
+    for params in (model, model.parameters(), list(model.named_parameters())):
+        groups = optim.named("lookahead+muon")(params, 0.1).param_groups
+        routed = {tuple(param.shape): group["use_muon"] for group in groups for param in group["params"]}
+        assert routed == {(8, 8): True, (8,): False, (4, 8): params is not model, (4,): False}
+        assert {group["lr"] for group in groups} == {0.1}
+    assert "optim.muon_groups(model, aux_lr=None)" in optim.named("muon").line()
+
+
 def test_wrappers_go_around_any():
     model = nn.Linear(2, 3)
     optimizer = optim.named("lookahead+mechanic+lion")(model, lr=0.5)

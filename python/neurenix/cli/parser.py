@@ -126,8 +126,8 @@ def _race(commands: Any) -> None:
         "--optimizers",
         metavar="NAME,NAME",
         type=_optimizers,
-        default=["sgd", "adamw", "lion", "schedule_free"],
-        help="names as of --optimizer of `neurenix train`, or all (sgd,adamw,lion,schedule_free)",
+        default=["sgd", "adamw", "lion", "muon", "schedule_free"],
+        help="names as of --optimizer of `neurenix train`, or all (sgd,adamw,lion,muon,schedule_free)",
     )
     add("--steps", metavar="N", type=_count, help="length of a run in steps")
     add("--budget", metavar="TIME", type=_duration, help="of the whole race, such as 60s, 5m or 1h (60s)")

@@ -229,6 +229,7 @@ USUAL: Final[dict[str, dict[str, Any]]] = {
     "lion": {"lr": 0.001},
     "madgrad": {"lr": 0.01},
     "mars": {"lr": 0.01},
+    "muon": {"lr": 0.003, "arguments": {"adjust_lr_fn": "match_rms_adamw"}},
     "nadam": {"lr": 0.003},
     "nadamw": {"lr": 0.003},
     "novograd": {"lr": 0.01},

@@ -45,7 +45,7 @@ __all__ = ["MakeOptimizer", "Place", "Point", "Result", "Trial", "race"]
 
 def race(
     train: TrainFunction,
-    optimizers: Optimizers = ("sgd", "adamw", "lion"),
+    optimizers: Optimizers = ("sgd", "adamw", "lion", "muon"),
     *,
     lrs: Rates | None = None,
     seeds: int = 3,
