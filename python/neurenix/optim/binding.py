@@ -18,6 +18,23 @@ class Batch:
     """Parameters of one group that share a dtype, a device and a variant of the rule, and so one stepper.
 
     This is also what `Optimizer.direction` is given. Lists hold only the parameters that have a gradient.
+
+    >>> import neurenix as nx
+    >>> class Normed(nx.optim.Optimizer):
+    ...     def __init__(self, params, lr):
+    ...         super().__init__(params, {"lr": lr})
+    ...
+    ...     def direction(self, batch: nx.optim.Batch):
+    ...         return [grad / nx.linalg.matrix_norm(grad, 2) for grad in batch.grads]
+    ...
+    ...     @staticmethod
+    ...     def formula(p, g, d, *, lr):
+    ...         return p - lr * d
+    >>> w = nx.zeros(2, 2, requires_grad=True)
+    >>> w.grad = nx.Tensor([[0.0, 3.0], [4.0, 0.0]])
+    >>> Normed([w], lr=1.0).step()
+    >>> [[round(x, 4) for x in row] for row in w.tolist()]
+    [[0.0, -0.75], [-1.0, 0.0]]
     """
 
     def __init__(self, members: list[Tensor], variant: Any, hyper: dict[str, Any]) -> None:

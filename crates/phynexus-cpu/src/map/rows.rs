@@ -1,7 +1,7 @@
 //! Machine code for formulas over rows that stay in the level-1 cache.
 
-use super::{WHOLE_ROW, run};
 use super::program::cell;
+use super::{WHOLE_ROW, run};
 use crate::jit;
 use phynexus_core::{DType, Layout, Task};
 use phynexus_formula::{Formula, Rank, Type};

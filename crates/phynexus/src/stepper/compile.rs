@@ -4,7 +4,7 @@ use super::part::{Part, Seen};
 use super::rule::{self, Extent, Kind, Operand, Over, Rule};
 use super::{Member, Stepper};
 use crate::tensor::Tensor;
-use phynexus_core::{DType, Error, Result};
+use phynexus_core::{DType, Error, ReduceOp, Result};
 use phynexus_formula::{Formula, Reduction, Type};
 use smallvec::SmallVec;
 use std::ops::Range;
@@ -221,4 +221,14 @@ fn fused(
     let results: Vec<(DType, Seen)> = dtypes.iter().map(|&dtype| (dtype, Seen::Along(kept))).collect();
     let part = Part::new(rule, &rule::reductions(&parts), Extent::FULL, stored, &results);
     Phase::Fused { part, stages, dtypes }
+}
+
+/// The reduction of whole arrays that does the same.
+pub(super) fn folding(op: Reduction) -> ReduceOp {
+    match op {
+        Reduction::Sum => ReduceOp::Sum,
+        Reduction::Prod => ReduceOp::Prod,
+        Reduction::Max => ReduceOp::Max,
+        Reduction::Min => ReduceOp::Min,
+    }
 }

@@ -7,18 +7,20 @@
 mod compile;
 mod part;
 mod rule;
+mod together;
 
 use crate::array::Array;
 use crate::op::Operation;
 use crate::ops::reduce::Reduce;
 use crate::tensor::Tensor;
-use compile::Phase;
+use compile::{Phase, folding};
 use part::{Arrays, Job, Part};
 use phynexus_core::{DType, Error, ReduceOp, Result, Shape, Value};
 use phynexus_formula::ops::Op as Row;
 use phynexus_formula::{Formula, Reduction, evaluate_scalars};
 pub use rule::{Extent, Kind, Number, Operand, Over, Rule, Stage};
 use smallvec::SmallVec;
+pub use together::{join, look, prepare, step};
 
 /// A tensor that a stepper works on.
 pub struct Member {
@@ -82,9 +84,9 @@ impl Stepper {
 
     /// Replaces the step counts.
     pub fn set_steps(&mut self, steps: &[i64]) -> Result<()> {
-        if steps.len() != self.entries.len() {
-            let message = format!("expected {} step counts, got {}", self.entries.len(), steps.len());
-            return Err(Error::Value(message));
+        let count = self.entries.len();
+        if steps.len() != count {
+            return Err(Error::Value(format!("expected {count} step counts, got {}", steps.len())));
         }
         self.entries.iter_mut().zip(steps).for_each(|(e, &s)| e.step = s);
         Ok(())
@@ -390,100 +392,6 @@ impl Stepper {
             entry.states.iter().for_each(Tensor::renew_after_change);
         }
         Ok(())
-    }
-}
-
-type Gathered = SmallVec<[SmallVec<[Ready; 8]>; 2]>;
-
-/// One step of several steppers, whose rules may need numbers over the tensors of all of them; returns how many tensors.
-pub fn step(steppers: &mut [(&mut Stepper, Given<'_>)]) -> Result<usize> {
-    let ready = reduce(steppers, |stepper| stepper.phases.len())?;
-    for ((stepper, given), ready) in steppers.iter_mut().zip(&ready) {
-        if !ready.is_empty() {
-            stepper.finish(ready)?;
-        }
-        stepper.shared.iter_mut().zip(given.known).for_each(|(shared, known)| *shared = *known);
-    }
-    Ok(ready.iter().map(SmallVec::len).sum())
-}
-
-/// For each stepper the gradients that the tensor code of its rule is given, with the positions of their tensors.
-///
-/// Steppers whose rules have no tensor code give their part to the numbers over all tensors.
-pub fn prepare(steppers: &mut [(&mut Stepper, Given<'_>)]) -> Result<Vec<Vec<(usize, Tensor)>>> {
-    let own = |stepper: &Stepper| stepper.prepared.as_ref().map(|(_, phases)| *phases);
-    let needed = steppers.iter().filter_map(|(s, _)| Some(s.couplings(own(s)?))).max().unwrap_or(0);
-    let enough =
-        |s: &Stepper| (0..=s.phases.len()).find(|&at| s.couplings(at) == needed).unwrap_or(s.phases.len());
-    let ready = reduce(steppers, |stepper| own(stepper).unwrap_or_else(|| enough(stepper)))?;
-    steppers.iter().zip(&ready).map(|((stepper, _), ready)| stepper.prepare(ready)).collect()
-}
-
-/// For the next number over all tensors that is not known: what each of the stepper's tensors gives to it.
-pub fn look(stepper: &Stepper, given: &Given<'_>) -> Result<Vec<f64>> {
-    let mut ready = stepper.gather(given)?;
-    let at = stepper.advance(given, &mut ready, 0, stepper.phases.len())?;
-    match stepper.phases.get(at) {
-        Some(Phase::Everywhere { host, .. }) => Ok(numbers(host, &ready)),
-        _ => Ok(Vec::new()),
-    }
-}
-
-fn numbers(host: &Formula, ready: &[Ready]) -> Vec<f64> {
-    ready.iter().map(|r| evaluate_scalars(host, &r.numbers)[0].as_f64()).collect()
-}
-
-/// Runs the first phases of all steppers, as many as `count` says.
-fn reduce(steppers: &mut [(&mut Stepper, Given<'_>)], count: impl Fn(&Stepper) -> usize) -> Result<Gathered> {
-    let mut ready = Gathered::new();
-    for (stepper, given) in steppers.iter() {
-        ready.push(stepper.gather(given)?);
-    }
-    let mut at: SmallVec<[usize; 2]> = SmallVec::from_elem(0, steppers.len());
-    loop {
-        let mut values = Vec::new();
-        let mut waiting: SmallVec<[usize; 2]> = SmallVec::new();
-        let mut joined = Reduction::Sum;
-        for (k, (stepper, given)) in steppers.iter().enumerate() {
-            at[k] = stepper.advance(given, &mut ready[k], at[k], count(stepper))?;
-            if let Some(Phase::Everywhere { host, op, .. }) = stepper.phases[..count(stepper)].get(at[k]) {
-                waiting.push(k);
-                joined = *op;
-                values.extend(numbers(host, &ready[k]));
-            }
-        }
-        if waiting.is_empty() {
-            return Ok(ready);
-        }
-        let number = join(joined, values);
-        for k in waiting {
-            let stepper = &mut *steppers[k].0;
-            let place = stepper.couplings(at[k]);
-            stepper.shared[place] = number;
-            stepper.share(at[k], number, &mut ready[k]);
-            at[k] += 1;
-        }
-    }
-}
-
-/// One number of many, the same whatever their order.
-pub fn join(op: Reduction, mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    match op {
-        Reduction::Sum => values.iter().sum(),
-        Reduction::Prod => values.iter().product(),
-        Reduction::Max | Reduction::Min if values.iter().any(|v| v.is_nan()) => f64::NAN,
-        Reduction::Max => values.last().copied().unwrap_or(f64::NEG_INFINITY),
-        Reduction::Min => values.first().copied().unwrap_or(f64::INFINITY),
-    }
-}
-
-fn folding(op: Reduction) -> ReduceOp {
-    match op {
-        Reduction::Sum => ReduceOp::Sum,
-        Reduction::Prod => ReduceOp::Prod,
-        Reduction::Max => ReduceOp::Max,
-        Reduction::Min => ReduceOp::Min,
     }
 }
 

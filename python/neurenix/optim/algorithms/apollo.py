@@ -13,7 +13,7 @@ from ..groups import Group, Params
 from ..limits import NOT_NEGATIVE, Choice, Flag, Whole
 from ..optimizer import Optimizer
 from ..options import Options
-from ..plan import Batch
+from ..binding import Batch
 from ..states import State
 from ._kronecker import sized
 from ._moments import moments

@@ -11,7 +11,7 @@ from neurenix._phynexus import Tensor
 from ..formula import debias
 from ..groups import Params
 from ..optimizer import Optimizer
-from ..plan import compute_type
+from ..binding import compute_type
 
 if TYPE_CHECKING:
     from ..options import Policy
