@@ -202,6 +202,27 @@ def test_tensor_code(options) -> None:
         assert np.abs(p.detach().numpy() - e).max() < 1e-5 * np.abs(e).max()  # the clip's 1e-6
 
 
+def test_tensor_code_sees_hyperparameters_as_they_are() -> None:
+    class Told(Directed):
+        def __init__(self, params, lr=0.1, power=1.0, **options):
+            Optimizer.__init__(self, params, {"lr": lr, "power": power}, **options)
+
+        def direction(self, batch):
+            seen.append((batch.hyper["lr"], batch.hyper["power"]))
+            return batch.grads
+
+        states = ("seen",)
+
+    seen: list[tuple[float, float]] = []
+    params = tensors(shapes=[(2, 2)])
+    optimizer = Told(params, power=lambda step: 1.0 + step)
+    for t in range(1, 5):
+        grads(params, t)
+        optimizer.step()
+        optimizer.param_groups[0].update({"lr": 0.5} if t == 2 else {"power": 9.0} if t == 3 else {})
+    assert seen == [(0.1, 1.0), (0.1, 2.0), (0.5, 3.0), (0.5, 9.0)]
+
+
 def test_saved_states_of_every_kind(tmp_path) -> None:
     for cls, shapes in ((Factored, SHAPES), (Normed, SHAPES), (Directed, [(4, 3)])):
         params = tensors("float32", shapes)

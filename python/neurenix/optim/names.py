@@ -233,6 +233,7 @@ USUAL: Final[dict[str, dict[str, Any]]] = {
     "nadam": {"lr": 0.003},
     "nadamw": {"lr": 0.003},
     "novograd": {"lr": 0.01},
+    "psgd_kron": {"lr": 0.003},
     "qhadam": {"lr": 0.003},
     "radam": {"lr": 0.01},
     "radamw": {"lr": 0.01},

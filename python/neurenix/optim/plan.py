@@ -66,7 +66,7 @@ class Plan:
             lr = resolve(rule.limit("lr"), f"{self.label}: lr", group["lr"], self.step)
             self.scalars[self._peak] = max(self.peak_lr, lr)
         if self._noise is not None:
-            self.scalars[self._noise : self._noise + 2] = noise_keys(rule.seed, self.step)
+            self.scalars[self._noise : self._noise + 2] = noise_keys(rule.rounding_seed, self.step)
         for unit in self.units:
             if not unit.stepper.is_current():
                 self._forms = None
@@ -130,17 +130,12 @@ class Plan:
         batch.params = [members[i] for i in places]
         batch.states = [widened(state[members[i]]) for i in places]
         batch.steps = [steps[i] + 1 for i in places]
-        batch.hyper = self.numbers({name: self._group[name] for name in rule.defaults})
+        batch.hyper = {
+            name: resolve(rule.limit(name), f"{self.label}: {name}", self._group[name], self.step)
+            for name in rule.defaults
+        }
         found = dict(zip(places, rule.direction(batch), strict=True)) if places else {}
         return [[found.get(i) for i in range(len(members))]]
-
-    def numbers(self, hyper: Mapping[str, Any]) -> dict[str, Any]:
-        """The hyperparameters of this step in place of schedules."""
-        values = {**hyper}
-        for _, label, limit, value in self._scheduled:
-            name = label.rsplit(": ", 1)[1]
-            values[name] = resolve(limit, label, value, self.step)
-        return values
 
     def nonfinite(self) -> list[Tensor]:
         """The parameters whose gradients hold a NaN or an infinity."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import itertools
 import math
 
+import neurenix as nx
 import numpy as np
-from neurenix.optim import SOAP, Shampoo, SPlus
+from neurenix.optim import SOAP, PSGDKron, Shampoo, SPlus
 from neurenix.testing import Record, per_tensor
 
 ERRORS = [
@@ -171,6 +172,105 @@ def splus(p, g, s, t, *, lr, b1, b2, ema_rate, inverse_every, weight_decay, max_
     return (p - rate * step) * (1 - rate * weight_decay)
 
 
+def noise(shape, seed, t):
+    """The numbers that the optimizer draws: V, and one that decides about balancing."""
+    generator = nx.Generator(seed)
+    generator.offset = t << 32
+    v = nx.randn(*shape, generator=generator).double().numpy()
+    return v, nx.rand(1, generator=generator).item()
+
+
+def is_triangular(shape, max_size_triangular, min_ndim_triangular, memory_save_mode):
+    """For each dimension whether its factor is triangular."""
+    order = sorted(shape)
+    save = memory_save_mode == "one_diag" or (
+        memory_save_mode == "smart_one_diag" and len(order) > 1 and order[-1] > order[-2]
+    )
+    return [
+        1 < size <= max_size_triangular
+        and len(shape) >= min_ndim_triangular
+        and memory_save_mode != "all_diag"
+        and not (save and dim == shape.index(order[-1]))
+        for dim, size in enumerate(shape)
+    ]
+
+
+@per_tensor
+def kron(
+    p,
+    g,
+    s,
+    t,
+    *,
+    lr,
+    b1,
+    weight_decay,
+    preconditioner_update_probability,
+    max_size_triangular,
+    min_ndim_triangular,
+    memory_save_mode,
+    momentum_into_precond_update,
+    precond_lr,
+    precond_init_scale,
+    merge_dims,
+    seed,
+):
+    shape = g.shape
+    if merge_dims and g.ndim > 2:
+        ways = [(math.prod(shape[:-1]), shape[-1]), (shape[0], math.prod(shape[1:]))]
+        shape = min(ways, key=lambda way: abs(way[0] - way[1]))
+    g = g.reshape(shape)
+    whole = is_triangular(shape, max_size_triangular, min_ndim_triangular, memory_save_mode)
+    if t == 1:
+        s["q"] = [np.eye(n) * precond_init_scale ** (1 / len(shape)) for n in shape]
+    s["m"] = b1 * s.get("m", 0) + (1 - b1) * g
+    m = s["m"] / (1 - b1**t)
+    share = preconditioner_update_probability
+    if share is None:
+        share = np.clip(np.exp(-0.001 * (t - 501)), 0.03, 1.0)
+    s["waited"] = s.get("waited", 0) + 1
+    if s["waited"] >= 1 / share:
+        s["waited"] = 0
+        v, luck = noise(shape, seed, t)
+        if luck < 0.01 and len(shape) > 1:
+            tops = [np.abs(q).max() for q in s["q"]]
+            s["q"] = [
+                q * math.prod(tops) ** (1 / len(tops)) / top for q, top in zip(s["q"], tops, strict=True)
+            ]
+        h = m if momentum_into_precond_update else g
+        h = h + np.sqrt(np.finfo(np.float32).eps) * np.abs(h).mean() * v
+        a, b = turned(h, transposed(s["q"])), turned(v, [np.linalg.inv(q) for q in s["q"]])
+        for dim, q in enumerate(s["q"]):
+            aa, bb = product(a, dim), product(b, dim)
+            if whole[dim]:
+                top = aa + bb
+                x = top[:, np.argmax((top**2).sum(0))] @ top
+                s["q"][dim] = q - precond_lr * np.triu(aa - bb) @ q / np.linalg.norm(
+                    top @ (x / np.linalg.norm(x))
+                )
+            else:
+                aa, bb = np.diag(aa), np.diag(bb)
+                s["q"][dim] = q - precond_lr * np.diag((aa - bb) / (aa + bb).max()) @ q
+    u = turned(turned(m, transposed(s["q"])), s["q"])
+    u = (u * min(1, 1.1 / (math.sqrt(np.mean(u**2)) + 1e-12))).reshape(p.shape)
+    return p - lr * (u + weight_decay * p if p.ndim > 1 else u)
+
+
+def factors(merge, **modes):
+    """Bytes of PSGD Kron: momentum, a counter, and factors."""
+
+    def size(shape):
+        floats = 1 + math.prod(shape)
+        if merge and len(shape) > 2:
+            ways = [(math.prod(shape[:-1]), shape[-1]), (shape[0], math.prod(shape[1:]))]
+            shape = min(ways, key=lambda way: abs(way[0] - way[1]))
+        shape = shape or (1,)
+        whole = is_triangular(shape, **modes)
+        return 4 * (floats + sum(n * n if w else n for n, w in zip(shape, whole, strict=True)))
+
+    return size
+
+
 def squares(copies, floats):
     """Bytes of some matrices for each dimension of at least a matrix and some floats for each element."""
 
@@ -308,5 +408,51 @@ RECORDS = [
         tolerance=BASES,
         shapes=((3, 4), (5,), (), (5, 4), (2, 3, 2)),
         steps=300,
+    ),
+    *(
+        Record(
+            PSGDKron,
+            {
+                "lr": 0.1,
+                "b1": 0.8,
+                "weight_decay": 0.1,
+                "preconditioner_update_probability": share,
+                "momentum_into_precond_update": merge,
+                "merge_dims": merge,
+                **modes,
+            },
+            kron,
+            {
+                "lr": 0.12,
+                "b1": 0.7,
+                "weight_decay": 0.2,
+                "preconditioner_update_probability": 0.3,
+                "max_size_triangular": 3,
+                "min_ndim_triangular": 3,
+                "memory_save_mode": "all_diag",
+                "momentum_into_precond_update": not merge,
+                "precond_lr": 0.2,
+                "precond_init_scale": 0.5,
+                "merge_dims": not merge,
+                "seed": 1,
+            },
+            [
+                *ERRORS,
+                ({"preconditioner_update_probability": 0.0}, ValueError, "update_probability must be"),
+                ({"memory_save_mode": "none"}, ValueError, "memory_save_mode must be"),
+                ({"precond_lr": 0.0}, ValueError, "precond_lr must be"),
+            ],
+            factors(merge, **modes),
+            tolerance=(1e-9, "inverses of triangular factors amplify what rounding leaves"),
+            steps=300,
+        )
+        for share, merge, modes in (
+            (None, True, {"max_size_triangular": 8192, "min_ndim_triangular": 2, "memory_save_mode": None}),
+            (
+                0.4,
+                False,
+                {"max_size_triangular": 8192, "min_ndim_triangular": 1, "memory_save_mode": "smart_one_diag"},
+            ),
+        )
     ),
 ]

@@ -42,6 +42,7 @@ from neurenix.optim.algorithms.nadam import NAdam
 from neurenix.optim.algorithms.nadamw import NAdamW
 from neurenix.optim.algorithms.novograd import NovoGrad
 from neurenix.optim.algorithms.prodigy import Prodigy
+from neurenix.optim.algorithms.psgd_kron import PSGDKron
 from neurenix.optim.algorithms.qhadam import QHAdam
 from neurenix.optim.algorithms.radam import RAdam
 from neurenix.optim.algorithms.radamw import RAdamW
@@ -113,6 +114,7 @@ __all__ = [
     "NAdam",
     "NAdamW",
     "NovoGrad",
+    "PSGDKron",
     "Prodigy",
     "QHAdam",
     "RAdam",

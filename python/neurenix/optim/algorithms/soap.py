@@ -218,7 +218,8 @@ def refine(states: list[dict[str, Any]], dims: list[int], shape: tuple[int, ...]
         state["exp_avg_sq"] = v.reshape(state["exp_avg_sq"].shape)
     vectors = iter(together(lambda matrices: linalg.qr(matrices).Q, powers))
     for state in states:
-        state.update((f"Q_{dim}", next(vectors)) for dim in dims)
+        for dim in dims:
+            state[f"Q_{dim}"] = next(vectors)
         m = along(state["exp_avg"], _bases(state, shape))
         state["exp_avg"] = m.reshape(state["exp_avg_sq"].shape)
 

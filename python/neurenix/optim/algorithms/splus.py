@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from neurenix._phynexus import Tensor
 
@@ -18,6 +18,8 @@ from ._kronecker import along, back, eigenvectors, gram, like, sized, together
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
+
+AVERAGE: Final = State("param_ema", stored="own")
 
 
 class SPlus(Optimizer):
@@ -117,8 +119,8 @@ class SPlus(Optimizer):
     def states_for(self, group: Group, variant: Any = None) -> Sequence[str | State]:
         """The averages, and for each side its matrix and the eigenvectors."""
         if variant is None:
-            return ("momentum", "param_ema")
-        states: list[str | State] = ["param_ema", State("momentum", "tensor", sized=like)]
+            return ("momentum", AVERAGE)
+        states: list[str | State] = [AVERAGE, State("momentum", "tensor", sized=like)]
         for dim, size in enumerate(variant[0]):
             if size < group["max_dim"]:
                 names = [f"side_{dim}", f"q_side_{dim}"]
