@@ -1,8 +1,8 @@
 //! The optimizer step: one rule over all tensors of a (group, dtype, device), in place.
 //!
-//! A rule without reductions is one launch for all tensors. Reductions cut it: each becomes a launch of its own before the
-//! last, which computes the elements anew instead of keeping them, so that nothing of a tensor's size is stored in between
-//! (sums along columns excepted). Numbers (norms, states that are one number, what is made of them) are float64 on the host.
+//! A rule without reductions is one launch for all tensors. Reductions cut it: each becomes a launch before the last, which
+//! computes the elements anew, so that nothing of a tensor's size is stored in between (sums along columns excepted).
+//! Numbers (norms, states that are one number, what is made of them) are float64 on the host.
 
 mod compile;
 mod part;
@@ -92,7 +92,7 @@ impl Stepper {
         Ok(())
     }
 
-    /// For each tensor its states that are numbers.
+    /// The states that are numbers, of each tensor.
     pub fn numbers(&self) -> Vec<Vec<f64>> {
         self.entries.iter().map(|e| e.numbers.to_vec()).collect()
     }
@@ -159,8 +159,11 @@ impl Stepper {
                 Number::State(i) => Value::F(entry.numbers[self.place(i)]),
                 Number::Reduced(_) => Value::F(0.0),
             });
-            let numbers = numbers.collect();
-            ready.push(Ready { index, arrays: self.arrays(index, &grad, given)?, numbers });
+            ready.push(Ready {
+                index,
+                arrays: self.arrays(index, &grad, given)?,
+                numbers: numbers.collect(),
+            });
         }
         Ok(ready)
     }
@@ -340,20 +343,6 @@ impl Stepper {
             }
         }
         Ok(())
-    }
-
-    /// For each tensor with a gradient its position and the gradient that tensor code is given.
-    fn prepare(&self, ready: &[Ready]) -> Result<Vec<(usize, Tensor)>> {
-        let Some((part, _)) = &self.prepared else { return Ok(Vec::new()) };
-        let made = std::cell::RefCell::new(Vec::with_capacity(ready.len()));
-        self.run(part, ready, |r| {
-            let param = &self.entries[r.index].param;
-            let dtype = if param.dtype() == DType::F64 { DType::F64 } else { DType::F32 };
-            let array = Array::empty(self.shapes[r.index], dtype, param.device())?;
-            made.borrow_mut().push((r.index, Tensor::new(array.clone())));
-            Ok(SmallVec::from_iter([array]))
-        })?;
-        Ok(made.into_inner())
     }
 
     /// The last launch, and the new states.

@@ -2,8 +2,9 @@
 
 use super::compile::Phase;
 use super::{Given, Ready, Stepper};
+use crate::array::Array;
 use crate::tensor::Tensor;
-use phynexus_core::Result;
+use phynexus_core::{DType, Result};
 use phynexus_formula::{Formula, Reduction, evaluate_scalars};
 use smallvec::SmallVec;
 
@@ -89,5 +90,21 @@ pub fn join(op: Reduction, mut values: Vec<f64>) -> f64 {
         Reduction::Max | Reduction::Min if values.iter().any(|v| v.is_nan()) => f64::NAN,
         Reduction::Max => values.last().copied().unwrap_or(f64::NEG_INFINITY),
         Reduction::Min => values.first().copied().unwrap_or(f64::INFINITY),
+    }
+}
+
+impl Stepper {
+    /// For each tensor with a gradient its position and the gradient that tensor code is given.
+    fn prepare(&self, ready: &[Ready]) -> Result<Vec<(usize, Tensor)>> {
+        let Some((part, _)) = &self.prepared else { return Ok(Vec::new()) };
+        let made = std::cell::RefCell::new(Vec::with_capacity(ready.len()));
+        self.run(part, ready, |r| {
+            let param = &self.entries[r.index].param;
+            let dtype = if param.dtype() == DType::F64 { DType::F64 } else { DType::F32 };
+            let array = Array::empty(self.shapes[r.index], dtype, param.device())?;
+            made.borrow_mut().push((r.index, Tensor::new(array.clone())));
+            Ok(SmallVec::from_iter([array]))
+        })?;
+        Ok(made.into_inner())
     }
 }
