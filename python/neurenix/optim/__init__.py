@@ -15,17 +15,17 @@ from neurenix.optim.binding import Batch
 from neurenix.optim.functional import Functional
 from neurenix.optim.governed import Hook
 from neurenix.optim.limits import Choice, Each, Flag, Limit, Number, OrNone, Whole
-from neurenix.optim.names import Named, named
 from neurenix.optim.optimizer import Optimizer
 from neurenix.optim.options import Options
 from neurenix.optim.param_groups import param_groups
-from neurenix.optim.range_test import RangeTest, lr_find
 from neurenix.optim.schedule import Schedule, Scheduler
 from neurenix.optim.states import State
 from neurenix.optim.tracing import trace
 from neurenix.optim.wrapper import Wrapper
 
 if _TYPE_CHECKING:
+    from neurenix.optim.names import Named, named
+    from neurenix.optim.range_test import RangeTest, lr_find
     from neurenix.race import race
 
 __all__ = [
@@ -58,10 +58,19 @@ __all__ = [
 ]
 __all__ += algorithms.__all__
 
+# Imported when they are asked for: training does without.
+_LATER = {
+    "Named": "neurenix.optim.names",
+    "RangeTest": "neurenix.optim.range_test",
+    "lr_find": "neurenix.optim.range_test",
+    "named": "neurenix.optim.names",
+    "race": "neurenix.race",
+}
+
 
 def __getattr__(name: str) -> _Any:
-    if name == "race":  # imported when it is asked for: training does without
-        from neurenix.race import race
+    if name in _LATER:
+        from importlib import import_module
 
-        return race
+        return getattr(import_module(_LATER[name]), name)
     raise AttributeError(f"module 'neurenix.optim' has no attribute {name!r}")
