@@ -262,6 +262,13 @@ CASES: dict[str, tuple[Any, ...]] = {
         {},
         {"shape": CUBE, "tolerance": TURNED},
     ),
+    "splus": (
+        kozistr(renamed(pytorch_optimizer.SPlus, inverse_every="inverse_steps", b1="", b2="")),
+        "SPlus",
+        {"lr": 0.5, "b1": 0.8, "b2": 0.9, "inverse_every": 7, "max_dim": 5, "nonstandard_constant": 0.1},
+        {"betas": (0.8, 0.9), "weight_decay": 0.01},
+        {"shape": MATRIX, "tolerance": TURNED},
+    ),
     "came": (
         from_torch("came-pytorch", came_pytorch.CAME),
         "CAME",
