@@ -55,3 +55,17 @@ def test_matrices_of_several_shapes_and_of_no_numbers() -> None:
 )
 def test_small_dimensions_are_joined(shape, most, expected) -> None:
     assert merged(shape, most) == expected
+
+
+@pytest.mark.parametrize("name", ["SOAP", "Shampoo", "SPlus", "PSGDKron", "GaLore", "APOLLO", "APOLLOMini"])
+def test_gradients_of_no_numbers_spread_but_stay_in_their_tensor(name) -> None:
+    start = np.arange(12.0).reshape(3, 4)
+    params = [nx.Tensor(start, requires_grad=True) for _ in range(2)]
+    optimizer = getattr(nx.optim, name)(params)
+    for t in range(3):
+        params[0].grad = nx.Tensor(np.where(np.eye(3, 4) * (t == 0) > 0, np.nan, start))
+        params[1].grad = nx.Tensor(start)
+        optimizer.step()
+    assert params[0].isnan().any()
+    assert params[1].isfinite().all()
+    assert np.abs(params[1].detach().numpy() - start).max() > 0
