@@ -167,7 +167,7 @@ def test_random_rounding_depends_on_seed_step_and_parameter() -> None:
         nx.set_num_threads(threads)
         params = [nx.full((3000,), 1.0, dtype="bfloat16").requires_grad_() for _ in names]
         optimizer = optim.SGD(
-            list(zip(names, params, strict=True)), lr=2.0**-10, param_update="stochastic", seed=seed
+            list(zip(names, params, strict=True)), lr=2.0**-10, param_update="stochastic", rounding_seed=seed
         )
         seen = []
         for _ in range(2):

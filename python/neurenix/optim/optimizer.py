@@ -14,7 +14,7 @@ from . import persistence
 from .averaging import averaged, switch
 from .governed import Governed, governed
 from .groups import Group, Params, check_unique, complete, describe, split
-from .limits import Flag, Number, resolve
+from .limits import Flag, Whole, resolve
 from .options import DECAY_MODE, FURTHER, HYPER, ROUNDING, Policy
 from .packing import Option, check_option
 from .plan import Plan
@@ -87,7 +87,7 @@ class Optimizer(UpdateRule, Governed):
         accumulate_sum: bool = False,
         state_dtype: Option = None,
         param_update: str = "nearest",
-        seed: int = 0,
+        rounding_seed: int = 0,
         foreach: bool | None = None,
         fused: bool | None = None,
         capturable: bool = False,
@@ -106,7 +106,9 @@ class Optimizer(UpdateRule, Governed):
         self.param_update = ROUNDING.check(
             f"{kind}: param_update", param_update
         )  #: how parameters are rounded
-        self.seed = int(Number(0, 2**63).check(f"{kind}: seed", seed))  #: of stochastic rounding
+        self.rounding_seed = Whole(0).check(
+            f"{kind}: rounding_seed", rounding_seed
+        )  #: of stochastic rounding
         self.share = 1.0 if Flag().check(f"{kind}: accumulate_sum", accumulate_sum) else 1.0 / accumulate
         self.defaults: dict[str, Any] = {**defaults, "maximize": maximize}
         for name, value in options.items():

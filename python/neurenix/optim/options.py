@@ -41,7 +41,7 @@ class Options(TypedDict, total=False):
         rows and columns, and the states of float64 parameters keep their precision.
     param_update: how bfloat16 and float16 parameters are rounded: to the "nearest", which loses steps below half a unit
         in the last place; "stochastic", right on average; or "kahan", which keeps what is lost beside them.
-    seed: of stochastic rounding; the same seed, step and parameter give the same bits.
+    rounding_seed: of stochastic rounding; the same seed, step and parameter give the same bits.
     foreach, fused, capturable: taken for torch's sake; every step here is fused.
 
     >>> import neurenix as nx
@@ -66,7 +66,7 @@ class Options(TypedDict, total=False):
     accumulate_sum: bool
     state_dtype: str | Mapping[str, str] | None
     param_update: Literal["nearest", "stochastic", "kahan"]
-    seed: int
+    rounding_seed: int
     foreach: bool | None
     fused: bool | None
     capturable: bool
@@ -74,7 +74,14 @@ class Options(TypedDict, total=False):
 
 # Options that are hyperparameters of a group where they are given.
 HYPER: Final = ("clip_norm", "clip_value", "clip_adaptive", "centralize", "cautious", "ema")
-FURTHER: Final = ("nonfinite", "weight_decay_mode", "accumulate", "state_dtype", "param_update", "seed")
+FURTHER: Final = (
+    "nonfinite",
+    "weight_decay_mode",
+    "accumulate",
+    "state_dtype",
+    "param_update",
+    "rounding_seed",
+)
 NARROW: Final = ("bfloat16", "float16")
 ROUNDING: Final = Choice(("nearest", "stochastic", "kahan"))
 DECAY_MODE: Final = Choice((None, *MODES))

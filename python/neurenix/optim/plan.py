@@ -66,7 +66,7 @@ class Plan:
             lr = resolve(rule.limit("lr"), f"{self.label}: lr", group["lr"], self.step)
             self.scalars[self._peak] = max(self.peak_lr, lr)
         if self._noise is not None:
-            self.scalars[self._noise : self._noise + 2] = noise_keys(rule.seed, self.step)
+            self.scalars[self._noise : self._noise + 2] = noise_keys(rule.rounding_seed, self.step)
         for unit in self.units:
             if not unit.stepper.is_current():
                 self._forms = None

@@ -57,7 +57,7 @@ class Wrapper(Optimizer):
                 raise ValueError(f"{kind}: {type(optimizer).__name__} has {', '.join(sorted(both))} already")
         self.base = optimizer  #: what is wrapped
         self._begin(optimizer.nonfinite)
-        for name in ("_mode", "accumulate", "share", "state_dtype", "param_update", "seed"):
+        for name in ("_mode", "accumulate", "share", "state_dtype", "param_update", "rounding_seed"):
             setattr(self, name, getattr(optimizer, name))
         self.defaults = {**optimizer.defaults, **defaults}
         self.normalize(kind, self.defaults)

@@ -10,6 +10,7 @@ from neurenix.optim.algorithms.adam_mini import AdamMini
 from neurenix.optim.algorithms.adamax import Adamax
 from neurenix.optim.algorithms.adamc import AdamC
 from neurenix.optim.algorithms.adamp import AdamP
+from neurenix.optim.algorithms.adamuon import AdaMuon
 from neurenix.optim.algorithms.adamw import AdamW
 from neurenix.optim.algorithms.adan import Adan
 from neurenix.optim.algorithms.ademamix import AdEMAMix
@@ -22,6 +23,7 @@ from neurenix.optim.algorithms.came import CAME
 from neurenix.optim.algorithms.dadapt_adam import DAdaptAdam
 from neurenix.optim.algorithms.dadapt_lion import DAdaptLion
 from neurenix.optim.algorithms.dadapt_sgd import DAdaptSGD
+from neurenix.optim.algorithms.dion import Dion
 from neurenix.optim.algorithms.dog import DoG
 from neurenix.optim.algorithms.dowg import DoWG
 from neurenix.optim.algorithms.ftrl import FTRL
@@ -40,6 +42,7 @@ from neurenix.optim.algorithms.momo import MoMo, MoMoAdam
 from neurenix.optim.algorithms.muon import Muon, muon_groups
 from neurenix.optim.algorithms.nadam import NAdam
 from neurenix.optim.algorithms.nadamw import NAdamW
+from neurenix.optim.algorithms.normuon import NorMuon
 from neurenix.optim.algorithms.novograd import NovoGrad
 from neurenix.optim.algorithms.prodigy import Prodigy
 from neurenix.optim.algorithms.psgd_kron import PSGDKron
@@ -53,6 +56,7 @@ from neurenix.optim.algorithms.schedule_free import ScheduleFree
 from neurenix.optim.algorithms.schedule_free_adamw import ScheduleFreeAdamW
 from neurenix.optim.algorithms.schedule_free_radam import ScheduleFreeRAdam
 from neurenix.optim.algorithms.schedule_free_sgd import ScheduleFreeSGD
+from neurenix.optim.algorithms.scion import Scion
 from neurenix.optim.algorithms.sgd import SGD
 from neurenix.optim.algorithms.sgdp import SGDP
 from neurenix.optim.algorithms.shampoo import Shampoo
@@ -85,6 +89,7 @@ __all__ = [
     "APOLLOMini",
     "AdEMAMix",
     "AdaBelief",
+    "AdaMuon",
     "Adadelta",
     "Adafactor",
     "Adagrad",
@@ -100,6 +105,7 @@ __all__ = [
     "DAdaptAdam",
     "DAdaptLion",
     "DAdaptSGD",
+    "Dion",
     "DoG",
     "DoWG",
     "GaLore",
@@ -113,6 +119,7 @@ __all__ = [
     "Muon",
     "NAdam",
     "NAdamW",
+    "NorMuon",
     "NovoGrad",
     "PSGDKron",
     "Prodigy",
@@ -126,6 +133,7 @@ __all__ = [
     "ScheduleFreeAdamW",
     "ScheduleFreeRAdam",
     "ScheduleFreeSGD",
+    "Scion",
     "Shampoo",
     "Signum",
     "Sophia",

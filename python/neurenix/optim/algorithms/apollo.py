@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from neurenix._phynexus import Generator, Tensor
 
+from ..binding import Batch
 from ..formula import Value, debias, maximum, norm, sqrt, where
 from ..groups import Group, Params
 from ..limits import NOT_NEGATIVE, Choice, Flag, Whole
 from ..optimizer import Optimizer
 from ..options import Options
-from ..binding import Batch
 from ..states import State
 from ._kronecker import sized
 from ._moments import moments

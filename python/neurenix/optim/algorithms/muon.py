@@ -141,7 +141,11 @@ class Muon(Optimizer):
             "aux_betas": aux_betas,
             "aux_eps": aux_eps,
         }
-        super().__init__(params, defaults, **options)
+        super().__init__(params, {**defaults, **self.own_defaults()}, **options)
+
+    def own_defaults(self) -> dict[str, Any]:
+        """What a rule that is made of this one has besides."""
+        return {}
 
     def normalize(self, label: str, group: Group) -> None:
         """Also that what is to be orthogonalised is a matrix."""
@@ -169,13 +173,17 @@ class Muon(Optimizer):
         """One matrix or many."""
         return matrices(param, group) if group["use_muon"] else super().view(param, group)
 
+    def measured(self, momentum: Tensor) -> Tensor:
+        """What of a momentum is orthogonalised."""
+        return momentum
+
     def direction(self, batch: Batch) -> list[Tensor]:
         """The nearest orthogonal matrix to the momentum."""
         hyper = batch.hyper
         ahead = []
         for g, state in zip(batch.grads, batch.states, strict=True):
             b = state["momentum_buffer"].lerp(g, 1 - hyper["momentum"])
-            ahead.append(g.lerp(b, hyper["momentum"]) if hyper["nesterov"] else b)
+            ahead.append(self.measured(g.lerp(b, hyper["momentum"]) if hyper["nesterov"] else b))
         views = [matrices(param, hyper) for param in batch.params]
         return orthogonalized(ahead, views, hyper["ns_coefficients"], int(hyper["ns_steps"]), hyper["eps"])
 
@@ -196,8 +204,15 @@ class Muon(Optimizer):
         if variant == "matrix":
             o, b = rest
             return p - lr * scale(g, adjust_lr_fn) * o, b + (1 - momentum) * (g - b)
-        m, v = moments(g, rest[0], rest[1], aux_betas)
-        return p - lr / debias(aux_betas[0], t) * m / (spread(v, aux_betas[1], t) + aux_eps), m, v
+        return auxiliary(p, g, rest[0], rest[1], t, lr, aux_betas, aux_eps)
+
+
+def auxiliary(
+    p: Value, g: Value, m: Value, v: Value, t: Value, lr: Value, betas: Value, eps: Value
+) -> tuple[Value, Value, Value]:
+    """AdamW's step of what is no matrix."""
+    m, v = moments(g, m, v, betas)
+    return p - lr / debias(betas[0], t) * m / (spread(v, betas[1], t) + eps), m, v
 
 
 def muon_groups(

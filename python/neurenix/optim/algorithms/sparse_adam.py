@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from neurenix._phynexus import Tensor
 
+from ..binding import compute_type
 from ..formula import debias
 from ..groups import Params
 from ..optimizer import Optimizer
-from ..binding import compute_type
 
 if TYPE_CHECKING:
     from ..options import Policy

@@ -1,0 +1,134 @@
+"""AdaMuon."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from neurenix._phynexus import Tensor
+
+from ..formula import Value, debias, mean, sqrt, where
+from ..groups import Group, Params
+from ..limits import FRACTION
+from ..options import Options
+from ..states import State
+from ._orthogonal import scale
+from .muon import ORIGINAL, Muon, auxiliary
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+
+class AdaMuon(Muon):
+    """Muon with Adam's second average, element by element, of the orthogonal matrix of the momentum's signs.
+
+        O ← Muon's orthogonal matrix, of the signs of the momentum
+        v ← β₂·v + (1 − β₂)·O²
+        U ← O / (√v̂ + 10⁻⁸), scaled to a root mean square of 0.2            v̂ = v / (1 − β₂ᵗ)
+        p ← (1 − η·λ)·p − η·s·U                                                (s is 1 unless asked)
+
+    Keeps two floats for each parameter. Learning rates are AdamW's.
+
+    Vectors, embeddings and the last layer are AdamW's, as with `Muon`: `muon_groups(model)`.
+
+    Args:
+        params: as of `Muon`, with `use_muon` by group.
+        lr, weight_decay, momentum, nesterov, ns_coefficients, eps, ns_steps, adjust_lr_fn: as of `Muon`.
+        beta2: β₂, decay of the average of squares, in [0, 1).
+        heads, batched, aux_betas, aux_eps: as of `Muon`.
+        **options: see `neurenix.optim.Options`.
+
+    Raises:
+        ValueError, TypeError: for a value out of its range, or a vector in a group with `use_muon=True`.
+
+    Example:
+        >>> import neurenix as nx
+        >>> model = nx.nn.Sequential(
+        ...     nx.nn.Linear(8, 16), nx.nn.ReLU(), nx.nn.Linear(16, 16), nx.nn.Linear(16, 4)
+        ... )
+        >>> optimizer = nx.optim.AdaMuon(nx.optim.muon_groups(model))
+        >>> model(nx.randn(4, 8)).sum().backward()
+        >>> optimizer.step()
+
+    References:
+        C. Si et al., AdaMuon: adaptive Muon optimizer, arXiv 2507.11005.
+    """
+
+    limits: ClassVar = {"beta2": FRACTION}
+
+    def __init__(
+        self,
+        params: Params,
+        lr: float = 0.001,
+        weight_decay: float = 0.1,
+        momentum: float = 0.95,
+        nesterov: bool = True,
+        beta2: float = 0.95,
+        ns_coefficients: Any = ORIGINAL,
+        eps: float = 1e-7,
+        ns_steps: int = 5,
+        adjust_lr_fn: str | None = "none",
+        *,
+        use_muon: bool = True,
+        heads: int = 1,
+        batched: bool = False,
+        aux_betas: tuple[float, float] = (0.9, 0.95),
+        aux_eps: float = 1e-10,
+        **options: Unpack[Options],
+    ) -> None:
+        self._beta2 = beta2
+        super().__init__(
+            params,
+            lr,
+            weight_decay,
+            momentum,
+            nesterov,
+            ns_coefficients,
+            eps,
+            ns_steps,
+            adjust_lr_fn,
+            use_muon=use_muon,
+            heads=heads,
+            batched=batched,
+            aux_betas=aux_betas,
+            aux_eps=aux_eps,
+            **options,
+        )
+
+    def own_defaults(self) -> dict[str, Any]:
+        """The decay of the second average."""
+        return {"beta2": self._beta2}
+
+    def states_for(self, group: Group, variant: Any = None) -> Sequence[str | State]:
+        """The momentum and the second average, or AdamW's averages."""
+        return (
+            ("momentum_buffer", "exp_avg_sq") if variant == "matrix" else super().states_for(group, variant)
+        )
+
+    def measured(self, momentum: Tensor) -> Tensor:
+        """The signs of the momentum."""
+        return momentum.sign()
+
+    @staticmethod
+    def formula(  # type: ignore[override]
+        p: Value,
+        g: Value,
+        *rest: Value,
+        t: Value,
+        lr: Value,
+        momentum: Value,
+        beta2: Value,
+        adjust_lr_fn: str | None,
+        aux_betas: Value,
+        aux_eps: Value,
+        variant: str,
+    ) -> tuple[Value, ...]:
+        """The rule above, without weight decay; AdamW for what is no matrix."""
+        if variant != "matrix":
+            return auxiliary(p, g, rest[0], rest[1], t, lr, aux_betas, aux_eps)
+        o, b, v = rest
+        v = beta2 * v + (1 - beta2) * o * o
+        u = o / (sqrt(v / debias(beta2, t)) + 1e-8)
+        size = mean(u * u, axis=(-2, -1))
+        u = u * (0.2 / sqrt(where(size > 0, size, 1)))
+        return p - lr * scale(g, adjust_lr_fn) * u, b + (1 - momentum) * (g - b), v
