@@ -5,7 +5,7 @@ use crate::ops::index::{Gather, Hands, Nonzero, Scatter};
 use crate::ops::shape::{Overwrite, Range, Slice};
 use crate::tape::grad_enabled;
 use crate::tensor::Tensor;
-use phynexus_core::{DType, Error, Result, ScatterOp, Shape, Value};
+use phynexus_core::{DType, Error, ReduceOp, Result, ScatterOp, Shape, Value};
 use phynexus_formula::ops::Op as Row;
 use smallvec::SmallVec;
 
@@ -104,9 +104,7 @@ fn plan(shape: &Shape, index: &[Index]) -> Result<Plan> {
             Index::At(at) => {
                 let size = shape[axis] as isize;
                 if *at < -size || *at >= size {
-                    return Err(Error::Index(format!(
-                        "index {at} is out of range for dimension {axis} of size {size} (shape {shape})"
-                    )));
+                    return Err(out_of_range(*at as i64, axis, shape));
                 }
                 let place = if *at < 0 { at + size } else { *at } as usize;
                 ranges.push(Range { start: place, size: 1, step: 1 });
@@ -198,6 +196,9 @@ fn picked(plan: &Plan) -> Result<Picked> {
     for (axis, t) in picks {
         let size = shape[*axis];
         let at = from_start(t, *axis, shape)?;
+        if let Some(high) = at.bound(ReduceOp::Max)?.map(Value::as_i64).filter(|&high| high >= size as i64) {
+            return Err(out_of_range(high, *axis, shape));
+        }
         linear = Some(match linear {
             None => at,
             Some(sum) => {
@@ -214,18 +215,19 @@ fn picked(plan: &Plan) -> Result<Picked> {
     Ok(Picked { order, flat: Shape::new(&flat)?, at, picked: common, before })
 }
 
-/// Positions counted from the start of dimension `axis`, each within it.
+fn out_of_range(at: i64, axis: usize, shape: &Shape) -> Error {
+    let size = shape[axis];
+    Error::Index(format!("index {at} is out of range for dimension {axis} of size {size} (shape {shape})"))
+}
+
+/// Positions counted from the start of dimension `axis`; those beyond its end are found where they are used.
 pub(super) fn from_start(t: &Tensor, axis: usize, shape: &Shape) -> Result<Tensor> {
-    let Some((low, high)) = t.extremes()? else { return Ok(t.clone()) };
-    let (low, high, size) = (low.as_i64(), high.as_i64(), shape[axis] as i64);
-    if low < -size || high >= size {
-        return Err(Error::Index(format!(
-            "index {} is out of range for dimension {axis} of size {size} (shape {shape})",
-            if low < -size { low } else { high }
-        )));
-    }
+    let (low, size) = (t.bound(ReduceOp::Min)?.map_or(0, Value::as_i64), shape[axis] as i64);
     if low >= 0 {
         return Ok(t.clone());
+    }
+    if low < -size {
+        return Err(out_of_range(low, axis, shape));
     }
     let number = |n: i64| super::Operand::Number(Value::I(n), phynexus_core::Category::Integer);
     let negative = super::binary(Row::Lt, t, number(0))?;

@@ -94,13 +94,17 @@ impl Tensor {
         reduce(self, op, &axes, keepdim)
     }
 
-    /// The smallest and the largest element (NaN if any is), unless there is none; the tape does not see it.
-    pub fn extremes(&self) -> Result<Option<(Value, Value)>> {
+    /// The smallest or the largest element (NaN if any is), unless there is none; the tape does not see it.
+    pub fn bound(&self, op: ReduceOp) -> Result<Option<Value>> {
         if self.shape().elements() == 0 {
             return Ok(None);
         }
-        let of = |op| self.detach().reduce(op, None, false)?.array().first();
-        Ok(Some((of(ReduceOp::Min)?, of(ReduceOp::Max)?)))
+        self.detach().reduce(op, None, false)?.array().first().map(Some)
+    }
+
+    /// Both bounds.
+    pub fn extremes(&self) -> Result<Option<(Value, Value)>> {
+        Ok(self.bound(ReduceOp::Min)?.zip(self.bound(ReduceOp::Max)?))
     }
 
     /// The extreme along one dimension and where it stands.
