@@ -294,7 +294,8 @@ impl Machine {
                         "vpaddd" => (a as u32).wrapping_add(b as u32) as u64,
                         "vpsubd" => (a as u32).wrapping_sub(b as u32) as u64,
                         "vpmulhuw" => {
-                            let halves = [0, 16].map(|k| ((a >> k & 0xffff) * (b >> k & 0xffff) >> 16) << k);
+                            let halves =
+                                [0, 16].map(|k| (((a >> k & 0xffff) * (b >> k & 0xffff)) >> 16) << k);
                             halves[0] | halves[1]
                         }
                         "vpmulld" => (a as u32).wrapping_mul(b as u32) as u64,

@@ -6,7 +6,7 @@ use common::formula::{check, launch, map, output_sizes, storage, types, value};
 use common::{Random, Tensor, decode, encode, positions};
 use phynexus_core::{DType, Value};
 use phynexus_formula::ops::Op;
-use phynexus_formula::{Binary, Builder, Reduction, Type, evaluate};
+use phynexus_formula::{Binary, Builder, Reduction, Type, Unary, evaluate};
 
 fn check_op(op: Op, ty: Type, sizes: &[usize], random: &mut Random, special: bool) {
     let (row, formula) = (op.row(), op.formula(ty));

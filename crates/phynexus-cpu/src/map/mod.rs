@@ -44,7 +44,7 @@ pub(crate) struct Map {
 }
 
 enum Kind {
-    Elements(Flat),
+    Elements(Box<Flat>),
     Rows(Box<InRows>),
 }
 
@@ -82,7 +82,7 @@ pub(crate) fn compile(formula: &Formula, inputs: &[DType], outputs: &[DType]) ->
             compiled: CompiledRows::new(formula, inputs, outputs),
         }))
     } else {
-        Kind::Elements(flat()?)
+        Kind::Elements(Box::new(flat()?))
     };
     let cost = program::cost(formula);
     let piece = (GRAIN / cost.max(1)).clamp(PIECE / 16, PIECE);
