@@ -221,7 +221,7 @@ USUAL: Final[dict[str, dict[str, Any]]] = {
     "apollo_mini": {"lr": 0.003},
     "asgd": {"lr": 0.3},
     "came": {"lr": 0.001},
-    "ftrl": {"lr": 0.1},
+    "ftrl": {"lr": 0.1, "schedule": "constant"},  # its weights are multiples of lr
     "galore": {"lr": 0.03},
     "lamb": {"lr": 0.01},
     "laprop": {"lr": 0.003},

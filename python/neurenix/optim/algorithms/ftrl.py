@@ -23,7 +23,8 @@ class FTRL(Optimizer):
         p ← (z held between ±λ₁ − z) / ((β + n'^(−κ)) / η + 2·λ₂),   n ← n'
 
     Keeps two floats for each parameter. p follows from z and n alone: what it begins with is nearly forgotten
-    at the first step. With κ = −½ the step sizes are those of Adagrad.
+    at the first step. With κ = −½ the step sizes are those of Adagrad. As z keeps what was, p is a multiple of η: a
+    schedule that ends at 0 takes the weights to 0; leave η constant.
 
     Args:
         params: tensors, (name, tensor) pairs, a module, or dicts that define groups.
