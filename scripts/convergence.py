@@ -5,12 +5,12 @@ import sys
 from pathlib import Path
 
 from matplotlib import pyplot as plt
-from neurenix.optim.names import names
+from neurenix.optim.names import named, names
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
-from optim.problems import Problem, logistic, quadratic, rosenbrock, rule  # noqa: E402
+from optim.problems import Problem, logistic, quadratic, rosenbrock  # noqa: E402
 
 STEPS = 300
 FACTORS = (100, 30, 10, 3, 1, 0.1, 0.01)
@@ -38,7 +38,7 @@ of `lbfgs` evaluates the loss several times, one of `sam` twice; rules that find
 
 def descent(name: str, problem: Problem) -> list[float]:
     """The losses with the best learning rate, as shares of the first."""
-    tried = [problem.descend(rule(name), factor, STEPS) for factor in FACTORS]
+    tried = [problem.descend(named(name), factor, STEPS) for factor in FACTORS]
     best = min(tried, key=lambda losses: losses[-1] if math.isfinite(losses[-1]) else math.inf)
     return [max(loss / best[0], FLOOR) if math.isfinite(loss) else math.inf for loss in best]
 

@@ -13,11 +13,6 @@ from neurenix.optim import Named, named
 from neurenix.optim.schedule import cosine
 
 
-def rule(name: str) -> Named:
-    """The optimizer of a name; Scion with a ball that has the minima inside."""
-    return replace(named(name), arguments={"scale": 30.0}) if name == "scion" else named(name)
-
-
 @dataclass(frozen=True)
 class Problem:
     """A function to minimize, in float64.

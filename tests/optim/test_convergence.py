@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from neurenix.optim import named
 from neurenix.optim.names import names
-from optim.problems import Problem, logistic, quadratic, rosenbrock, rule
+from optim.problems import Problem, logistic, quadratic, rosenbrock
 
 # Of the usual learning rate; noiseless problems stand more than networks do.
 FACTORS = (30, 10, 3, 1, 0.3, 100, 0.1, 0.03)
@@ -35,7 +35,7 @@ def best(problem: Problem, name: str, steps: int, enough: float) -> float:
     """The least share of the first loss that is left, over the learning rates up to one that is enough."""
     least = float("inf")
     for factor in FACTORS:
-        losses = problem.descend(rule(name), factor, steps)
+        losses = problem.descend(named(name), factor, steps)
         least = min(least, losses[-1] / losses[0])  # of which a NaN is never the first
         if least < enough:
             break
