@@ -205,7 +205,8 @@ class TestProcesses:
 
     def test_ctrl_c_leaves_a_report(self, tmp_path):
         code = (
-            "import sys; from neurenix.cli import main\n"
+            "import signal, sys; from neurenix.cli import main\n"
+            "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # it is ignored in the background
             "sys.exit(main(['race', 'iris', '--optimizers', 'sgd,adamw', '--steps', '100000', '--jobs', '2',"
             " '--output', 'out']))"
         )

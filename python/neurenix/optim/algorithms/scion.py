@@ -34,7 +34,7 @@ class Scion(Optimizer):
 
     Args:
         params: tensors, (name, tensor) pairs, a module, or dicts that define groups, each with its norm.
-        lr: η, step size, in [0, 1].
+        lr: η, step size, ≥ 0; below 1 unless unconstrained, since p shrinks by 1 − η.
         momentum: α, weight of the newest gradient, in (0, 1].
         norm: "auto", "spectral", "sign", "row", "column" or "rms".
         scale: ρ, radius of the ball, ≥ 0; about 50 for hidden layers and 3000 for the last.
@@ -66,7 +66,6 @@ class Scion(Optimizer):
 
     decay_mode: ClassVar = "decoupled"
     limits: ClassVar = {
-        "lr": Number(0, 1, high_included=True),
         "momentum": Number(0, 1, high_included=True, low_included=False),
         "norm": Choice(("auto", "spectral", "sign", "row", "column", "rms")),
         "scale": NOT_NEGATIVE,
