@@ -32,12 +32,12 @@ from neurenix.dtype import DType, bfloat16, bool, float16, float32, float64, int
 from neurenix.functions import *  # noqa: F403
 from neurenix.serialize import load, save
 
-from neurenix import autograd, linalg, nn, optim  # isort: skip
+from neurenix import autograd, linalg, nn  # isort: skip
 
 if _TYPE_CHECKING:
     from types import ModuleType as _ModuleType
 
-    from neurenix import testing
+    from neurenix import optim, testing
 
 __version__ = _version()
 
@@ -80,8 +80,8 @@ __all__ += functions.__all__
 
 
 def __getattr__(name: str) -> "_ModuleType":
-    if name == "testing":  # imported when it is asked for: training does without
-        import neurenix.testing as module
+    if name in ("optim", "testing"):  # imported when they are asked for
+        import importlib
 
-        return module
+        return importlib.import_module(f"neurenix.{name}")
     raise AttributeError(f"module 'neurenix' has no attribute {name!r}")
