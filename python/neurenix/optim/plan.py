@@ -197,11 +197,13 @@ class Plan:
     ) -> None:
         self.sync(state)
         batches: dict[Any, list[tuple[Tensor, int]]] = {}
+        by_dimensions = any(recipe.asks("matrix") for recipe in recipes.values())
         for position, param in enumerate(group["params"]):
             check_parameter(f"{self.label}: {describe(group, position)}", param)
             variant = rule.variant(param, group)
             formats = tuple(storage(rule.state_dtype, s, param) for s in rule.all_states(group, variant))
-            key = (param.dtype.name, param.device, variant, param.ndim > 1, formats)
+            matrix = by_dimensions and param.ndim > 1  # else vectors and matrices share a launch
+            key = (param.dtype.name, param.device, variant, matrix, formats)
             batches.setdefault(key, []).append((param, identify(group, position)))
         units, keep = [], rule.state_dtype is None
         for (dtype, _, variant, matrix, formats), members in batches.items():
