@@ -289,30 +289,37 @@ impl Stepper {
 
     /// Runs one stage, or several that are one launch, over the tensors.
     fn reduce(&self, phase: &Phase, ready: &mut [Ready]) -> Result<()> {
-        let (Phase::Fused { part, .. } | Phase::Folded { part, .. }) = phase else { return Ok(()) };
+        match phase {
+            Phase::Fused { part, stages, .. } => {
+                let made = self.make(phase, part, ready)?;
+                for (r, outputs) in ready.iter_mut().zip(made) {
+                    for (stage, output) in stages.clone().zip(outputs) {
+                        self.keep(stage, output, r)?;
+                    }
+                }
+            }
+            // One tensor after the other: what is stored in between is as large as the tensor.
+            Phase::Folded { part, stage, op, axes, .. } => {
+                let fold = Reduce { op: folding(*op), axes: axes.iter().copied().collect(), keepdim: true };
+                for r in ready {
+                    let stored = self.make(phase, part, std::slice::from_ref(r))?.remove(0);
+                    self.keep(*stage, fold.run(&[&stored[0]])?.remove(0), r)?;
+                }
+            }
+            Phase::Everywhere { .. } => {}
+        }
+        Ok(())
+    }
+
+    /// Runs a part of a phase over the tensors into fresh memory.
+    fn make(&self, phase: &Phase, part: &Part, ready: &[Ready]) -> Result<Vec<Arrays>> {
         let made = std::cell::RefCell::new(Vec::with_capacity(ready.len()));
         self.run(part, ready, |r| {
             let outputs = self.results(phase, r)?;
             made.borrow_mut().push(outputs.clone());
             Ok(outputs)
         })?;
-        for (r, outputs) in ready.iter_mut().zip(made.into_inner()) {
-            match phase {
-                Phase::Fused { stages, .. } => {
-                    for (stage, output) in stages.clone().zip(outputs) {
-                        self.keep(stage, output, r)?;
-                    }
-                }
-                Phase::Folded { stage, op, axes, .. } => {
-                    let fold =
-                        Reduce { op: folding(*op), axes: axes.iter().copied().collect(), keepdim: true };
-                    let folded = fold.run(&[&outputs[0]])?.remove(0);
-                    self.keep(*stage, folded, r)?;
-                }
-                Phase::Everywhere { .. } => {}
-            }
-        }
-        Ok(())
+        Ok(made.into_inner())
     }
 
     /// Fresh memory for what a phase computes for one tensor.
