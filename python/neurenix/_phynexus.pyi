@@ -487,6 +487,9 @@ class Formula:
         same for a whole row has size 1 there. The results are off the tape."""
     def print(self, dialect: Literal["wgsl", "cuda", "hip"]) -> str: ...
 
+def operation_formulas() -> list[tuple[str, Formula]]:
+    """What every operation of the table and its derivative compute, for all types that its operands may have, by name."""
+
 @final
 class Rule:
     """A traced update rule: a formula, what its operands and numbers are, its states, and the reductions that cut it.

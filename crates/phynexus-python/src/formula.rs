@@ -4,6 +4,7 @@ use crate::dtype::PyDType;
 use crate::error::detached;
 use crate::tensor::PyTensor;
 use parking_lot::Mutex;
+use phynexus::formula::ops::{Op, Promotion};
 use phynexus::formula::print::{self, Dialect};
 use phynexus::formula::{Binary, Builder, Constant, Formula, Id, Rank, Reduction, Type, Unary};
 use phynexus::{DType, MapFn, Tensor, Value};
@@ -326,4 +327,36 @@ impl PyFormula {
         print::kernel(&kernel, dialect, &print::Buffer::all(&kernel))
             .map_err(|e| PyTypeError::new_err(e.to_string()))
     }
+}
+
+/// What every operation of the table and its derivative compute, for all types that its operands may have, by name.
+#[pyfunction]
+fn operation_formulas() -> Vec<(String, PyFormula)> {
+    let mut found = Vec::new();
+    for &op in Op::ALL {
+        let types: &[Type] = match op.row().promotion {
+            Promotion::Float => &[Type::F32, Type::F64],
+            Promotion::Number => &[Type::F32, Type::F64, Type::I32, Type::I64],
+            Promotion::Any => &[Type::F32, Type::F64, Type::I32, Type::I64, Type::Bool],
+            Promotion::Integer => &[Type::I32, Type::I64, Type::Bool],
+            Promotion::Bool => &[Type::Bool],
+        };
+        for &ty in types {
+            let f = op.formula(ty);
+            if op.row().differentiable && ty.is_float() {
+                let wanted: Vec<usize> = (0..f.inputs().len()).filter(|&k| f.inputs()[k] == ty).collect();
+                let gradient = phynexus::formula::differentiate(&f, &wanted).formula;
+                found.push((format!("{} {} gradient", op.name(), type_name(ty)), PyFormula::new(gradient)));
+            }
+            found.push((format!("{} {}", op.name(), type_name(ty)), PyFormula::new(f)));
+        }
+    }
+    found
+}
+
+/// Adds the classes and functions to the module.
+pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add_class::<PyGraph>()?;
+    m.add_class::<PyFormula>()?;
+    m.add_function(wrap_pyfunction!(operation_formulas, m)?)
 }

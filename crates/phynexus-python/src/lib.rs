@@ -36,8 +36,7 @@ fn _phynexus(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<generator::PyGenerator>()?;
     m.add_class::<autograd::PyHook>()?;
     m.add_class::<rows::PyRowSparse>()?;
-    m.add_class::<formula::PyGraph>()?;
-    m.add_class::<formula::PyFormula>()?;
+    formula::register(m)?;
     stepper::register(m)?;
     m.add_class::<program::PyProgram>()?;
     functions::register(m)?;

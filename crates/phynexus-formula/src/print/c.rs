@@ -1,4 +1,4 @@
-//! CUDA C and HIP C: one language, but for a header.
+//! CUDA C and HIP C: one language. Both run-time compilers know their own declarations without a header.
 
 use super::{BUFFERS, Buffer, Dialect, ENTRIES_OF_BUFFER, GROUP, Language, PrintError, SIZES, Storage};
 use crate::{Binary, Constant, Formula, Reduction, Type, Unary};
@@ -36,10 +36,6 @@ fn wrapping(ty: Type, a: &str, op: &str, b: &str) -> String {
 impl Language for C {
     fn check(&self, _: &Formula, _: Dialect, _: &[Buffer]) -> Result<(), PrintError> {
         Ok(())
-    }
-
-    fn header(&self, dialect: Dialect) -> &'static str {
-        if dialect == Dialect::Hip { "#include <hip/hip_runtime.h>\n" } else { "" }
     }
 
     fn helpers(&self) -> &'static [(&'static str, &'static str)] {

@@ -145,7 +145,7 @@ pub fn kernel(f: &Formula, dialect: Dialect, buffers: &[Buffer]) -> Result<Strin
     let printer = Printer { f, language, buffers };
     let body = if row_wise { printer.rows() } else { printer.elements() };
     let main = language.main(f, buffers, row_wise, &body);
-    Ok(format!("{}{}{main}", language.header(dialect), used(language.helpers(), &main)))
+    Ok(format!("{}{main}", used(language.helpers(), &main)))
 }
 
 /// Every operand that is read and every result has one buffer of its type.
@@ -175,7 +175,6 @@ fn check(f: &Formula, buffers: &[Buffer]) -> Result<(), PrintError> {
 trait Language {
     /// Whether the language has what the formula and the buffers need.
     fn check(&self, f: &Formula, dialect: Dialect, buffers: &[Buffer]) -> Result<(), PrintError>;
-    fn header(&self, dialect: Dialect) -> &'static str;
     /// Functions that the language lacks, by name; those that a kernel mentions are printed.
     fn helpers(&self) -> &'static [(&'static str, &'static str)];
     /// Declarations and entry point around the body.

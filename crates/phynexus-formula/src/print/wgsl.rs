@@ -38,10 +38,6 @@ impl Language for Wgsl {
         }
     }
 
-    fn header(&self, _: Dialect) -> &'static str {
-        ""
-    }
-
     fn helpers(&self) -> &'static [(&'static str, &'static str)] {
         HELPERS
     }
