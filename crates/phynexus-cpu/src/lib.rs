@@ -6,6 +6,7 @@
 mod device;
 mod element;
 mod factor;
+mod functions;
 mod gather;
 #[doc(hidden)]
 pub mod jit;

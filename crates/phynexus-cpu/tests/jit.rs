@@ -154,7 +154,7 @@ fn what_is_not_vector_arithmetic_is_left_to_the_interpreter() {
     refused(
         &|b| {
             let x = b.input(Type::F32);
-            b.unary(Unary::Exp, x)
+            b.unary(Unary::Sin, x)
         },
         f32,
         f32,

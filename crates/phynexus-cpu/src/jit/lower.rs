@@ -179,6 +179,11 @@ impl Lower<'_> {
                 return (fits && (stored.size() == 4 || !self.by_row[slot as usize])).then_some(NOT_LOADED);
             }
             Node::Scalar { slot, .. } if ty != Type::Bool => self.inst(Inst::Scalar(slot as usize)),
+            Node::Scalar { slot, .. } if !self.program.double => {
+                let (word, zero) = (self.inst(Inst::Scalar(slot as usize)), self.integer(0));
+                let is_false = self.test(Test::EqInt, word, zero);
+                self.not(is_false)
+            }
             Node::Unary(Unary::Not, a) => {
                 let mask = self.mask(a)?;
                 self.not(mask)
@@ -283,6 +288,7 @@ impl Lower<'_> {
                 self.two(Two::And, bits, high)
             }
             Unary::RoundF16 if !self.program.double => self.one(One::Half, a),
+            _ if !self.program.double => return self.function(op, a),
             _ => return None,
         })
     }
@@ -299,6 +305,7 @@ impl Lower<'_> {
             Binary::Ne => self.test(Test::NotEq, a, b),
             Binary::Lt => self.test(Test::Lt, a, b),
             Binary::Le => self.test(Test::Le, a, b),
+            Binary::Atan2 if !self.program.double => self.angle(a, b),
             _ => return None,
         })
     }

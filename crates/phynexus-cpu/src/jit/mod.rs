@@ -8,6 +8,7 @@
 mod asm;
 mod compute;
 mod integers;
+mod lanes;
 mod lower;
 mod memory;
 mod portable;

@@ -1,13 +1,4 @@
-//! Transcendental functions of f32 without branches, so that loops over them vectorise; at most 2 units in the last
-//! place off, on the whole range. Polynomials are minimax fits on the reduced arguments (those of exp, log, tanh, sin and
-//! cos as in S. Moshier's Cephes library). The few functions that the standard library lacks follow at the end.
-
-const LOG2_E: f32 = std::f32::consts::LOG2_E;
-/// ln 2 in two parts; the first has so few digits that small multiples of it are exact.
-const LN2_HIGH: f32 = 0.693_359_4;
-const LN2_LOW: f32 = -2.121_944_4e-4;
-/// Adding this rounds to an integer, which then stands in the low bits.
-const ROUND: f32 = 12_582_912.0;
+//! Functions of f32 that need f64 on the way, and those of numbers of other types that the standard library lacks.
 
 /// The value of a polynomial, highest coefficient first.
 macro_rules! horner {
@@ -16,145 +7,6 @@ macro_rules! horner {
         $(let y = y * $x + $next;)*
         y
     }};
-}
-
-/// `x = n ln 2 + r` with |r| <= ln 2 / 2 + a bit: r and n.
-#[inline(always)]
-fn split(x: f32) -> (f32, i32) {
-    let shifted = x * LOG2_E + ROUND;
-    let n = shifted - ROUND;
-    (x - n * LN2_HIGH - n * LN2_LOW, shifted.to_bits().wrapping_sub(ROUND.to_bits()) as i32)
-}
-
-/// 2^n in two factors, neither of which overflows or is denormal where |n| < 250.
-#[inline(always)]
-fn powers(n: i32) -> (f32, f32) {
-    let half = n >> 1;
-    let power = |n: i32| f32::from_bits(((n + 127) << 23) as u32);
-    (power(half), power(n - half))
-}
-
-/// `(e^r - 1 - r) / r^2` for |r| < 0.35.
-#[inline(always)]
-fn exp_tail(r: f32) -> f32 {
-    horner!(r, 1.987_569_1e-4, 1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 0.166_666_65, 0.5)
-}
-
-/// x within bounds; NaN stays.
-#[inline(always)]
-fn within(x: f32, low: f32, high: f32) -> f32 {
-    let x = if x > high { high } else { x };
-    if x < low { low } else { x }
-}
-
-#[inline(always)]
-pub(super) fn exp(x: f32) -> f32 {
-    let (r, n) = split(within(x, -105.0, 89.0));
-    let (s, t) = powers(n);
-    (exp_tail(r) * (r * r) + r + 1.0) * s * t
-}
-
-/// What is left of x beside the nearest integer is exact, and so are powers to integers.
-#[inline(always)]
-pub(super) fn exp2(x: f32) -> f32 {
-    let x = within(x, -151.0, 129.0);
-    let shifted = x + ROUND;
-    let r = (x - (shifted - ROUND)) * std::f32::consts::LN_2;
-    let (s, t) = powers(shifted.to_bits().wrapping_sub(ROUND.to_bits()) as i32);
-    (exp_tail(r) * (r * r) + r + 1.0) * s * t
-}
-
-#[inline(always)]
-pub(super) fn expm1(x: f32) -> f32 {
-    let (r, n) = split(within(x, -20.0, 89.0));
-    let (s, t) = powers(n);
-    let y = ((exp_tail(r) * (r * r) + r) * s + (s - 1.0 / t)) * t;
-    if x == 0.0 { x } else { y } // keeps the sign of zero
-}
-
-#[inline(always)]
-pub(super) fn log(x: f32) -> f32 {
-    let (big, power) = if x < f32::MIN_POSITIVE { (x * 8_388_608.0, -23.0) } else { (x, 0.0) };
-    // The mantissa m lies in [sqrt(1/2), sqrt(2)): what is above 3F3504F3 (sqrt(1/2)) carries into the exponent.
-    let bits = big.to_bits().wrapping_sub(0x3F35_04F3);
-    let n = (bits as i32 >> 23) as f32 + power;
-    let m = f32::from_bits((bits & 0x007F_FFFF).wrapping_add(0x3F35_04F3)) - 1.0;
-    let z = m * m;
-    let p = horner!(
-        m,
-        7.037_683_6e-2,
-        -0.115_146_1,
-        0.116_769_98,
-        -0.124_201_41,
-        0.142_493_23,
-        -0.166_680_58,
-        0.200_007_14,
-        -0.25,
-        0.333_333_3
-    );
-    let y = m * z * p + n * LN2_LOW - 0.5 * z;
-    let y = m + y + n * LN2_HIGH;
-    let y = if x == f32::INFINITY { x } else { y };
-    let y = if x == 0.0 { f32::NEG_INFINITY } else { y };
-    if x >= 0.0 { y } else { f32::NAN }
-}
-
-#[inline(always)]
-pub(super) fn log1p(x: f32) -> f32 {
-    let u = 1.0 + x;
-    let lost = (x - (u - 1.0)) / u; // what rounding took from u
-    let y = log(u) + if u > 0.0 && u < f32::INFINITY { lost } else { 0.0 };
-    if u == 1.0 { x } else { y }
-}
-
-#[inline(always)]
-pub(super) fn tanh(x: f32) -> f32 {
-    let z = x * x;
-    let small =
-        horner!(z, -5.704_988_6e-3, 2.063_909e-2, -5.373_971_5e-2, 0.133_314_42, -0.333_332_8) * z * x + x;
-    let a = x.abs();
-    let large = 1.0 - 2.0 / (exp(a + a) + 1.0);
-    (if a < 0.625 { small } else { large }).copysign(x)
-}
-
-#[inline(always)]
-pub(super) fn sigmoid(x: f32) -> f32 {
-    let e = exp(-x.abs());
-    let s = 1.0 + e;
-    let lost = e - (s - 1.0); // what rounding took from s
-    let y = (if x < 0.0 { e } else { 1.0 }) / s;
-    y - y * lost * (1.5 - 0.5 * s) // about y * lost / s
-}
-
-#[inline(always)]
-pub(super) fn erf(x: f32) -> f32 {
-    let (a, z) = (x.abs(), x * x);
-    let small = horner!(
-        z,
-        8.215_423e-5,
-        -8.105_965e-4,
-        5.197_797e-3,
-        -2.685_810_4e-2,
-        0.112_836_726,
-        -0.376_126_32,
-        0.128_379_17
-    ) * x
-        + x;
-    let t = if a > 4.0 { 4.0 } else { a };
-    let log_erfc = horner!(
-        t,
-        -4.426_967_3e-6,
-        3.930_134_7e-5,
-        8.187_436e-5,
-        -3.020_251e-3,
-        2.282_153_6e-2,
-        -0.105_404_16,
-        -0.635_551_5,
-        -0.128_567_93
-    ) * t
-        - t;
-    let large = 1.0 - exp(log_erfc);
-    (if a < 0.95 { small } else { large }).copysign(x)
 }
 
 /// Up to here `sin` and `cos` are right.
@@ -297,6 +149,7 @@ pub(super) fn power(base: i64, exponent: i64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::functions::{atan2, erf, exp, exp2, expm1, log, log1p, sigmoid, tanh};
 
     /// The largest distance from `right` in units in the last place of its f32, over a dense sample of all f32 in
     /// `low..high` of either sign.
@@ -349,6 +202,26 @@ mod tests {
             let zero = ours(-0.0);
             assert_eq!(zero.to_bits(), (right(-0.0) as f32).to_bits(), "{name} of -0");
         }
+    }
+
+    #[test]
+    fn angles_are_right_to_two_units() {
+        let sizes = (0..=140).map(|k| 10f32.powf(k as f32 * 0.55 - 38.5) * (1.0 + 0.37 * (k % 3) as f32));
+        let special = [0.0, f32::MIN_POSITIVE, f32::MAX, f32::INFINITY, f32::from_bits(1)];
+        let positive: Vec<f32> = sizes.chain(special).chain((1..200).map(|k| k as f32 * 0.01)).collect();
+        let all: Vec<f32> = positive.iter().flat_map(|&x| [x, -x]).collect();
+        let mut worst = 0.0f64;
+        for &y in &all {
+            for &x in &all {
+                let (ours, right) = (atan2(y, x), (y as f64).atan2(x as f64));
+                let rounded = right as f32;
+                let unit = (rounded.abs().next_up() as f64 - rounded.abs() as f64).max(2f64.powi(-149));
+                worst = worst.max((ours as f64 - right).abs() / unit);
+                assert_eq!(ours.is_sign_negative(), y.is_sign_negative(), "atan2({y}, {x})");
+            }
+        }
+        assert!(worst <= 2.0, "{worst} units");
+        assert!(atan2(f32::NAN, 1.0).is_nan() && atan2(1.0, f32::NAN).is_nan());
     }
 
     #[test]

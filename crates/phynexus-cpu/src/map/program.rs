@@ -122,6 +122,7 @@ pub(super) fn cost(f: &Formula) -> usize {
                 _ => 100,
             }
         }
+        Node::Binary(Binary::Atan2, a, _) if f.ty(*a) == Type::F32 => 1_500,
         Node::Binary(Binary::Pow | Binary::Atan2, ..) => 15_000,
         Node::Binary(Binary::FloorDiv | Binary::Rem, ..) => 5_000,
         _ => 100,

@@ -7,6 +7,7 @@ use super::loops::{
 use super::loops::{expand as expand_loop, splat as splat_loop};
 use super::math;
 use super::operand::to_bf16;
+use crate::functions;
 use half::f16;
 use phynexus_formula::{Binary, Type, Unary};
 
@@ -92,18 +93,18 @@ pub(super) fn unary(op: Unary, ty: Type) -> Option<Run> {
             Unary::Neg => one(|x: f32| -x),
             Unary::Abs => one(|x: f32| x.abs()),
             Unary::Sign => one(|x: f32| (x > 0.0) as i32 as f32 - (x < 0.0) as i32 as f32),
-            Unary::Exp => one(math::exp),
-            Unary::Exp2 => one(math::exp2),
-            Unary::Log => one(math::log),
-            Unary::Log1p => one(math::log1p),
-            Unary::Expm1 => one(math::expm1),
+            Unary::Exp => one(functions::exp::<f32>),
+            Unary::Exp2 => one(functions::exp2::<f32>),
+            Unary::Log => one(functions::log::<f32>),
+            Unary::Log1p => one(functions::log1p::<f32>),
+            Unary::Expm1 => one(functions::expm1::<f32>),
             Unary::Sqrt => one(|x: f32| x.sqrt()),
             Unary::Rsqrt => one(|x: f32| 1.0 / x.sqrt()),
             Unary::Sin => periodic(math::sin, |x: f32| x.sin()),
             Unary::Cos => periodic(math::cos, |x: f32| x.cos()),
-            Unary::Tanh => one(math::tanh),
-            Unary::Sigmoid => one(math::sigmoid),
-            Unary::Erf => one(math::erf),
+            Unary::Tanh => one(functions::tanh::<f32>),
+            Unary::Sigmoid => one(functions::sigmoid::<f32>),
+            Unary::Erf => one(functions::erf::<f32>),
             Unary::Floor => one(|x: f32| x.floor()),
             Unary::Ceil => one(|x: f32| x.ceil()),
             Unary::Round => one(|x: f32| x.round_ties_even()),
@@ -189,7 +190,7 @@ fn periodic<F: Fn(f32) -> f32 + Copy, S: Fn(f32) -> f32 + Copy>(_: F, _: S) -> R
 /// function or it takes arrays only.
 pub(super) fn binary(op: Binary, ty: Type, same: [bool; 2]) -> Option<Run> {
     macro_rules! float {
-        ($t:ident, $min:path, $max:path, $floor_div:path, $rem:path) => {
+        ($t:ident, $min:path, $max:path, $floor_div:path, $rem:path, $atan2:expr) => {
             match op {
                 Binary::Add => two(|a: $t, b: $t| a + b, same),
                 Binary::Sub => two(|a: $t, b: $t| a - b, same),
@@ -202,7 +203,7 @@ pub(super) fn binary(op: Binary, ty: Type, same: [bool; 2]) -> Option<Run> {
                 }
                 Binary::Min => two($min, same),
                 Binary::Max => two($max, same),
-                Binary::Atan2 => return two_arrays($t::atan2, same),
+                Binary::Atan2 => return two_arrays($atan2, same),
                 Binary::Eq => two(|a: $t, b: $t| (a == b) as u8, same),
                 Binary::Ne => two(|a: $t, b: $t| (a != b) as u8, same),
                 Binary::Lt => two(|a: $t, b: $t| (a < b) as u8, same),
@@ -241,8 +242,10 @@ pub(super) fn binary(op: Binary, ty: Type, same: [bool; 2]) -> Option<Run> {
         };
     }
     Some(match ty {
-        Type::F32 => float!(f32, math::min32, math::max32, math::floor_div32, math::rem32),
-        Type::F64 => float!(f64, math::min64, math::max64, math::floor_div64, math::rem64),
+        Type::F32 => {
+            float!(f32, math::min32, math::max32, math::floor_div32, math::rem32, functions::atan2::<f32>)
+        }
+        Type::F64 => float!(f64, math::min64, math::max64, math::floor_div64, math::rem64, f64::atan2),
         Type::I32 => int!(i32, u32),
         Type::I64 => int!(i64, u64),
         Type::Bool => match op {

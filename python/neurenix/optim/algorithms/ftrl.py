@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from ..formula import Value, clamp, where
-from ..groups import Params
+from neurenix._phynexus import Tensor
+
+from ..formula import Value, clamp, sqrt, where
+from ..groups import Group, Params
 from ..limits import NOT_NEGATIVE, Number
 from ..optimizer import Optimizer
 from ..options import Options
@@ -89,6 +91,10 @@ class FTRL(Optimizer):
         }
         super().__init__(params, defaults, **options)
 
+    def variant(self, param: Tensor, group: Group) -> bool:
+        """Whether the power is a square root, which costs a fraction of other powers."""
+        return bool(group["lr_power"] == -0.5)
+
     @staticmethod
     def formula(
         p: Value,
@@ -102,12 +108,13 @@ class FTRL(Optimizer):
         l2: Value,
         l2_shrinkage: Value,
         beta: Value,
+        variant: bool,
     ) -> tuple[Value, Value, Value]:
         """The rule above, without weight decay; with η = 0 only n changes."""
         moves = lr > 0
         rate = where(moves, lr, 1)
         grown = n + g * g
-        power, before = grown**-lr_power, n**-lr_power
+        power, before = (sqrt(x) if variant else x**-lr_power for x in (grown, n))
         new = z + g + 2 * l2_shrinkage * p - (power - before) / rate * p
         down = (beta + power) / rate + 2 * l2
         moved = (clamp(new, -l1, l1) - new) / where(down > 0, down, 1)

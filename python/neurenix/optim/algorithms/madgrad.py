@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ..formula import Value, sqrt, where
+from ..formula import Value, cbrt, sqrt, where
 from ..groups import Group, Params
 from ..limits import FRACTION
 from ..optimizer import Optimizer
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def root(n: Value, eps: Value) -> Value:
     """∛n + ε, or 1 where that is 0 (and so is what it divides)."""
-    raised = n ** (1 / 3) + eps
+    raised = cbrt(n) + eps
     return where(raised > 0, raised, 1)
 
 
