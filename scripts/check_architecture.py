@@ -12,10 +12,11 @@ ALLOWED = {  # crate: the crates of ours that it may know
     "phynexus-formula": set(),
     "phynexus-core": {"phynexus-formula"},
     "phynexus-cpu": {"phynexus-formula", "phynexus-core"},
-    "phynexus": {"phynexus-formula", "phynexus-core", "phynexus-cpu"},
+    "phynexus-gpu": {"phynexus-formula", "phynexus-core"},
+    "phynexus": {"phynexus-formula", "phynexus-core", "phynexus-cpu", "phynexus-gpu"},
     "phynexus-python": {"phynexus"},
 }
-DEVICES = ("phynexus-cpu",)
+DEVICES = ("phynexus-cpu", "phynexus-gpu")
 # Operations and rules that devices must not know. Primitives (exp, sigmoid) are the language of formulas.
 NAMES = (
     "adam|adamw|sgd|lion|softmax|log_softmax|layer_norm|layernorm|cross_entropy|relu|gelu|silu|mish|elu|leaky_relu|"

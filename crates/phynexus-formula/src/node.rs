@@ -270,6 +270,14 @@ impl Formula {
     pub fn reduces(&self) -> bool {
         self.nodes.iter().any(|n| matches!(n, Node::Reduce(..)))
     }
+    /// Whether it works on rows: it reduces, or asks where in its row an element stands or how long that is.
+    pub fn is_row_wise(&self) -> bool {
+        self.nodes.iter().any(|n| matches!(n, Node::Reduce(..) | Node::Index | Node::Length))
+    }
+    /// Whether a node is a result or an operand of another.
+    pub fn is_used(&self, id: Id) -> bool {
+        self.outputs.contains(&id) || self.nodes.iter().any(|n| n.operands().any(|o| o == id))
+    }
     /// Whether tensor operand `slot` is read at all.
     pub fn reads(&self, slot: usize) -> bool {
         self.nodes.iter().any(|n| matches!(n, Node::Input { slot: s, .. } if *s as usize == slot))

@@ -1,11 +1,11 @@
 //! Formulas built from Python, node by node.
 
 use crate::dtype::PyDType;
-use crate::error::detached;
+use crate::error::{detached, to_python};
 use crate::tensor::PyTensor;
 use parking_lot::Mutex;
 use phynexus::formula::ops::{Op, Promotion};
-use phynexus::formula::print::{self, Dialect};
+use phynexus::formula::print::Dialect;
 use phynexus::formula::{Binary, Builder, Constant, Formula, Id, Rank, Reduction, Type, Unary};
 use phynexus::{DType, MapFn, Tensor, Value};
 use pyo3::exceptions::{PyTypeError, PyValueError};
@@ -324,8 +324,7 @@ impl PyFormula {
             }
         };
         let kernel = phynexus::formula::hoist(&self.0).kernel;
-        print::kernel(&kernel, dialect, &print::Buffer::all(&kernel))
-            .map_err(|e| PyTypeError::new_err(e.to_string()))
+        phynexus::gpu::print(&kernel, dialect).map_err(to_python)
     }
 }
 

@@ -37,6 +37,7 @@ pub use phynexus_core::{
 };
 pub use phynexus_cpu as cpu_device;
 pub use phynexus_formula as formula;
+pub use phynexus_gpu as gpu;
 pub use program::{Program, record};
 pub use random::{Generator, entropy};
 pub use stepper::Stepper;

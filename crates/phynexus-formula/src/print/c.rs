@@ -1,8 +1,7 @@
 //! CUDA C and HIP C: one language. Both run-time compilers know their own declarations without a header.
 
-use super::{BUFFERS, Buffer, Dialect, ENTRIES_OF_BUFFER, GROUP, Language, PrintError, SIZES, Storage};
+use super::{Dialect, Language, PrintError};
 use crate::{Binary, Constant, Formula, Reduction, Type, Unary};
-use std::fmt::Write;
 
 pub(super) struct C;
 
@@ -16,14 +15,6 @@ fn name(ty: Type) -> &'static str {
     }
 }
 
-fn element(storage: Storage) -> &'static str {
-    match storage {
-        Storage::F16 | Storage::BF16 => "unsigned short",
-        Storage::U8 | Storage::Bool => "unsigned char",
-        storage => name(storage.ty()),
-    }
-}
-
 /// Arithmetic that wraps: signed overflow has no meaning in C.
 fn wrapping(ty: Type, a: &str, op: &str, b: &str) -> String {
     match ty {
@@ -34,7 +25,7 @@ fn wrapping(ty: Type, a: &str, op: &str, b: &str) -> String {
 }
 
 impl Language for C {
-    fn check(&self, _: &Formula, _: Dialect, _: &[Buffer]) -> Result<(), PrintError> {
+    fn check(&self, _: &Formula, _: Dialect) -> Result<(), PrintError> {
         Ok(())
     }
 
@@ -42,83 +33,17 @@ impl Language for C {
         HELPERS
     }
 
-    fn main(&self, f: &Formula, buffers: &[Buffer], row_wise: bool, body: &str) -> String {
-        let mut arguments = String::new();
-        for (k, b) in buffers.iter().enumerate() {
-            let access = if b.output.is_some() { "" } else { "const " };
-            _ = write!(arguments, "{access}{} *b{k}, ", element(b.storage));
-        }
-        arguments += "const long long *numbers";
-        if !f.scalars.is_empty() {
-            arguments += ", const unsigned char *control";
-        }
-        let start = if row_wise {
-            "const long long row = block;\nif (row >= numbers[0]) return;\nconst long long length = numbers[1];".into()
-        } else {
-            format!("const long long i = block * {GROUP} + local;\nif (i >= numbers[0]) return;")
-        };
-        format!(
-            "__device__ long long locate(const long long *numbers, int k, long long element) {{
-    const long long *entry = numbers + {BUFFERS} + {ENTRIES_OF_BUFFER} * k;
-    long long at = entry[0];
-    for (long long d = numbers[2]; d > 0; d--) {{
-        const long long size = numbers[{} + d];
-        at += element % size * entry[d];
-        element /= size;
-    }}
-    return at;
-}}
-extern \"C\" __global__ void __launch_bounds__({GROUP}) kernel_main({arguments}) {{
-const long long block = blockIdx.x + (long long)blockIdx.y * gridDim.x;
-const int local = threadIdx.x;
-{start}
-{body}}}
-",
-            SIZES - 1
-        )
+    fn function(&self, function: &str, from: Type, to: Type) -> String {
+        format!("__device__ {} {function}({} x)", name(to), name(from))
     }
-
     fn declare(&self, ty: Type, variable: &str, value: &str) -> String {
         format!("const {} {variable} = {value};", name(ty))
     }
     fn variable(&self, ty: Type, variable: &str, value: &str) -> String {
         format!("{} {variable} = {value};", name(ty))
     }
-    fn locate(&self, k: usize) -> String {
-        format!("const long long p{k} = locate(numbers, {k}, i);")
-    }
-    fn each_of_row(&self, body: &str) -> String {
-        let start = "const long long i = row * length + c;";
-        format!("for (long long c = local; c < length; c += {GROUP}) {{\n{start}\n{body}}}\n")
-    }
-    fn row_offset(&self, k: usize) -> String {
-        format!("numbers[{}] + row", BUFFERS + ENTRIES_OF_BUFFER * k)
-    }
-
-    fn load(&self, k: usize, storage: Storage) -> String {
-        match storage {
-            Storage::F16 => format!("half_to_float(b{k}[p{k}])"),
-            Storage::BF16 => format!("__uint_as_float((unsigned)b{k}[p{k}] << 16)"),
-            Storage::Bool => format!("b{k}[p{k}] != 0"),
-            _ => format!("b{k}[p{k}]"),
-        }
-    }
-    fn store(&self, k: usize, storage: Storage, at: &str, value: &str) -> String {
-        match storage {
-            Storage::F16 => format!("b{k}[{at}] = float_to_half({value});"),
-            Storage::BF16 => format!("b{k}[{at}] = float_to_bfloat({value});"),
-            _ => format!("b{k}[{at}] = {value};"),
-        }
-    }
-
-    fn scalar(&self, slot: u16, ty: Type) -> String {
-        format!("*(const {} *)(control + {})", name(ty), 8 * slot as usize)
-    }
-    fn index(&self) -> &'static str {
-        "c"
-    }
-    fn length(&self) -> &'static str {
-        "length"
+    fn position(&self, of: &str) -> String {
+        format!("(long long){of}")
     }
 
     fn constant(&self, c: Constant) -> String {

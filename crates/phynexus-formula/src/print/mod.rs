@@ -1,25 +1,20 @@
-//! Prints a formula as a whole kernel in the language of a device.
+//! Prints a formula as the body of a kernel in the language of a device.
 //!
-//! A language is a table ([`Language`]): how types, constants, functions, loads and stores are written. What a kernel
-//! looks like is said once, here. Kernels without rows run one thread for each element; kernels with reductions
-//! or positions run one group of [`GROUP`] threads for each row, one pass for each level of reductions.
+//! A language is a table ([`Language`]): how types, constants and functions are written. What a body looks like is said once,
+//! here. A formula without rows is the work of one thread for each element; one with reductions or positions that of a
+//! group of [`GROUP`] threads for each row, or of one thread for each ([`Rows`]), one pass for each level of reductions.
 //!
-//! Arguments of a kernel: the buffers in order, then a table of numbers (u32 in WGSL, 64-bit integers elsewhere), then
-//! the control table if the formula has scalars (4 bytes an entry in WGSL, 8 elsewhere). The table of numbers holds:
-//! number of elements (of rows, where a group runs for each row), length of a row, number of dimensions, eight sizes, and for each buffer its offset and eight
-//! strides. A result with one value for each row is contiguous from its offset. Groups may be dispatched in two
-//! dimensions where one is limited (65,535 in WebGPU).
+//! A body is a part of a kernel. Around it stand, whatever the language: `task` (where the numbers of the launch are), `i`
+//! (the element) or `row`, `length` and `local` (the thread's number in its group); the functions `at_k(task, i)` and
+//! `row_k(task, row)`, which find an element or a row's only value of operand k (inputs come before outputs), `load_k(at)`
+//! and `store_k(at, value)`; and `scalar_T(task, entry)` for each type T of the control table. C knows `u32` and so on as names
+//! of its types, and `let` and `var`, so that most lines are the same in all languages.
 
 mod c;
 mod wgsl;
 
 use crate::{Binary, Constant, Formula, Id, Node, Rank, Reduction, Type, Unary};
 use std::fmt::{self, Write};
-
-/// Where the sizes and the entries of buffers stand in the table of numbers.
-const SIZES: usize = 3;
-const BUFFERS: usize = SIZES + 8;
-const ENTRIES_OF_BUFFER: usize = 9;
 
 /// Threads in a group.
 pub const GROUP: usize = 256;
@@ -33,65 +28,24 @@ pub enum Dialect {
     Hip,
 }
 
-/// How a buffer stores its elements.
+/// Who works on a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs)]
-pub enum Storage {
-    F32,
-    F64,
-    F16,
-    BF16,
-    I32,
-    I64,
-    U8,
-    /// A byte; a word of 32 bits in WGSL.
-    Bool,
+pub enum Rows {
+    Group,
+    /// For short rows.
+    Thread,
 }
 
-impl Storage {
-    /// The type that elements have in a formula.
-    pub fn ty(self) -> Type {
-        match self {
-            Storage::F32 | Storage::F16 | Storage::BF16 => Type::F32,
-            Storage::F64 => Type::F64,
-            Storage::I32 | Storage::U8 => Type::I32,
-            Storage::I64 => Type::I64,
-            Storage::Bool => Type::Bool,
-        }
-    }
-
-    /// How a type is stored if nothing else is asked for.
-    pub fn of(ty: Type) -> Storage {
-        match ty {
-            Type::F32 => Storage::F32,
-            Type::F64 => Storage::F64,
-            Type::I32 => Storage::I32,
-            Type::I64 => Storage::I64,
-            Type::Bool => Storage::Bool,
-        }
-    }
-}
-
-/// A buffer of the kernel: an operand, a result, or both at once (an update in place).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Buffer {
-    /// What it stores.
-    pub storage: Storage,
-    /// The input that is read from it.
-    pub input: Option<usize>,
-    /// The output that is written to it.
-    pub output: Option<usize>,
-}
-
-impl Buffer {
-    /// A buffer for each operand that is read and each result, stored as they are computed.
-    pub fn all(f: &Formula) -> Vec<Buffer> {
-        let read = (0..f.inputs.len()).filter(|&k| f.reads(k));
-        let input = |k: usize| Buffer { storage: Storage::of(f.inputs[k]), input: Some(k), output: None };
-        let output =
-            |(k, id): (usize, &Id)| Buffer { storage: Storage::of(f.ty(*id)), input: None, output: Some(k) };
-        read.map(input).chain(f.outputs.iter().enumerate().map(output)).collect()
-    }
+/// A printed formula.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Body {
+    /// Functions that the language lacks.
+    pub helpers: String,
+    /// The statements.
+    pub text: String,
+    /// Whether it works on a row, not on an element.
+    pub by_rows: bool,
 }
 
 /// Why a formula cannot be printed.
@@ -99,99 +53,84 @@ impl Buffer {
 pub enum PrintError {
     /// The language lacks a type.
     Type(Dialect, Type),
-    /// The language cannot write single elements that are stored so.
-    Store(Dialect, Storage),
-    /// The buffers do not fit the formula.
-    Buffers(String),
+    /// The language lacks this function of 64-bit integers.
+    Integer(Dialect, String),
 }
 
 impl fmt::Display for PrintError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            PrintError::Type(dialect, Type::F64) => write!(
-                f,
-                "{dialect:?} has no 64-bit floats: compute in float32, and hoist scalars so that the host computes them"
-            ),
-            PrintError::Type(dialect, ty) => {
-                write!(f, "{dialect:?} has no {ty:?}: use I32 (labels, positions) or float32 instead")
+            PrintError::Type(dialect, _) => {
+                write!(
+                    f,
+                    "{dialect:?} has no float64: convert to float32, and hoist scalars so that the host computes them"
+                )
             }
-            PrintError::Store(dialect, storage) => write!(
+            PrintError::Integer(dialect, what) => write!(
                 f,
-                "{dialect:?} cannot write single {storage:?} elements: store the result as F32, I32 or Bool, or convert it"
+                "{dialect:?} does not compute {what} of int64, which it only compares, selects and copies: convert to int32"
             ),
-            PrintError::Buffers(message) => f.write_str(message),
         }
     }
 }
 
 impl std::error::Error for PrintError {}
 
-/// The kernel, with its entry point `kernel_main`.
+/// The body of a kernel for a formula.
 ///
 /// ```
-/// use phynexus_formula::{Type, ops::Op, print::{Buffer, Dialect, kernel}};
+/// use phynexus_formula::{Type, ops::Op, print::{Dialect, Rows, body}};
 /// let f = Op::Exp.formula(Type::F32);
-/// assert!(kernel(&f, Dialect::Cuda, &Buffer::all(&f)).unwrap().contains("expf(v0)"));
+/// assert!(body(&f, Dialect::Cuda, Rows::Group).unwrap().text.contains("expf(v0)"));
 /// ```
-pub fn kernel(f: &Formula, dialect: Dialect, buffers: &[Buffer]) -> Result<String, PrintError> {
-    let language: &dyn Language = match dialect {
-        Dialect::Wgsl => &wgsl::Wgsl,
-        Dialect::Cuda | Dialect::Hip => &c::C,
-    };
-    check(f, buffers)?;
-    language.check(f, dialect, buffers)?;
-    let row_wise = f.nodes.iter().any(|n| matches!(n, Node::Reduce(..) | Node::Index | Node::Length))
-        || f.outputs.iter().any(|&id| f.rank(id) != Rank::Element);
-    let printer = Printer { f, language, buffers };
-    let body = if row_wise { printer.rows() } else { printer.elements() };
-    let main = language.main(f, buffers, row_wise, &body);
-    Ok(format!("{}{main}", used(language.helpers(), &main)))
+pub fn body(f: &Formula, dialect: Dialect, rows: Rows) -> Result<Body, PrintError> {
+    let printer = Printer { f, language: language(dialect), rows };
+    printer.language.check(f, dialect)?;
+    let by_rows = f.is_row_wise();
+    let text = if by_rows { printer.rows() } else { printer.elements() };
+    Ok(Body { helpers: used(printer.language.helpers(), &text), text, by_rows })
 }
 
-/// Every operand that is read and every result has one buffer of its type.
-fn check(f: &Formula, buffers: &[Buffer]) -> Result<(), PrintError> {
-    let find = |what: &str, slot: usize, ty: Type, of: fn(&Buffer) -> Option<usize>| {
-        let found: Vec<&Buffer> = buffers.iter().filter(|b| of(b) == Some(slot)).collect();
-        let message = match found[..] {
-            [b] if b.storage.ty() == ty => return Ok(()),
-            [b] => format!(
-                "{what} {slot} is computed in {ty:?}, which a buffer of {:?} does not hold",
-                b.storage
-            ),
-            _ => format!("{what} {slot} needs exactly one buffer, not {}", found.len()),
-        };
-        Err(PrintError::Buffers(message))
-    };
-    for slot in (0..f.inputs.len()).filter(|&slot| f.reads(slot)) {
-        find("input", slot, f.inputs[slot], |b| b.input)?;
+/// A formula of one input and one output as a function of that name, with the functions that it needs; its numbers must
+/// all be constants.
+pub fn function(f: &Formula, dialect: Dialect, name: &str) -> Result<String, PrintError> {
+    let printer = Printer { f, language: language(dialect), rows: Rows::Group };
+    printer.language.check(f, dialect)?;
+    let mut text = String::new();
+    for (i, node) in f.nodes.iter().enumerate() {
+        match node {
+            Node::Input { .. } => {
+                let (ty, id) = (f.types[i], printer.name(Id(i as u32)));
+                _ = writeln!(text, "{}", printer.language.declare(ty, &id, "x"));
+            }
+            _ => printer.line(&mut text, i),
+        }
     }
-    for (slot, &id) in f.outputs.iter().enumerate() {
-        find("output", slot, f.ty(id), |b| b.output)?;
+    let (from, to) = (f.inputs[0], f.ty(f.outputs[0]));
+    let head = printer.language.function(name, from, to);
+    let helpers = used(printer.language.helpers(), &text);
+    Ok(format!("{helpers}{head} {{\n{text}return {};\n}}\n", printer.name(f.outputs[0])))
+}
+
+fn language(dialect: Dialect) -> &'static dyn Language {
+    match dialect {
+        Dialect::Wgsl => &wgsl::Wgsl,
+        Dialect::Cuda | Dialect::Hip => &c::C,
     }
-    Ok(())
 }
 
 /// What differs between languages.
 trait Language {
-    /// Whether the language has what the formula and the buffers need.
-    fn check(&self, f: &Formula, dialect: Dialect, buffers: &[Buffer]) -> Result<(), PrintError>;
+    /// Whether the language has what the formula needs.
+    fn check(&self, f: &Formula, dialect: Dialect) -> Result<(), PrintError>;
     /// Functions that the language lacks, by name; those that a kernel mentions are printed.
     fn helpers(&self) -> &'static [(&'static str, &'static str)];
-    /// Declarations and entry point around the body.
-    fn main(&self, f: &Formula, buffers: &[Buffer], row_wise: bool, body: &str) -> String;
+    /// The head of a function of `x`.
+    fn function(&self, name: &str, from: Type, to: Type) -> String;
     fn declare(&self, ty: Type, name: &str, value: &str) -> String;
     fn variable(&self, ty: Type, name: &str, value: &str) -> String;
-    /// Declares `p{k}`, where buffer `k` has element `i`.
-    fn locate(&self, k: usize) -> String;
-    /// A loop over the elements of the row that fall to this thread: `c` in the row, `i` among all.
-    fn each_of_row(&self, body: &str) -> String;
-    /// The position of the result of this row.
-    fn row_offset(&self, k: usize) -> String;
-    fn load(&self, k: usize, storage: Storage) -> String;
-    fn store(&self, k: usize, storage: Storage, at: &str, value: &str) -> String;
-    fn scalar(&self, slot: u16, ty: Type) -> String;
-    fn index(&self) -> &'static str;
-    fn length(&self) -> &'static str;
+    /// A position (of type u32) as an I64 of the formula.
+    fn position(&self, of: &str) -> String;
     fn constant(&self, c: Constant) -> String;
     fn unary(&self, op: Unary, ty: Type, a: &str) -> String;
     fn binary(&self, op: Binary, ty: Type, a: &str, b: &str) -> String;
@@ -245,7 +184,7 @@ fn joins(op: Reduction) -> Binary {
 struct Printer<'a> {
     f: &'a Formula,
     language: &'a dyn Language,
-    buffers: &'a [Buffer],
+    rows: Rows,
 }
 
 impl Printer<'_> {
@@ -260,24 +199,21 @@ impl Printer<'_> {
         let (l, ty, name) = (self.language, |id| self.f.ty(id), |id| self.name(id));
         match node {
             Node::Const(c) => l.constant(c),
-            Node::Input { slot, .. } => {
-                let (k, buffer) = self.buffer(|b| b.input == Some(slot as usize));
-                l.load(k, buffer.storage)
+            Node::Input { slot, .. } => format!("load_{slot}(p{slot})"),
+            Node::Scalar { slot, ty } => {
+                format!("scalar_{}(task, {slot}u)", format!("{ty:?}").to_lowercase())
             }
-            Node::Scalar { slot, ty } => l.scalar(slot, ty),
-            Node::Index => l.index().into(),
-            Node::Length => l.length().into(),
+            Node::Index => l.position("c"),
+            Node::Length => l.position("length"),
             Node::Unary(op, a) => l.unary(op, ty(a), &name(a)),
             Node::Binary(op, a, b) => l.binary(op, ty(a), &name(a), &name(b)),
             Node::Select(c, yes, no) => l.select(&name(c), &name(yes), &name(no)),
             Node::Cast(to, a) => l.cast(to, ty(a), &name(a)),
-            Node::Reduce(op, a) => l.reduce(op, ty(a), &partial(op, a)),
+            Node::Reduce(op, a) => match self.rows {
+                Rows::Group => l.reduce(op, ty(a), &partial(op, a)),
+                Rows::Thread => partial(op, a),
+            },
         }
-    }
-
-    /// The buffer of an operand or result; [`check`] has seen that there is one.
-    fn buffer(&self, which: impl Fn(&Buffer) -> bool) -> (usize, &Buffer) {
-        self.buffers.iter().enumerate().find(|(_, b)| which(b)).expect("checked before printing")
     }
 
     fn line(&self, text: &mut String, i: usize) {
@@ -294,7 +230,7 @@ impl Printer<'_> {
         text
     }
 
-    /// The element nodes that `targets` need, after the places of the buffers that are touched.
+    /// The element nodes that `targets` need, after the places of the operands that are touched.
     fn block(&self, targets: &[Id], written: &[usize]) -> String {
         let mut needed = vec![false; self.f.nodes.len()];
         targets.iter().for_each(|id| needed[id.index()] = true);
@@ -303,41 +239,52 @@ impl Printer<'_> {
                 self.f.nodes[i].operands().for_each(|o| needed[o.index()] = true);
             }
         }
-        let reads = |b: &Buffer| {
-            let is = |n: &Node| matches!(n, Node::Input { slot, .. } if Some(*slot as usize) == b.input);
+        let reads = |slot: usize| {
+            let is = |n: &Node| matches!(n, Node::Input { slot: s, .. } if *s as usize == slot);
             self.f.nodes.iter().zip(&needed).any(|(n, needed)| *needed && is(n))
         };
+        let inputs = (0..self.f.inputs.len()).filter(|&slot| reads(slot));
         let mut text = String::new();
-        for (k, b) in self.buffers.iter().enumerate() {
-            if reads(b) || written.contains(&k) {
-                _ = writeln!(text, "{}", self.language.locate(k));
-            }
+        for k in inputs.chain(written.iter().copied()) {
+            _ = writeln!(text, "let p{k} = at_{k}(task, i);");
         }
         text + &self.all(|i| needed[i] && self.f.ranks[i] == Rank::Element)
     }
 
-    /// The results of rank `Element`, or those of the others.
+    /// The results that have a value for each element, or those of the others.
     fn stores(&self, element: bool) -> String {
         let mut text = String::new();
         for (slot, &id) in self.f.outputs.iter().enumerate() {
-            if (self.f.rank(id) == Rank::Element) == element {
-                let (k, buffer) = self.buffer(|b| b.output == Some(slot));
-                let at = if element { format!("p{k}") } else { self.language.row_offset(k) };
-                _ = writeln!(text, "{}", self.language.store(k, buffer.storage, &at, &self.name(id)));
+            if self.is_element(id) == element {
+                let k = self.f.inputs.len() + slot;
+                let at = if element { format!("p{k}") } else { format!("row_{k}(task, row)") };
+                _ = writeln!(text, "store_{k}({at}, {});", self.name(id));
             }
         }
         text
     }
 
+    /// Whether a result has a value for each element; without reductions all have.
+    fn is_element(&self, id: Id) -> bool {
+        self.f.rank(id) == Rank::Element || !self.f.reduces()
+    }
+
     fn finish(&self) -> String {
         let (mut targets, mut written) = (vec![], vec![]);
-        for (slot, &id) in
-            self.f.outputs.iter().enumerate().filter(|(_, id)| self.f.rank(**id) == Rank::Element)
-        {
+        for (slot, &id) in self.f.outputs.iter().enumerate().filter(|(_, id)| self.is_element(**id)) {
             targets.push(id);
-            written.push(self.buffer(|b| b.output == Some(slot)).0);
+            written.push(self.f.inputs.len() + slot);
         }
         self.block(&targets, &written) + &self.stores(true)
+    }
+
+    /// A loop over the elements of the row that fall to this thread: `c` in the row, `i` among all.
+    fn each_of_row(&self, body: &str) -> String {
+        let (start, step) = match self.rows {
+            Rows::Group => ("local", GROUP),
+            Rows::Thread => ("0u", 1),
+        };
+        format!("for (var c = {start}; c < length; c += {step}u) {{\nlet i = row * length + c;\n{body}}}\n")
     }
 
     fn elements(&self) -> String {
@@ -367,14 +314,17 @@ impl Printer<'_> {
                 }
             }
             if !targets.is_empty() {
-                text += &self.language.each_of_row(&(self.block(&targets, &[]) + &operands));
+                text += &self.each_of_row(&(self.block(&targets, &[]) + &operands));
             }
             text += &self.all(|i| level[i] == pass && f.ranks[i] == Rank::Row);
         }
-        if f.outputs.iter().any(|&id| f.rank(id) == Rank::Element) {
-            text += &self.language.each_of_row(&self.finish());
+        if f.outputs.iter().any(|&id| self.is_element(id)) {
+            text += &self.each_of_row(&self.finish());
         }
         let rows = self.stores(false);
-        if rows.is_empty() { text } else { format!("{text}if (local == 0) {{\n{rows}}}\n") }
+        match self.rows {
+            Rows::Group if !rows.is_empty() => format!("{text}if (local == 0u) {{\n{rows}}}\n"),
+            _ => text + &rows,
+        }
     }
 }

@@ -1,8 +1,7 @@
 //! WGSL: 32-bit types only, no literals for infinities and NaN, and a few functions that it lacks.
 
-use super::{BUFFERS, Buffer, Dialect, ENTRIES_OF_BUFFER, GROUP, Language, PrintError, SIZES, Storage};
-use crate::{Binary, Constant, Formula, Node, Reduction, Type, Unary};
-use std::fmt::Write;
+use super::{Dialect, Language, PrintError};
+use crate::{Binary, Constant, Formula, Id, Node, Reduction, Type, Unary};
 
 pub(super) struct Wgsl;
 
@@ -15,122 +14,55 @@ fn name(ty: Type) -> &'static str {
     }
 }
 
-fn element(storage: Storage) -> &'static str {
-    match storage {
-        Storage::F32 => "f32",
-        Storage::I32 => "i32",
-        _ => "u32",
+/// What int64 is good for where numbers have 32 bits: to be compared, chosen and copied.
+fn is_kept(node: &Node) -> bool {
+    match node {
+        Node::Unary(op, _) => matches!(op, Unary::Detach | Unary::Sign | Unary::Not),
+        Node::Binary(op, ..) => {
+            matches!(op, Binary::Min | Binary::Max | Binary::Eq | Binary::Ne | Binary::Lt | Binary::Le)
+        }
+        Node::Const(c) => i32::try_from(c.as_i64()).is_ok(),
+        Node::Reduce(op, _) => matches!(op, Reduction::Min | Reduction::Max),
+        _ => true,
     }
 }
 
 impl Language for Wgsl {
-    fn check(&self, f: &Formula, dialect: Dialect, buffers: &[Buffer]) -> Result<(), PrintError> {
-        for (node, &ty) in f.nodes.iter().zip(&f.types) {
-            let position = matches!(node, Node::Index | Node::Length);
-            if ty == Type::F64 || ty == Type::I64 && !position {
+    fn check(&self, f: &Formula, dialect: Dialect) -> Result<(), PrintError> {
+        for (i, (node, &ty)) in f.nodes.iter().zip(&f.types).enumerate() {
+            let mut of = node.operands().map(|o| f.types[o.index()]).chain([ty]);
+            let is_int64 = of.any(|ty| ty == Type::I64);
+            if ty == Type::F64 && f.is_used(Id(i as u32)) {
                 return Err(PrintError::Type(dialect, ty));
             }
+            if is_int64 && !is_kept(node) && f.is_used(Id(i as u32)) {
+                let what = match node {
+                    Node::Unary(op, _) => format!("{op:?}"),
+                    Node::Binary(op, ..) => format!("{op:?}"),
+                    Node::Reduce(op, _) => format!("{op:?}"),
+                    _ => "the constant".into(),
+                };
+                return Err(PrintError::Integer(dialect, what.to_lowercase()));
+            }
         }
-        let whole = |s| matches!(s, Storage::F32 | Storage::I32 | Storage::Bool);
-        match buffers.iter().find(|b| b.output.is_some() && !whole(b.storage)) {
-            Some(b) => Err(PrintError::Store(dialect, b.storage)),
-            None => Ok(()),
-        }
+        Ok(())
     }
 
     fn helpers(&self) -> &'static [(&'static str, &'static str)] {
         HELPERS
     }
 
-    fn main(&self, f: &Formula, buffers: &[Buffer], row_wise: bool, body: &str) -> String {
-        let mut text = String::new();
-        for (k, b) in buffers.iter().enumerate() {
-            let access = if b.output.is_some() { "read_write" } else { "read" };
-            let ty = element(b.storage);
-            _ = writeln!(text, "@group(0) @binding({k}) var<storage, {access}> b{k}: array<{ty}>;");
-        }
-        let mut table = |binding: usize, name: &str, entries: usize| {
-            let vectors = entries.div_ceil(4);
-            _ = writeln!(
-                text,
-                "@group(0) @binding({binding}) var<uniform> {name}: array<vec4<u32>, {vectors}>;"
-            );
-        };
-        table(buffers.len(), "numbers", BUFFERS + ENTRIES_OF_BUFFER * buffers.len());
-        if !f.scalars.is_empty() {
-            table(buffers.len() + 1, "control", f.scalars.len());
-        }
-        let start = if row_wise {
-            "let row = block;\nif (row >= number(0u)) { return; }\nlet length = number(1u);".to_string()
-        } else {
-            format!("let i = block * {GROUP}u + local;\nif (i >= number(0u)) {{ return; }}")
-        };
-        text + &format!(
-            "fn number(i: u32) -> u32 {{ return numbers[i >> 2u][i & 3u]; }}
-fn locate(k: u32, element: u32) -> u32 {{
-    let entry = {BUFFERS}u + {ENTRIES_OF_BUFFER}u * k;
-    var rest = element;
-    var at = number(entry);
-    for (var d = number(2u); d > 0u; d--) {{
-        let size = number({}u + d);
-        at += (rest % size) * number(entry + d);
-        rest /= size;
-    }}
-    return at;
-}}
-@compute @workgroup_size({GROUP})
-fn kernel_main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
-) {{
-let block = group.x + group.y * groups.x;
-{start}
-{body}}}
-",
-            SIZES - 1
-        )
+    fn function(&self, function: &str, from: Type, to: Type) -> String {
+        format!("fn {function}(x: {}) -> {}", name(from), name(to))
     }
-
     fn declare(&self, ty: Type, variable: &str, value: &str) -> String {
         format!("let {variable}: {} = {value};", name(ty))
     }
     fn variable(&self, ty: Type, variable: &str, value: &str) -> String {
         format!("var {variable}: {} = {value};", name(ty))
     }
-    fn locate(&self, k: usize) -> String {
-        format!("let p{k} = locate({k}u, i);")
-    }
-    fn each_of_row(&self, body: &str) -> String {
-        format!("for (var c = local; c < length; c += {GROUP}u) {{\nlet i = row * length + c;\n{body}}}\n")
-    }
-    fn row_offset(&self, k: usize) -> String {
-        format!("number({}u) + row", BUFFERS + ENTRIES_OF_BUFFER * k)
-    }
-
-    fn load(&self, k: usize, storage: Storage) -> String {
-        match storage {
-            Storage::Bool => format!("b{k}[p{k}] != 0u"),
-            Storage::F16 => format!("unpack2x16float(b{k}[p{k} >> 1u])[p{k} & 1u]"),
-            Storage::BF16 => format!("bitcast<f32>((b{k}[p{k} >> 1u] >> ((p{k} & 1u) * 16u)) << 16u)"),
-            Storage::U8 => format!("i32((b{k}[p{k} >> 2u] >> ((p{k} & 3u) * 8u)) & 255u)"),
-            _ => format!("b{k}[p{k}]"),
-        }
-    }
-    fn store(&self, k: usize, storage: Storage, at: &str, value: &str) -> String {
-        let value = if storage == Storage::Bool { format!("select(0u, 1u, {value})") } else { value.into() };
-        format!("b{k}[{at}] = {value};")
-    }
-
-    fn scalar(&self, slot: u16, ty: Type) -> String {
-        let word = format!("control[{}][{}]", slot / 4, slot % 4);
-        if ty == Type::Bool { format!("{word} != 0u") } else { format!("bitcast<{}>({word})", name(ty)) }
-    }
-    fn index(&self) -> &'static str {
-        "i32(c)"
-    }
-    fn length(&self) -> &'static str {
-        "i32(length)"
+    fn position(&self, of: &str) -> String {
+        format!("i32({of})")
     }
 
     fn constant(&self, c: Constant) -> String {
@@ -214,7 +146,9 @@ let block = group.x + group.y * groups.x;
 
     fn cast(&self, to: Type, from: Type, a: &str) -> String {
         match to {
+            Type::Bool if from == Type::Bool => a.into(),
             Type::Bool => format!("{a} != {}(0)", name(from)),
+            Type::I64 if from.is_float() => format!("float_to_i64({a})"),
             to => format!("{}({a})", name(to)),
         }
     }
