@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 from neurenix._phynexus import Formula, Tensor, cat
@@ -108,6 +108,21 @@ def unpacked(codes: Tensor, scale: Tensor, shape: Sequence[int], signed: bool) -
     scales = [part.reshape(-1, 1) for part in (scale[:half], scale[half:])]
     low, high = _decoder4(signed).apply([_rows(flat, BLOCK4), *scales], ["float32", "float32"], [])
     return cat([part.flatten()[: count // 2] for part in (low, high)]).reshape(shape)
+
+
+def revise(entry: Mapping[str, Any], state: State, param: Tensor, change: Callable[[Tensor], Tensor]) -> None:
+    """Puts `change` of a state's values in their place, in the format that they are stored in.
+
+    The tensors stay the same ones, as compiled rules hold them.
+    """
+    value, scale = entry[state.name], entry.get(scale_key(state.name))
+    if scale is None:
+        value.copy_(change(value.float() if value.dtype.name in FORMATS[1:3] else value))
+        return
+    kind = "int8" if value.numel() == param.numel() else "int4"
+    new = change(unpacked(value, scale, param.shape, state.is_signed))
+    for old, part in zip((value, scale), packed(new, kind, state.is_signed), strict=True):
+        old.copy_(part)
 
 
 def _rows(flat: Tensor, width: int) -> Tensor:

@@ -12,6 +12,8 @@ from ..groups import Params
 from ..limits import NOT_NEGATIVE, POSITIVE
 from ..optimizer import Optimizer
 from ..options import Options
+from ..packing import revise
+from ..states import State
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -101,10 +103,14 @@ class Sophia(Optimizer):
                 beta2 = self.hyperparameters(group)["betas"][1]
                 for param in group["params"]:
                     if (new := found.get(param)) is not None:
-                        h = self._state[param]["hessian"]
-                        h.mul_(beta2).add_((1 - beta2) * new.to(h.dtype))
+                        self._average(param, new, beta2)
         finally:
             set_grad(recording)
+
+    def _average(self, param: Tensor, new: Tensor, beta2: float) -> None:
+        revise(
+            self._state[param], State("hessian"), param, lambda h: beta2 * h + (1 - beta2) * new.to(h.dtype)
+        )
 
     def _squares(self) -> dict[Tensor, Tensor]:
         params = [param for group in self.param_groups for param in group["params"]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from . import contract, correctness, forms, invariance, nothing, options, saving
+from . import contract, correctness, elsewhere, forms, invariance, nothing, options, saving, storage
 from .record import Record, per_tensor
 
 __all__ = ["PROPERTIES", "Record", "check_optimizer", "check_property", "per_tensor"]
@@ -54,6 +54,10 @@ PROPERTIES: Final[Mapping[str, Callable[[Record], str | None]]] = {
         options.averages_as_by_hand,
         options.accumulates_as_by_hand,
         options.resumes_exactly_with_options,
+        elsewhere.resumes_in_a_new_process,
+        storage.stores_states_as_asked,
+        storage.resumes_exactly_in_few_bits,
+        storage.rounds_parameters_as_asked,
     )
 }
 

@@ -6,6 +6,7 @@ import functools
 import inspect
 import itertools
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -18,6 +19,8 @@ from .record import Array, Record, Shape
 
 SETTLED: Final = 10
 """Steps after which every rule moves its parameters; some begin with others that only learn a scale."""
+MEMORY: Final = Path("/dev/shm")
+"""Where files cost no time, if there is such a place."""
 LARGE: Final[tuple[Shape, ...]] = ((131_075,), (96, 257), (3,))
 """Parameters that are cut into pieces for several threads."""
 
@@ -74,6 +77,11 @@ def process(shapes: tuple[Shape, ...], period: int, everywhere: bool) -> Process
 def flatten(arrays: Sequence[Any]) -> Array:
     """All elements in one array."""
     return np.concatenate([np.ravel(array) for array in arrays], dtype=np.float64)
+
+
+def named(params: list[Tensor]) -> list[tuple[str, Tensor]]:
+    """Parameters with names."""
+    return [(f"p{place}", param) for place, param in enumerate(params)]
 
 
 def bits(params: Sequence[Tensor]) -> list[bytes]:

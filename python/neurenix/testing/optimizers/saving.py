@@ -17,12 +17,11 @@ from neurenix.device import memory_usage, reset_peak_memory
 from neurenix.optim import Optimizer
 
 from .record import Record, Shape, require
-from .runs import Run, contents
+from .runs import MEMORY, Run, contents, named
 
 STEPS: Final = 50
 LATE: Final = (2**24 + 1, 2**31 + 1)
 """Where counts in float32 and in 32 bits end."""
-MEMORY: Final = Path("/dev/shm")
 BIG: Final[tuple[Shape, ...]] = ((131_071,), (256, 511))
 BLOCKS: Final = 1 << 18
 """What a thread may hold of the values inside a formula, in bytes, whatever the size of the parameters."""
@@ -30,7 +29,7 @@ BLOCKS: Final = 1 << 18
 
 def resumes_exactly(record: Record) -> str | None:
     """Saved and loaded after each of fifty steps, now and then in a file, it moves as if it had never stopped."""
-    whole, parts = Run(record, "float32", arrange=_named), Run(record, "float32", arrange=_named)
+    whole, parts = Run(record, "float32", arrange=named), Run(record, "float32", arrange=named)
     with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as folder:
         path = Path(folder) / "state.safetensors"
         for t in range(1, STEPS + 1):
@@ -41,7 +40,7 @@ def resumes_exactly(record: Record) -> str | None:
                 serialize.save(saved, path)
                 saved = serialize.load(path)
             reverse = t % 2 and not record.couples
-            parts.optimizer = record.build(_named(parts.params)[:: -1 if reverse else 1])
+            parts.optimizer = record.build(named(parts.params)[:: -1 if reverse else 1])
             _spoil(parts.optimizer)
             parts.optimizer.load_state_dict(saved)
     return None
@@ -164,10 +163,6 @@ def counts_do_not_overflow(record: Record) -> str | None:
             count = run.optimizer.state[param].get("step", late + 2)
             require(count == late + 2, f"{record}: two steps after {late:,} the count is {count:,}")
     return None
-
-
-def _named(params: list[Tensor]) -> list[tuple[str, Tensor]]:
-    return [(f"p{place}", param) for place, param in enumerate(params)]
 
 
 def _spoil(optimizer: Optimizer) -> None:
