@@ -243,12 +243,15 @@ class Optimizer(UpdateRule, Governed):
             for plan in plans:
                 plan.wait()
             return loss
-        if any(plan.packs for plan in plans):
+        packs = joins = False
+        for plan in plans:
+            packs, joins = packs or plan.packs, joins or bool(plan.joins)
+        if packs:
             Stream(self, within_step=True).run()
             return loss
         for plan in plans:
             plan.pending = 0
-        if any(plan.joins for plan in plans):
+        if joins:
             self._run_together(plans)
         else:
             for plan in plans:

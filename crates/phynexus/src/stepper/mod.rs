@@ -138,7 +138,7 @@ impl Stepper {
     }
 
     /// The tensors that have a gradient, with the operands that are there before the step.
-    fn gather(&self, given: &Given<'_>) -> Result<SmallVec<[Ready; 8]>> {
+    fn gather(&self, given: &Given<'_>) -> Result<Vec<Ready>> {
         if given.hyper.len() != self.rule.hypers() {
             return Err(Error::Value(format!(
                 "the formula takes {} hyperparameters, got {}",
@@ -146,7 +146,7 @@ impl Stepper {
                 given.hyper.len()
             )));
         }
-        let mut ready = SmallVec::new();
+        let mut ready = Vec::with_capacity(self.entries.len());
         for (index, entry) in self.entries.iter().enumerate() {
             if given.only.is_some_and(|only| only != index) {
                 continue;

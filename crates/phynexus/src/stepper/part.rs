@@ -11,8 +11,6 @@ pub(super) type Arrays = SmallVec<[Array; 6]>;
 /// How the operands of a launch are seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Shaped {
-    /// One element after the other.
-    Flat,
     /// The whole tensor as one row.
     Row,
     /// (batch, rows, columns), or what of it this extent has.
@@ -37,7 +35,8 @@ pub(super) struct Part {
     /// Which of the rule's operands it reads.
     used: SmallVec<[(usize, Seen); 6]>,
     results: SmallVec<[Seen; 4]>,
-    shaped: Shaped,
+    /// None if one element comes after the other.
+    shaped: Option<Shaped>,
 }
 
 /// What a part does to one tensor.
@@ -69,13 +68,13 @@ impl Part {
         let blocked = used.iter().any(|(_, seen)| *seen == Seen::Blocks)
             || results.iter().any(|(_, seen)| *seen == Seen::Blocks);
         let shaped = match block {
-            Some(n) if blocked => Shaped::Blocks(n),
-            _ if used.iter().any(|(_, seen)| *seen != Seen::Along(extent)) => Shaped::Three(extent),
-            _ if !formula.reduces() && !places(formula) => Shaped::Flat,
+            Some(n) if blocked => Some(Shaped::Blocks(n)),
+            _ if used.iter().any(|(_, seen)| *seen != Seen::Along(extent)) => Some(Shaped::Three(extent)),
+            _ if !formula.reduces() && !places(formula) => None,
             _ if results.iter().all(|(_, seen)| matches!(seen, Seen::Along(Extent::NONE | Extent::FULL))) => {
-                Shaped::Row
+                Some(Shaped::Row)
             }
-            _ => Shaped::Three(extent),
+            _ => Some(Shaped::Three(extent)),
         };
         let hoisted = hoist(&trimmed);
         let inputs = slots.iter().map(|&slot| stored[slot]).collect();
@@ -109,9 +108,18 @@ impl Part {
     }
 
     fn launch_on(&self, jobs: &[Job<'_>], device: &'static dyn Device) -> Result<()> {
+        let Some(shaped) = self.shaped else {
+            let own = jobs.iter().filter(|job| job.outputs[0].device().id() == device.id());
+            let views: Vec<_> = own.map(|job| (flat(&job.inputs), flat(&job.outputs), job.table)).collect();
+            let tasks: SmallVec<[Task<'_>; 8]> = views
+                .iter()
+                .map(|(inputs, outputs, scalars)| Task { inputs, outputs, scalars })
+                .collect();
+            return device.launch(&self.kernel, &tasks);
+        };
         let mut pieces: SmallVec<[(&Job<'_>, Layouts); 8]> = SmallVec::new();
         for job in jobs.iter().filter(|job| job.outputs[0].device().id() == device.id()) {
-            self.pieces(job, |layouts| pieces.push((job, layouts)))?;
+            self.pieces(shaped, job, |layouts| pieces.push((job, layouts)))?;
         }
         let views: SmallVec<[(Views<'_>, Views<'_>); 8]> = pieces
             .iter()
@@ -129,12 +137,11 @@ impl Part {
     }
 
     /// The layouts of a job's operands, inputs before outputs, for each task that it makes.
-    fn pieces(&self, job: &Job<'_>, mut task: impl FnMut(Layouts)) -> Result<()> {
+    fn pieces(&self, shaped: Shaped, job: &Job<'_>, mut task: impl FnMut(Layouts)) -> Result<()> {
         let arrays = || job.inputs.iter().chain(&job.outputs);
         let seen = || self.used.iter().map(|(_, seen)| seen).chain(&self.results);
         let whole = job.view.iter().product::<usize>();
-        match self.shaped {
-            Shaped::Flat => task(arrays().map(|a| *a.layout()).collect()),
+        match shaped {
             Shaped::Row => {
                 let row = |a: &Array| laid(a, &[1, a.elements()], 0);
                 task(arrays().map(row).collect::<Result<_>>()?);
@@ -184,6 +191,10 @@ pub(super) fn seen(rule: &Rule, input: Operand) -> Seen {
         Operand::State(i) if matches!(rule.states[i], Kind::Blocks(_)) => Seen::Blocks,
         input => Seen::Along(rule.extent(input)),
     }
+}
+
+fn flat(arrays: &Arrays) -> Views<'_> {
+    arrays.iter().map(Array::view).collect()
 }
 
 fn under<'a>(arrays: &'a Arrays, layouts: &'a [Layout]) -> Views<'a> {

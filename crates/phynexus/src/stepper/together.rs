@@ -8,7 +8,7 @@ use phynexus_core::{DType, Result};
 use phynexus_formula::{Formula, Reduction, evaluate_scalars};
 use smallvec::SmallVec;
 
-type Gathered = SmallVec<[SmallVec<[Ready; 8]>; 2]>;
+type Gathered = SmallVec<[Vec<Ready>; 2]>;
 
 /// One step of several steppers, whose rules may need numbers over the tensors of all of them; returns how many tensors.
 pub fn step(steppers: &mut [(&mut Stepper, Given<'_>)]) -> Result<usize> {
@@ -19,7 +19,7 @@ pub fn step(steppers: &mut [(&mut Stepper, Given<'_>)]) -> Result<usize> {
         }
         stepper.shared.iter_mut().zip(given.known).for_each(|(shared, known)| *shared = *known);
     }
-    Ok(ready.iter().map(SmallVec::len).sum())
+    Ok(ready.iter().map(Vec::len).sum())
 }
 
 /// For each stepper the gradients that the tensor code of its rule is given, with the positions of their tensors.
