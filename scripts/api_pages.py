@@ -16,6 +16,7 @@ MODULES = (
     "neurenix.optim",
     "neurenix.optim.lr_scheduler",
     "neurenix.optim.schedule",
+    "neurenix.optim.swa_utils",
     "neurenix.race",
     "neurenix.testing",
     "neurenix.train",

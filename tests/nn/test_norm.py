@@ -1,9 +1,13 @@
-"""LayerNorm; test_golden.py compares values and gradients with PyTorch's."""
+"""LayerNorm, compared with PyTorch in test_golden.py, and BatchNorm1d."""
+
+import json
+from pathlib import Path
 
 import neurenix
 import numpy as np
 import pytest
-from neurenix import nn
+import safetensors
+from neurenix import Tensor, nn
 from neurenix.testing import assert_close, check_grads
 
 
@@ -36,3 +40,76 @@ def test_large_offsets_lose_no_digits():
 def test_gradients():
     layer = nn.LayerNorm(4).double()
     check_grads(layer, [neurenix.randn(3, 4, dtype="float64")], order=2)
+
+
+with safetensors.safe_open(
+    Path(__file__).parent.parent / "golden" / "averaging.safetensors", "numpy"
+) as file:
+    NORMS = json.loads(file.metadata()["about"])["norms"]
+    GOLDEN = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+
+
+@pytest.mark.parametrize("name", NORMS)
+def test_batch_norm_is_that_of_torch(name):
+    def golden(start):
+        start = f"norm/{name}/{start}/"
+        return {key.removeprefix(start): value for key, value in GOLDEN.items() if key.startswith(start)}
+
+    layer = nn.BatchNorm1d(3, **NORMS[name]).double()
+    assert set(layer.state_dict()) == set(golden("start"))
+    layer.load_state_dict(golden("start"))
+    for step in range(4):
+        expected = golden(step)
+        layer.train(step < 3)
+        layer.zero_grad()
+        x = Tensor(expected["input"], requires_grad=True)
+        output = layer(x)
+        assert_close(output, expected["output"], rtol=1e-11, atol=1e-13)
+        (output * Tensor(expected["weight"])).sum().backward()
+        gradients = {"input": x.grad, **{key: value.grad for key, value in layer.named_parameters()}}
+        found = {f"grad/{key}": value for key, value in gradients.items()}
+        found |= {f"state/{key}": value for key, value in layer.state_dict().items()}
+        assert set(found) | {"input", "weight", "output"} == set(expected)
+        for key, value in found.items():
+            assert_close(value, expected[key], rtol=1e-11, atol=1e-13)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_gradients_of_batch_norm(training):
+    layer = nn.BatchNorm1d(3).double().train(training)
+    layer.running_var.fill_(2.0)
+    weights = [neurenix.randn(3, dtype="float64") for _ in range(2)]
+
+    def function(x, w, b):
+        return nn.functional.batch_norm(x, layer.running_mean, layer.running_var, w, b, training)
+
+    check_grads(function, [neurenix.randn(4, 3, 2, dtype="float64"), *weights], order=2)
+
+
+def test_batch_norm_in_half_precision_keeps_its_statistics():
+    layer = nn.BatchNorm1d(2)
+    x = neurenix.randn(64, 2).to("bfloat16")
+    layer(x)
+    assert layer.running_mean.dtype == neurenix.float32
+    assert layer(x).shape == (64, 2)
+
+
+def test_batch_norm_refuses():
+    layer = nn.BatchNorm1d(3)
+    for x in (neurenix.ones(3), neurenix.ones(2, 4), neurenix.ones(2, 3, 1, 1)):
+        with pytest.raises(
+            ValueError, match=r"BatchNorm1d: input must be \(batch, 3\) or \(batch, 3, length\), got"
+        ):
+            layer(x)
+    with pytest.raises(ValueError, match="needs more than 1 value for each channel"):
+        layer(neurenix.ones(1, 3))
+    assert layer.num_batches_tracked.item() == 0
+    assert layer.running_mean.tolist() == [0, 0, 0]
+    assert layer.eval()(neurenix.ones(1, 3)).shape == (1, 3)
+    with pytest.raises(ValueError, match="weight has shape"):
+        nn.functional.batch_norm(neurenix.ones(2, 3), None, None, neurenix.ones(2), training=True)
+    with pytest.raises(ValueError, match="a running_mean and a running_var are needed"):
+        nn.functional.batch_norm(neurenix.ones(2, 3), None, None)
+    with pytest.raises(ValueError, match="momentum must be"):
+        nn.BatchNorm1d(3, momentum=2)
+    assert repr(layer) == ("BatchNorm1d(3, eps=1e-05, momentum=0.1, affine=True, track_running_stats=True)")

@@ -42,7 +42,7 @@ from neurenix.nn.loss import (
     SmoothL1Loss,
 )
 from neurenix.nn.module import Module
-from neurenix.nn.norm import LayerNorm
+from neurenix.nn.norm import BatchNorm1d, LayerNorm
 from neurenix.nn.parameter import Parameter
 from neurenix.nn.shape import Flatten, Unflatten
 
@@ -51,6 +51,7 @@ __all__ = [
     "GELU",
     "BCELoss",
     "BCEWithLogitsLoss",
+    "BatchNorm1d",
     "CrossEntropyLoss",
     "Dropout",
     "Embedding",

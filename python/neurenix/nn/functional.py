@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 from neurenix import _phynexus
 from neurenix._phynexus import Generator, Tensor, embedding, layer_norm
+from neurenix.autograd import no_grad
 from neurenix.nn._losses import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -27,6 +28,7 @@ from neurenix.nn._losses import (
 )
 
 __all__ = [
+    "batch_norm",
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
     "cross_entropy",
@@ -126,6 +128,76 @@ def dropout(
     References: Srivastava and others, "Dropout: A Simple Way to Prevent Neural Networks from Overfitting", 2014.
     """
     return _phynexus.dropout(input, p, training, generator)
+
+
+def batch_norm(
+    input: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
+    """`(x - mean) / sqrt(var + eps) * w + b` for each channel, the second dimension.
+
+    Args:
+        input: (batch, channels) or (batch, channels, ...).
+        running_mean: the mean of each channel that is used outside training; (1 - momentum)·old + momentum·new of it is
+            written in training.
+        running_var: the same for the variance, whose new value has the divisor n - 1.
+        weight: w of each channel.
+        bias: b of each channel.
+        training: whether mean and variance (with divisor n) are those of the input.
+        momentum: how much of the input's go into the running ones, in [0, 1].
+        eps: added to the variance.
+
+    Raises:
+        ValueError: if there are no channels, if a tensor does not have one value for each, if a channel has but one
+            value in training, or outside of it no running mean or variance.
+
+    >>> from neurenix import Tensor
+    >>> batch_norm(Tensor([[1.0, 5.0], [3.0, 5.0]]), None, None, training=True)
+    tensor([[-1.0000,  0.0000],
+            [ 1.0000,  0.0000]])
+
+    References: Ioffe and Szegedy, "Batch Normalization", arXiv:1502.03167.
+    """
+    if input.ndim < 2:
+        raise ValueError(
+            f"batch_norm: input must have the dimensions (batch, channels, ...), got {input.shape}"
+        )
+    channels = input.shape[1]
+    given = {"running_mean": running_mean, "running_var": running_var, "weight": weight, "bias": bias}
+    for name, tensor in given.items():
+        if tensor is not None and tensor.shape != (channels,):
+            raise ValueError(
+                f"batch_norm: {name} has shape {tensor.shape}, the input has {channels} channels"
+            )
+    over = 1, channels, *(1 for _ in input.shape[2:])
+    if training:
+        rows = input.transpose(0, 1).reshape(channels, -1)
+        count = rows.shape[1]
+        if count < 2:
+            raise ValueError(
+                f"batch_norm: training needs more than 1 value for each channel, got the input {input.shape}; "
+                "give a larger batch, or call eval() of the module"
+            )
+        with no_grad():
+            if running_mean is not None:
+                running_mean.lerp_(rows.mean(1).to(running_mean), momentum)
+            if running_var is not None:
+                running_var.lerp_(rows.var(1).to(running_var), momentum)
+        across = (channels, input.shape[0], *input.shape[2:])
+        result = layer_norm(rows, (count,), None, None, eps).reshape(across).transpose(0, 1)
+    elif running_mean is None or running_var is None:
+        raise ValueError("batch_norm: outside training a running_mean and a running_var are needed")
+    else:
+        scale = (running_var.to(input) + eps).sqrt().reshape(over)
+        result = (input - running_mean.to(input).reshape(over)) / scale
+    result = result if weight is None else result * weight.reshape(over)
+    return result if bias is None else result + bias.reshape(over)
 
 
 def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float = 0.0) -> Tensor:

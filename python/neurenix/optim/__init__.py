@@ -9,7 +9,7 @@
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any as _Any
 
-from neurenix.optim import algorithms, formula, lr_scheduler, schedule
+from neurenix.optim import algorithms, formula, lr_scheduler, schedule, swa_utils
 from neurenix.optim.algorithms import *  # noqa: F403
 from neurenix.optim.binding import Batch
 from neurenix.optim.functional import Functional
@@ -54,6 +54,7 @@ __all__ = [
     "param_groups",
     "race",
     "schedule",
+    "swa_utils",
     "trace",
 ]
 __all__ += algorithms.__all__

@@ -1,15 +1,26 @@
-"""Averages of the weights in place of the weights."""
+"""Averages of the weights, and averages in place of the weights."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from neurenix._phynexus import Tensor
 from neurenix.autograd import no_grad
 
 if TYPE_CHECKING:
     from .optimizer import Optimizer
+
+
+def mean(averaged: Tensor, current: Tensor, count: Any) -> Tensor:
+    """The mean of one more value, where `count` are in the old one."""
+    return averaged + (current - averaged) / (count + 1)
+
+
+def ema(averaged: Tensor, current: Tensor, decay: float) -> Tensor:
+    """The exponential moving average with one more value."""
+    return decay * averaged + (1 - decay) * current
 
 
 @contextmanager
