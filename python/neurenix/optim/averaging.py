@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 def mean(averaged: Tensor, current: Tensor, count: Any) -> Tensor:
     """The mean of one more value, where `count` are in the old one."""
-    return averaged + (current - averaged) / (count + 1)
+    new: Tensor = averaged + (current - averaged) / (count + 1)
+    return new
 
 
 def ema(averaged: Tensor, current: Tensor, decay: float) -> Tensor:
