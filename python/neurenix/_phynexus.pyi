@@ -487,6 +487,8 @@ class Formula:
         same for a whole row has size 1 there. The results are off the tape."""
     def print(self, dialect: Literal["wgsl", "cuda", "hip"]) -> str: ...
 
+def printed_kernels(dialect: Literal["wgsl", "cuda", "hip"]) -> list[tuple[str, str]]:
+    """Name and text of every kernel that is no formula of an operation or a rule."""
 def operation_formulas() -> list[tuple[str, Formula]]:
     """What every operation of the table and its derivative compute, for all types that its operands may have, by name."""
 

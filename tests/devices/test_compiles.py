@@ -9,21 +9,9 @@ import numpy as np
 import pytest
 from devices.compilers import COMPILERS
 from neurenix import Tensor
-from neurenix._phynexus import Formula, Graph, Rule, operation_formulas
+from neurenix._phynexus import Formula, Rule, operation_formulas, printed_kernels
 from neurenix.optim import tracing
 from optim.test_conformance import RECORDS
-
-TYPES = ("float32", "float64", "int32", "int64", "bool")
-
-
-def conversions() -> list[tuple[str, Formula]]:
-    """Each type to each."""
-    found = []
-    for start in TYPES:
-        graph = Graph()
-        x = graph.input(start)
-        found.append((f"from {start}", graph.finish([graph.cast(end, x) for end in TYPES])))
-    return found
 
 
 def step(record: Any, dtype: str) -> None:
@@ -67,11 +55,11 @@ def rules() -> list[tuple[str, Formula]]:
 
 @functools.lru_cache
 def kernels(dialect: str) -> list[tuple[str, str]]:
-    """The texts of all formulas, each once."""
+    """The texts of all formulas and of the other kinds of kernel, each once."""
     texts: dict[str, str] = {}
-    for name, formula in [*operation_formulas(), *conversions(), *rules()]:
+    for name, formula in [*operation_formulas(), *rules()]:
         texts.setdefault(formula.print(dialect), name)
-    return [(name, text) for text, name in texts.items()]
+    return [*((name, text) for text, name in texts.items()), *printed_kernels(dialect)]
 
 
 @pytest.fixture(

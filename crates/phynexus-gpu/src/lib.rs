@@ -44,6 +44,7 @@
 //! naga::valid::Validator::new(flags, naga::valid::Capabilities::default()).validate(&module).unwrap();
 //! ```
 
+mod catalogue;
 mod kernels;
 mod launch;
 mod null;
@@ -53,6 +54,7 @@ mod storage;
 pub mod table;
 pub mod text;
 
+pub use catalogue::programs;
 pub use kernels::print;
 pub use launch::{Gpu, Kind, compile, launch};
 pub use null::Null;

@@ -36,6 +36,11 @@ impl<'a> Place<'a> {
         Place { buffer: view.buffer, offset: view.layout.offset(), strides: SmallVec::new() }
     }
 
+    /// Memory from its start, without strides.
+    pub fn whole(buffer: &'a Buffer) -> Place<'a> {
+        Place { buffer, offset: 0, strides: SmallVec::new() }
+    }
+
     /// The first element of a view, with all its strides.
     pub fn strided(view: &View<'a>) -> Place<'a> {
         Place { strides: view.layout.strides().into(), ..Place::of(view) }

@@ -313,19 +313,29 @@ impl PyFormula {
     }
     /// The kernel's text for a device: "wgsl", "cuda" or "hip".
     fn print(&self, dialect: &str) -> PyResult<String> {
-        let dialect = match dialect {
-            "wgsl" => Dialect::Wgsl,
-            "cuda" => Dialect::Cuda,
-            "hip" => Dialect::Hip,
-            other => {
-                return Err(PyValueError::new_err(format!(
-                    "no dialect is called {other:?}; known: wgsl, cuda, hip"
-                )));
-            }
-        };
+        let dialect = dialect_of(dialect)?;
         let kernel = phynexus::formula::hoist(&self.0).kernel;
         phynexus::gpu::print(&kernel, dialect).map_err(to_python)
     }
+}
+
+fn dialect_of(name: &str) -> PyResult<Dialect> {
+    Ok(match name {
+        "wgsl" => Dialect::Wgsl,
+        "cuda" => Dialect::Cuda,
+        "hip" => Dialect::Hip,
+        other => {
+            return Err(PyValueError::new_err(format!(
+                "no dialect is called {other:?}; known: wgsl, cuda, hip"
+            )));
+        }
+    })
+}
+
+/// Name and text of every kernel that is no formula of an operation or a rule, for a device: "wgsl", "cuda" or "hip".
+#[pyfunction]
+fn printed_kernels(dialect: &str) -> PyResult<Vec<(String, String)>> {
+    phynexus::gpu::programs(dialect_of(dialect)?).map_err(to_python)
 }
 
 /// What every operation of the table and its derivative compute, for all types that its operands may have, by name.
@@ -357,5 +367,6 @@ fn operation_formulas() -> Vec<(String, PyFormula)> {
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<PyGraph>()?;
     m.add_class::<PyFormula>()?;
+    m.add_function(wrap_pyfunction!(printed_kernels, m)?)?;
     m.add_function(wrap_pyfunction!(operation_formulas, m)?)
 }

@@ -2,7 +2,8 @@
 
 Names and signatures are those of `torch.linalg`. Matrices are the last two dimensions, all leading ones are a batch,
 and each matrix is factored on one core, so that results do not depend on the number of threads. Float16 and bfloat16
-are computed in float32. All functions but `newton_schulz` have gradients.
+are computed in float32. Matrices of another device are factored by the processor, which waits for them: they move there
+and back. All functions but `newton_schulz` have gradients.
 
 >>> import neurenix
 >>> a = neurenix.Tensor([[4.0, 2.0], [2.0, 5.0]])

@@ -1,10 +1,9 @@
 //! Running sums along the last dimension: one thread for each row.
 
-use super::{THREADS, groups, locate_rows};
+use super::{THREADS, cached, groups, locate_rows};
 use crate::launch::{Gpu, Kind};
 use crate::program::{Operand, Parts, Program};
 use crate::table::{Place, Record, word};
-use parking_lot::Mutex;
 use phynexus_core::{DType, Error, MAX_DIMS, Result, Task};
 use phynexus_formula::Type;
 use phynexus_formula::print::Dialect;
@@ -15,20 +14,15 @@ use std::sync::Arc;
 const RANK: usize = 2;
 
 pub(super) struct CumSum {
-    dialect: Dialect,
-    programs: Mutex<Vec<([DType; 2], Arc<Program>)>>,
+    pub dialect: Dialect,
 }
 
 impl CumSum {
-    pub fn new(dialect: Dialect) -> CumSum {
-        CumSum { dialect, programs: Mutex::default() }
+    fn program(&self, dtypes: [DType; 2]) -> Result<Arc<Program>> {
+        cached(self.dialect, format!("cumsum {} {}", dtypes[0], dtypes[1]), || self.parts(dtypes))
     }
 
-    fn program(&self, dtypes: [DType; 2]) -> Result<Arc<Program>> {
-        let mut programs = self.programs.lock();
-        if let Some((_, program)) = programs.iter().find(|(known, _)| *known == dtypes) {
-            return Ok(program.clone());
-        }
+    fn parts(&self, dtypes: [DType; 2]) -> Result<Parts> {
         let ty = dtypes[1].compute();
         if ty == Type::I64 && self.dialect == Dialect::Wgsl {
             return Err(Error::Type("WebGPU has no sums of int64: convert to int32 or float32 first".into()));
@@ -55,8 +49,7 @@ target_at += stride_1(task, last);
 }}
 "
         );
-        let parts = Parts {
-            name: "cumsum".into(),
+        Ok(Parts {
             operands: vec![
                 Operand { dtype: dtypes[0], stores: false },
                 Operand { dtype: dtypes[1], stores: true },
@@ -67,10 +60,7 @@ target_at += stride_1(task, last);
             functions: locate_rows(2, RANK),
             body: body.replace("T(", &format!("{}(", crate::type_name(ty, self.dialect))),
             ..Parts::default()
-        };
-        let program = Arc::new(Program::new(self.dialect, parts));
-        programs.push((dtypes, program.clone()));
-        Ok(program)
+        })
     }
 }
 

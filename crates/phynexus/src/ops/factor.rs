@@ -2,11 +2,14 @@
 
 use super::factor_gradient as gradient;
 use crate::array::Array;
+use crate::machine::cpu;
 use crate::node::Context;
 use crate::op::{Few, Needs, Op, Operation, Spec, apply1};
 use crate::ops::{launch_all, one};
 use crate::tensor::Tensor;
-use phynexus_core::{DType, Error, Factorization, Layout, Result, Shape, Spec as KernelSpec, Value, View};
+use phynexus_core::{
+    DType, DeviceType, Error, Factorization, Layout, Result, Shape, Spec as KernelSpec, Value, View,
+};
 use smallvec::SmallVec;
 
 /// A factorization of each matrix; the leading dimensions of several operands are the same.
@@ -108,6 +111,14 @@ impl Operation for Factor {
     }
 
     fn run(&self, inputs: &[&Array]) -> Result<Few<Array>> {
+        let device = inputs[0].device();
+        if device.id().kind != DeviceType::Cpu {
+            // Few GPUs have a library for it, and one matrix at a time is no work for them.
+            let here: SmallVec<[Array; 2]> =
+                inputs.iter().map(|a| a.to_device(cpu())).collect::<Result<_>>()?;
+            let results = self.run(&here.iter().collect::<SmallVec<[&Array; 2]>>())?;
+            return results.iter().map(|a| a.to_device(device)).collect();
+        }
         let specs: SmallVec<[Spec; 2]> = inputs.iter().map(|a| Spec::from(*a)).collect();
         let outputs = self.infer(&specs)?.into_iter().map(|s| Array::empty(s.shape, s.dtype, s.device));
         let outputs: Few<Array> = outputs.collect::<Result<_>>()?;
