@@ -35,8 +35,9 @@ def torch_path(
     dtype: str,
     start: np.ndarray,
     gradients: np.ndarray,
+    rates: Sequence[float] = (),
 ) -> np.ndarray:
-    """The parameter after each step of an optimizer for PyTorch."""
+    """The parameter after each step of an optimizer for PyTorch, with a learning rate for each if there are any."""
     kind = getattr(torch, dtype)
     torch.set_default_dtype(kind)
     param = torch.nn.Parameter(torch.tensor(start, dtype=kind))
@@ -44,8 +45,10 @@ def torch_path(
     if hasattr(optimizer, "train"):
         optimizer.train()
     path = []
-    for gradient in gradients:
+    for step, gradient in enumerate(gradients):
         param.grad = torch.tensor(gradient, dtype=kind)
+        if rates:
+            optimizer.param_groups[0]["lr"] = rates[step]
         optimizer.step()
         path.append(param.detach().clone().numpy())
     return np.stack(path)
@@ -71,20 +74,29 @@ def write(
     optimizer: str,
     arguments: dict[str, Any],
     package: str,
-    path: Callable[[str, np.ndarray, np.ndarray], np.ndarray],
+    path: Callable[..., np.ndarray],
     shape: Sequence[int] = (SIZE,),
     tolerance: dict[str, float] | None = None,
+    before: Sequence[str] = (),
+    rates: Sequence[float] = (),
 ) -> None:
-    """One file: what `path(dtype, start, gradients)` gives for an optimizer and arguments of Neurenix."""
+    """One file: what `path(dtype, start, gradients)` gives for an optimizer and arguments of Neurenix.
+
+    Methods named in `before` are called before each of its steps, and the learning rate is the next of `rates`, which
+    `path` then takes, too.
+    """
     start, gradients = start_and_gradients(shape)
     tensors = {"start": start, "gradients": gradients}
-    tensors |= {dtype: path(dtype, start, gradients) for dtype in ("float32", "float64")}
+    own = {"rates": rates} if rates else {}
+    tensors |= {dtype: path(dtype, start, gradients, **own) for dtype in ("float32", "float64")}
     versions = {name: version(name) for name in sorted({package, "torch", "numpy"})}
     case = {
         "optimizer": optimizer,
         "arguments": arguments,
         "versions": {**versions, "python": platform.python_version()},
         **({"tolerance": tolerance} if tolerance else {}),
+        **({"before": list(before)} if before else {}),
+        **own,
     }
     GOLDEN.mkdir(parents=True, exist_ok=True)
     # One key: the order of several is random.

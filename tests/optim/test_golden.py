@@ -27,8 +27,12 @@ def test_same_as_there(path: Path, dtype: str) -> None:
     optimizer = getattr(nx.optim, case["optimizer"])([param], **case["arguments"])
     expected = golden[dtype].numpy()
     scale = np.abs(expected).max(axis=0)  # of each element's path: it may cross zero
-    for gradient, there in zip(golden["gradients"], expected, strict=True):
+    rates = case.get("rates", [optimizer.param_groups[0]["lr"]] * len(expected))
+    for gradient, there, rate in zip(golden["gradients"], expected, rates, strict=True):
         param.grad = gradient.to(dtype)
+        optimizer.param_groups[0]["lr"] = rate
+        for method in case.get("before", ()):
+            getattr(optimizer, method)()
         optimizer.step()
         assert (np.abs(param.detach().numpy() - there) <= tolerance * scale).all()
     assert np.abs(expected[-1] - golden["start"].numpy()).max() > 1e4 * tolerance
