@@ -109,7 +109,8 @@ fn nan_{name}(a: {ty}, b: {ty}) -> {ty} {{
             }
             ReduceOp::Any | ReduceOp::All => {
                 let (name, identity) = if op == ReduceOp::Any { ("max", "0") } else { ("min", "1") };
-                let holds = if compute == Type::Bool { "v".into() } else { format!("v != {ty}(0)") };
+                // NaN is true; some compilers take `!=` for "less or greater".
+                let holds = if compute == Type::Bool { "v".into() } else { format!("!(v == {ty}(0))") };
                 Form {
                     parts: one("i32", DType::I32, &format!("i32({identity})")),
                     take: format!("let y0 = select(0, 1, {holds});\n"),
