@@ -26,7 +26,8 @@ class Embedding(Module):
         embedding_dim: size of a row, >= 1.
         padding_idx: a row that starts as zeros and gets no gradient; negative ones count from the end.
         sparse: whether the gradient of the table holds only the rows that were used, see `neurenix.RowSparse`;
-            for tables so large that a gradient of their size hurts. `SparseAdam` is the optimizer for these.
+            for tables so large that a gradient of their size hurts. `SparseAdam`, `Adagrad` and `SGD` without momentum
+            step these; in `loss.backward(optimizer=...)` others make them dense.
         device: of the table.
         dtype: of the table, float32 by default.
 

@@ -53,20 +53,28 @@ class Unit:
     def __init__(
         self,
         batch: Batch,
+        rule: Rule,
         stepper: Stepper,
         states: Sequence[State],
         packs: Sequence[State],
         handles: list[dict[str, Tensor]],
-        prepares: bool,
         gather: Stepper | None,
     ) -> None:
         self.batch = batch
+        self.rule = rule
         self.stepper = stepper
+        self.states = states
         self.packs = packs  # states in few bits that the formula does not decode itself
         self._handles = handles  # what the stepper has in their place
         self.scalars = [state.name for state in states if state.kind == "scalar"]
-        self.prepares = prepares
+        self.prepares = rule.prepares
         self.gather = gather
+
+    def counted(self, place: int) -> None:
+        """Counts a step of a parameter that the stepper has not made."""
+        steps = self.stepper.steps
+        steps[place] += 1
+        self.stepper.steps = steps
 
     @contextmanager
     def opened(self, place: int, entry: dict[str, Any], write: bool) -> Iterator[None]:

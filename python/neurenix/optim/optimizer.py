@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from neurenix._phynexus import Tensor, prepare_together, step_together
 
-from . import persistence
+from . import persistence, rows
 from .averaging import averaged, switch
 from .governed import Governed, governed
 from .groups import Group, Params, check_unique, complete, describe, split
@@ -239,16 +239,38 @@ class Optimizer(UpdateRule, Governed):
         loss = None if closure is None else closure()
         self._prepare()
         plans = self._plans
+        whole = len(plans) == 1 and len(plans[0].units) == 1 and not plans[0].packs
+        if not whole and (tables := rows.find(plans)):
+            self._run_rows(plans, tables)
+            return loss
+        try:
+            self._run(plans)
+        except TypeError:  # a launch refuses row-sparse gradients before it changes anything
+            tables = rows.find(plans)
+            if not tables:
+                raise
+            self._run_rows(plans, tables)
+        return loss
+
+    def _run_rows(self, plans: list[Plan], tables: list[rows.Place]) -> None:
+        """One step where some gradients are row-sparse."""
+        rows.check(self, tables)
+        with rows.aside(tables):
+            self._run(plans)
+        for plan, unit, place in tables:
+            rows.step(self, plan, unit, place)
+
+    def _run(self, plans: list[Plan]) -> None:
         if self.accumulate > 1 and plans[0].pending + 1 < self.accumulate:
             for plan in plans:
                 plan.wait()
-            return loss
+            return
         packs = joins = False
         for plan in plans:
             packs, joins = packs or plan.packs, joins or bool(plan.joins)
         if packs:
             Stream(self, within_step=True).run()
-            return loss
+            return
         for plan in plans:
             plan.pending = 0
         if joins:
@@ -256,7 +278,6 @@ class Optimizer(UpdateRule, Governed):
         else:
             for plan in plans:
                 plan.run(self, self._state)
-        return loss
 
     def _run_together(self, plans: list[Plan]) -> None:
         """One step of all groups whose rules need numbers over all of them."""
@@ -302,7 +323,10 @@ class Optimizer(UpdateRule, Governed):
     def _nonfinite_parameters(self) -> list[Tensor]:
         if self.formula is not None:
             self._prepare()
-            return [param for plan in self._plans for param in plan.nonfinite()]
+            tables = rows.find(self._plans)
+            with rows.aside(tables):
+                found = [param for plan in self._plans for param in plan.nonfinite()]
+            return found + rows.nonfinite(tables)
         params = [param for group in self._parameter_groups for param in group["params"]]
         return [param for param in params if param.grad is not None and not bool(param.grad.isfinite().all())]
 

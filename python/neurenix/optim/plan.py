@@ -43,7 +43,7 @@ class Plan:
         self._scheduled: list[tuple[int, str, Limit, Any]] = []  # where the numbers of schedules go
         self._peak: int | None = None  # where the largest learning rate goes
         self._noise: int | None = None  # where the keys of random rounding go
-        self._group: Group = {}
+        self.group: Group = {}  # as it was last prepared
 
     def saved(self) -> dict[str, float]:
         """What of it belongs into a saved state."""
@@ -52,7 +52,7 @@ class Plan:
 
     def prepare(self, rule: Optimizer, group: Group, state: dict[Tensor, dict[str, Any]]) -> None:
         """Makes ready for a step; raises before anything of the group has changed."""
-        self._group = group
+        self.group = group
         if (
             len(group) != len(self._seen)
             or not all(map(is_, group.values(), self._seen))
@@ -131,7 +131,7 @@ class Plan:
         batch.states = [widened(state[members[i]]) for i in places]
         batch.steps = [steps[i] + 1 for i in places]
         batch.hyper = {
-            name: resolve(rule.limit(name), f"{self.label}: {name}", self._group[name], self.step)
+            name: resolve(rule.limit(name), f"{self.label}: {name}", self.group[name], self.step)
             for name in rule.defaults
         }
         found = dict(zip(places, rule.direction(batch), strict=True)) if places else {}
@@ -228,7 +228,7 @@ class Plan:
                 gathers = trace_recipe(Recipe(gather, sums), {}, kind)
                 waiting, _ = bind(gathers, params, views, sums, [], state)
             batch = Batch(params, variant, {name: group[name] for name in rule.defaults})
-            units.append(Unit(batch, stepper, states, packs, handles, traced.prepares, waiting))
+            units.append(Unit(batch, traced, stepper, states, packs, handles, waiting))
         self.units, self._members = units, list(group["params"])
         self.joins = max((unit.stepper.joins for unit in units), key=len, default=[])
         self.directed = any(rule.is_directed(unit.batch.variant) for unit in units)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from neurenix._phynexus import Tensor
 
@@ -31,6 +31,9 @@ class UpdateRule:
     """How `weight_decay` acts by default, see `Options`; a formula that asks for `weight_decay` applies it itself."""
     limits: ClassVar[Mapping[str, Limit]] = COMMON
     """What hyperparameters may be; a subclass gives those that differ from its base."""
+    takes_rows: ClassVar[Literal["still", "lazy"] | None] = None
+    """Whether of a row-sparse gradient only its rows are stepped: "still" if the formula leaves all others as they are
+    where there is neither momentum nor weight decay, "lazy" if they are to wait whatever it says."""
 
     accumulate: int
     param_update: str

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from neurenix._phynexus import Tensor, join_numbers
 
+from .rows import is_sparse, refusal, step
+
 if TYPE_CHECKING:
     from .optimizer import Optimizer
 
@@ -65,6 +67,7 @@ class Stream:
     def look(self, param: Tensor) -> None:
         """A parameter's share in the next number over all tensors, and whether its gradient is finite."""
         plan, unit, place = self.places[param]
+        self._dense(param)
         if self.guards and not self.seen and not bool(param.grad.isfinite().all()):  # type: ignore[union-attr]
             self.bad.append(param)
         if len(self.known) < len(self.joins):
@@ -86,6 +89,10 @@ class Stream:
         plan, unit, place = self.places[param]
         if self.skips:
             return True
+        if is_sparse(param) and not self.waits and refusal(self.optimizer, plan.group) is None:
+            step(self.optimizer, plan, unit, place)
+            return True
+        self._dense(param)
         if self.waits:
             assert unit.gather is not None
             unit.gather.step([], None, place)
@@ -97,6 +104,12 @@ class Stream:
                 extras = plan.directions(self.optimizer, unit, self.optimizer._state, prepared, only=place)
             unit.stepper.step(plan.scalars, extras, place, self.known)
         return True
+
+    def _dense(self, param: Tensor) -> None:
+        """Rows make a dense gradient where the rule needs one: others have stepped already, so that none is refused."""
+        if is_sparse(param):
+            grad: Any = param.grad
+            param.grad = grad.to_dense()
 
     def end(self) -> None:
         """The pass is over."""

@@ -25,6 +25,8 @@ class Adagrad(Optimizer):
 
     Keeps one float for each parameter. Steps never grow again, so long runs usually want `Adam`.
 
+    Of a row-sparse gradient only the rows are stepped, which needs the weight decay to be 0.
+
     Args:
         params: tensors, (name, tensor) pairs, a module, or dicts that define groups.
         lr: η, step size, ≥ 0.
@@ -52,6 +54,7 @@ class Adagrad(Optimizer):
     """
 
     states = (State("sum", init=operator.itemgetter("initial_accumulator_value")),)
+    takes_rows: ClassVar = "still"
     limits: ClassVar = {"lr_decay": NOT_NEGATIVE, "initial_accumulator_value": NOT_NEGATIVE}
 
     def __init__(

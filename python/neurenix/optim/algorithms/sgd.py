@@ -22,6 +22,8 @@ class SGD(Optimizer):
         b ← μ·b + (1 − τ)·g        (b ← g at the first step)
         p ← p − η·b                (with Nesterov's momentum p ← p − η·(g + μ·b))
 
+    Of a row-sparse gradient only the rows are stepped, which needs momentum and weight decay to be 0.
+
     Args:
         params: tensors, (name, tensor) pairs, a module, or dicts that define groups.
         lr: η, step size, ≥ 0.
@@ -50,6 +52,7 @@ class SGD(Optimizer):
         learning, ICML 2013.
     """
 
+    takes_rows: ClassVar = "still"
     limits: ClassVar = {"dampening": ANY_NUMBER, "nesterov": Flag()}
 
     def __init__(

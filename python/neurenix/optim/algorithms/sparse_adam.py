@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, ClassVar
 
-from neurenix._phynexus import Tensor
-
-from ..binding import compute_type
-from ..formula import debias
+from ..formula import Value, debias, sqrt
 from ..groups import Params
 from ..optimizer import Optimizer
+from ..options import Options
+from ._moments import moments
 
 if TYPE_CHECKING:
-    from ..options import Policy
+    from typing_extensions import Unpack
 
 
 class SparseAdam(Optimizer):
@@ -36,7 +33,9 @@ class SparseAdam(Optimizer):
         eps: ε, ≥ 0, bounds the step where gradients vanish. It is not corrected for the early steps as `Adam`'s is.
         maximize: ascend instead of descend.
         weight_decay: λ, L2 penalty on the rows in use, ≥ 0.
-        nonfinite: "propagate", "skip" or "raise", see `neurenix.optim.Options`; it takes none of the other options.
+        **options: what every optimizer takes, see `neurenix.optim.Options`. Those that need the whole table are an
+            error of the step for row-sparse gradients: `clip_norm`, `cautious`, `ema`, `accumulate`, `state_dtype` and
+            `param_update`.
 
     Raises:
         ValueError, TypeError: for a value out of its range or parameters that cannot be optimized.
@@ -51,13 +50,16 @@ class SparseAdam(Optimizer):
         >>> (table.weight != before).any(dim=1).nonzero().tolist()
         [[3], [7]]
 
-    Differs from torch: weight_decay, nonfinite, and dense gradients.
+    Differs from torch: weight_decay, options, and dense gradients.
 
     References:
         D. Kingma, J. Ba, Adam: a method for stochastic optimization, arXiv 1412.6980.
     """
 
-    def __init__(
+    states = ("exp_avg", "exp_avg_sq")
+    takes_rows: ClassVar = "lazy"
+
+    def __init__(  # type: ignore[misc]
         self,
         params: Params,
         lr: float = 0.001,
@@ -65,63 +67,15 @@ class SparseAdam(Optimizer):
         eps: float = 1e-8,
         maximize: bool = False,
         weight_decay: float = 0,
-        nonfinite: Policy = "propagate",
+        **options: Unpack[Options],
     ) -> None:
         defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
-        super().__init__(params, defaults, maximize=maximize, nonfinite=nonfinite)
+        super().__init__(params, defaults, maximize=maximize, **options)
 
-    def init_state(self) -> None:
-        """Creates the averages of all tables now instead of at their first step; keeps what exists."""
-        for group in self.param_groups:
-            for param in group["params"]:
-                self._entry(param)
-
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Updates the rows that have a gradient.
-
-        Args:
-            closure: computes the loss and its gradients; called first.
-
-        Returns:
-            What the closure returned, or None.
-        """
-        loss = None if closure is None else closure()
-        for group, hyper in [(group, self.hyperparameters(group)) for group in self.param_groups]:
-            for param in group["params"]:
-                if param.grad is not None:
-                    self._update(param, **hyper)
-        return loss
-
-    def _entry(self, param: Tensor) -> dict[str, Any]:
-        state = self.state[param]
-        if not state:
-            state["step"] = 0
-            for name in ("exp_avg", "exp_avg_sq"):
-                kind = compute_type(param.dtype.name)
-                state[name] = Tensor.zeros(param.shape, dtype=kind, device=param.device)
-        return state
-
-    def _update(
-        self,
-        param: Tensor,
-        lr: float,
-        betas: tuple[float, float],
-        eps: float,
-        weight_decay: float,
-        maximize: bool,
-    ) -> None:
-        state = self._entry(param)
-        grad: Any = param.grad
-        rows: Any = ...
-        if grad.is_sparse:
-            grad = grad.coalesce()
-            rows, grad = grad.indices(), grad.values()
-        m, v = state["exp_avg"][rows], state["exp_avg_sq"][rows]
-        p, g = param.detach()[rows].to(m.dtype), grad.to(m.dtype)
-        g = (-g if maximize else g) + weight_decay * p
-        m = m + (1 - betas[0]) * (g - m)
-        v = v + (1 - betas[1]) * (g * g - v)
-        t = state["step"] + 1
-        rate = lr * math.sqrt(debias(betas[1], t)) / debias(betas[0], t)
-        param[rows] = p - rate * (m / (v.sqrt() + eps))
-        state["exp_avg"][rows], state["exp_avg_sq"][rows], state["step"] = m, v, t
+    @staticmethod
+    def formula(
+        p: Value, g: Value, m: Value, v: Value, *, t: Value, lr: Value, betas: Value, eps: Value
+    ) -> tuple[Value, Value, Value]:
+        """The rule above, without weight decay."""
+        m, v = moments(g, m, v, betas)
+        return p - lr * sqrt(debias(betas[1], t)) / debias(betas[0], t) * (m / (sqrt(v) + eps)), m, v
