@@ -4,7 +4,7 @@ mod common;
 
 use common::formula::{launch, map};
 use common::{Tensor, decode, rounded, same_bits};
-use phynexus_core::{DType, Kernel, Spec, Task, Value, View};
+use phynexus_core::{DType, Kernel, Shape, Spec, Task, Value, View};
 use phynexus_cpu::cpu;
 use phynexus_formula::ops::Op;
 use phynexus_formula::{Binary, Builder, Formula, Reduction, Type, Unary};
@@ -101,6 +101,63 @@ fn machine_code_and_interpreter_agree_to_the_bit() {
                         assert!(nan || bytes == other, "{dtype} output {k} of {of:?}: {bytes:?}, {other:?}");
                     }
                 }
+            }
+        }
+    }
+}
+
+/// Two passes of float reductions between functions, a condition and an operand for each column and each row.
+fn passes() -> Formula {
+    let mut b = Builder::new();
+    let [x, column, row] = [(); 3].map(|_| b.input(Type::F32));
+    let size = b.scalar(Type::F32);
+    let most = b.reduce(Reduction::Max, x);
+    let below = b.sub(x, most);
+    let e = b.unary(Unary::Exp, below);
+    let scaled = b.mul(e, column);
+    let total = b.sum(scaled);
+    let share = b.div(scaled, total);
+    let square = b.mul(share, share);
+    let norm = b.sum(square);
+    let shrunk = b.mul(share, norm);
+    let moved = b.add(shrunk, row);
+    let less = b.binary(Binary::Lt, x, row);
+    let grown = b.mul(square, size);
+    let chosen = b.select(less, grown, moved);
+    b.finish(&[chosen, shrunk, norm])
+}
+
+/// The first launch is interpreted, after some more a kernel has machine code for its passes.
+#[test]
+fn passes_get_machine_code_without_a_change_of_a_bit() {
+    let formula = passes();
+    for (rows, length) in [(7, 300), (3, 1000), (2, 4100), (1, 9001), (90, 20)] {
+        let shape = Shape::new(&[rows, length]).unwrap();
+        let x = random_f32(1, rows * length);
+        let tensor =
+            |sizes: &[usize], seed| Tensor::new(DType::F32, sizes, &random_f32(seed, sizes.iter().product()));
+        let (column, row) = (tensor(&[1, length], 2), tensor(&[rows, 1], 3));
+        let wide = [&column, &row].map(|t| t.layout.broadcast(&shape).unwrap());
+        let kernel = Kernel::new(Spec::Map {
+            formula: formula.clone(),
+            inputs: vec![DType::F32; 3],
+            outputs: vec![DType::F32; 3],
+        });
+        let mut first: Vec<Vec<u8>> = vec![];
+        for round in 0..=120_000 / (rows * length) {
+            let x = Tensor::new(DType::F32, &[rows, length], &x);
+            let (shrunk, norm) =
+                (Tensor::empty(DType::F32, &[rows, length]), Tensor::empty(DType::F32, &[rows, 1]));
+            let [column, row] = [&column, &row].map(Tensor::view);
+            let inputs = [x.view(), View { layout: &wide[0], ..column }, View { layout: &wide[1], ..row }];
+            let outputs = [x.view(), shrunk.view(), norm.view()]; // the first in place
+            let task = Task { inputs: &inputs, outputs: &outputs, scalars: &[Value::F(1.7)] };
+            cpu().launch(&kernel, &[task]).unwrap();
+            let found = [&x, &shrunk, &norm].map(Tensor::bytes).to_vec();
+            if round == 0 {
+                first = found;
+            } else {
+                assert!(found == first, "{rows}x{length}, launch {round}");
             }
         }
     }

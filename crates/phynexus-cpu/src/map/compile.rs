@@ -2,7 +2,8 @@
 
 use super::fold::Fold;
 use super::loops::{Run, positions};
-use super::program::{Home, Instruction, Output, Pass, Program, Reduction, Rows, Space, cell};
+use super::program::{Home, Instruction, Pass, Program, Reduction, Rows, Space, cell};
+use super::slice::{Cut, slice};
 use super::table;
 use phynexus_formula::{Formula, Id, Node, Type};
 
@@ -37,19 +38,6 @@ pub(super) fn compile(f: &Formula, rows: Rows) -> Result<Program, String> {
             }
         };
     }
-    let output = |id: &Id| Output { ty: f.ty(*id), row: None, conflicts: vec![], buffer: 0 };
-    let program = Program {
-        rows,
-        homes: vec![],
-        launch: vec![],
-        passes: vec![],
-        outputs: f.outputs().iter().map(output).collect(),
-        buffers: vec![0; f.inputs().len()],
-        cells: 0,
-        row_values: 0,
-        bytes: 0,
-        block: 0,
-    };
     let compiler = Compiler {
         f,
         rows,
@@ -57,7 +45,7 @@ pub(super) fn compile(f: &Formula, rows: Rows) -> Result<Program, String> {
         ready,
         slots: vec![None; n],
         arrays: vec![[None; 2]; n],
-        program,
+        program: Program::empty(f, rows),
         registers: vec![],
         clock: 0,
         reads: vec![0; f.inputs().len()],
@@ -154,11 +142,10 @@ impl Compiler<'_> {
                 f.nodes()[i].operands().for_each(|o| needed[o.index()] = true);
             }
         }
+        let fresh = |&i: &usize| needed[i] && self.slots[i].is_none() && self.spaces[i] == Space::Element;
+        let fresh: Vec<usize> = (0..needed.len()).filter(fresh).collect();
         let mut list = vec![];
-        for (i, needed) in needed.into_iter().enumerate() {
-            if !needed || self.slots[i].is_some() || self.spaces[i] != Space::Element {
-                continue;
-            }
+        for &i in &fresh {
             let id = Id(i as u32);
             let output =
                 f.outputs().iter().position(|&o| o == id).filter(|_| writes || self.rows != Rows::Part);
@@ -173,6 +160,19 @@ impl Compiler<'_> {
                 self.note_write(k);
             }
         }
+        compiled.computed = list.len();
+        compiled.slice = slice(&Cut {
+            formula: f,
+            rows: self.rows,
+            fresh: &fresh,
+            slots: &self.slots,
+            elements: &|id| self.spaces[id.index()] == Space::Element,
+            wanted: &|i| {
+                let reduced = |node: &Node| matches!(node, Node::Reduce(_, a) if a.index() == i);
+                f.nodes().iter().any(reduced)
+                    || (writes || self.rows != Rows::Part) && f.outputs().contains(&Id(i as u32))
+            },
+        });
         if writes {
             self.copy_outputs(&mut list);
         }

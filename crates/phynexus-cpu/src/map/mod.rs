@@ -1,8 +1,8 @@
 //! Runs formulas: elementwise, or over rows with reductions in between.
 //!
 //! An interpreter runs each formula from its first launch: instruction after instruction over blocks that stay in the
-//! level-1 cache. Elementwise formulas of several instructions that have seen enough elements, and those over rows that
-//! reduce nothing but integers, are compiled to machine code, which is used where it is faster. Both give the same bits.
+//! level-1 cache. What has seen enough elements is compiled to machine code: whole formulas where they are elementwise or
+//! reduce rows of integers, of others what each pass computes of a block. All give the same bits.
 
 mod compile;
 mod fold;
@@ -12,6 +12,7 @@ mod operand;
 mod program;
 mod rows;
 mod run;
+mod slice;
 mod table;
 mod tuned;
 
@@ -22,6 +23,7 @@ use program::{Program, Rows};
 use rows::CompiledRows;
 use run::PIECE;
 use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use tuned::Tuned;
 
 /// Rows of at least this length get blocks of their own.
@@ -30,6 +32,9 @@ const OWN_BLOCK: usize = 256;
 const WHOLE_ROW: usize = 4096;
 /// Rows of at least this length are worth several threads each.
 const SHARED_ROW: usize = 16 * PIECE;
+
+/// Compiling takes about 100 µs: not before a formula has run over so many elements.
+const WORTHWHILE: usize = 50_000;
 
 /// Picoseconds of work that are worth handing to another thread.
 const GRAIN: usize = 8_000_000;
@@ -41,6 +46,8 @@ pub(crate) struct Map {
     cost: usize,
     /// Elements that make a unit of work for a thread.
     piece: usize,
+    /// Elements that it has run over.
+    seen: AtomicUsize,
 }
 
 enum Kind {
@@ -86,7 +93,7 @@ pub(crate) fn compile(formula: &Formula, inputs: &[DType], outputs: &[DType]) ->
     };
     let cost = program::cost(formula);
     let piece = (GRAIN / cost.max(1)).clamp(PIECE / 16, PIECE);
-    Ok(Map { kind, cost, piece })
+    Ok(Map { kind, cost, piece, seen: AtomicUsize::new(0) })
 }
 
 /// A formula of one input and one output as a function that applies it to neighbouring values of its type, in place.
@@ -120,10 +127,14 @@ pub(crate) fn launch(map: &Map, tasks: &[Task<'_>]) -> Result<()> {
     let elements = |task: &Task<'_>| run::shape(task).iter().product::<usize>();
     let total: usize = tasks.iter().map(elements).sum();
     let work = total.saturating_mul(map.cost) / 1000;
+    let worth_code = map.seen.fetch_add(total, Relaxed).saturating_add(total) >= WORTHWHILE;
     let length = |task: &Task<'_>| run::shape(task).last().copied().unwrap_or(1);
     let rows = |task: &Task<'_>| run::shape(task).split_last().map_or(1, |(_, outer)| outer.iter().product());
     let flatly = |flat: &Flat| {
-        let code = flat.tuned.code(&flat.program, tasks, total);
+        let code = if worth_code { flat.tuned.code(&flat.program, tasks, total) } else { None };
+        if worth_code && !tasks.iter().all(tuned::is_dense) {
+            flat.program.compile();
+        }
         let piece = |task: &Task<'_>, range: Range<usize>| match code {
             Some(code) if tuned::is_dense(task) => code.run(task, range),
             _ => run::elements(&flat.program, task, range),
@@ -141,7 +152,14 @@ pub(crate) fn launch(map: &Map, tasks: &[Task<'_>]) -> Result<()> {
                 flatly(flat);
                 return Ok(());
             }
-            let code = compiled.code(tasks, total);
+            let code = if worth_code { compiled.code(tasks) } else { None };
+            if worth_code && code.is_none() {
+                tasks.iter().for_each(|task| match length(task) {
+                    len if len < OWN_BLOCK => many.compile(),
+                    len if len <= WHOLE_ROW => one.compile(),
+                    _ => part.compile(),
+                });
+            }
             let (huge, rest) = split(tasks, |task| length(task) >= SHARED_ROW && rows(task) < 64);
             for task in huge {
                 let each = |pieces: usize, f: &(dyn Fn(usize) + Sync)| pool::run(pieces, work, f);

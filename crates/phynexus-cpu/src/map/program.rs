@@ -6,7 +6,8 @@
 
 use super::fold::Fold;
 use super::loops::Run;
-use phynexus_formula::{Binary, Formula, Node, Type, Unary};
+use super::slice::Slice;
+use phynexus_formula::{Binary, Formula, Id, Node, Type, Unary};
 
 /// How rows lie in blocks.
 #[derive(Clone, Copy, PartialEq)]
@@ -48,6 +49,9 @@ pub(super) struct Pass {
     /// Computed once for each row, before the elements.
     pub rows: Vec<Instruction>,
     pub elements: Vec<Instruction>,
+    /// The first of them, which compute, as machine code; the others copy and reduce.
+    pub slice: Option<Slice>,
+    pub computed: usize,
     pub reductions: Vec<Reduction>,
     /// Inputs to bring in before.
     pub inputs: Vec<u16>,
@@ -94,6 +98,30 @@ pub(super) struct Program {
     pub bytes: usize,
     /// Elements of a block.
     pub block: usize,
+}
+
+impl Program {
+    /// A program that does nothing yet.
+    pub fn empty(f: &Formula, rows: Rows) -> Program {
+        let output = |id: &Id| Output { ty: f.ty(*id), row: None, conflicts: vec![], buffer: 0 };
+        Program {
+            rows,
+            homes: vec![],
+            launch: vec![],
+            passes: vec![],
+            outputs: f.outputs().iter().map(output).collect(),
+            buffers: vec![0; f.inputs().len()],
+            cells: 0,
+            row_values: 0,
+            bytes: 0,
+            block: 0,
+        }
+    }
+
+    /// Makes machine code for the passes that can have some.
+    pub fn compile(&self) {
+        self.passes.iter().filter_map(|pass| pass.slice.as_ref()).for_each(Slice::compile);
+    }
 }
 
 /// The bytes of a value, at the start of a cell.

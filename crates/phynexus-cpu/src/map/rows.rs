@@ -7,17 +7,12 @@ use phynexus_core::{DType, Layout, Task};
 use phynexus_formula::{Formula, Rank, Type};
 use std::ops::Range;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-/// Compiling takes about 100 µs: not before a formula has run over so many elements.
-const WORTHWHILE: usize = 50_000;
-
-/// The machine code of a formula, once it has been asked for often enough.
+/// The machine code of a formula, once it has been asked for.
 pub(super) struct CompiledRows {
     formula: Formula,
     inputs: Vec<DType>,
     outputs: Vec<DType>,
-    seen: AtomicUsize,
     code: OnceLock<Option<Code>>,
 }
 
@@ -36,16 +31,12 @@ impl CompiledRows {
         if !formula.reduces() {
             let _ = code.set(None);
         }
-        CompiledRows { formula: formula.clone(), inputs, outputs, seen: AtomicUsize::new(0), code }
+        CompiledRows { formula: formula.clone(), inputs, outputs, code }
     }
 
-    /// Machine code, where a launch of `total` elements may use it.
-    pub fn code(&self, tasks: &[Task<'_>], total: usize) -> Option<&Code> {
-        match self.code.get() {
-            Some(code) => code.as_ref(),
-            None if self.seen.fetch_add(total, Relaxed).saturating_add(total) < WORTHWHILE => None,
-            None => self.code.get_or_init(|| self.compile(tasks)).as_ref(),
-        }
+    /// Machine code, where a launch may use it.
+    pub fn code(&self, tasks: &[Task<'_>]) -> Option<&Code> {
+        self.code.get_or_init(|| self.compile(tasks)).as_ref()
     }
 
     /// Code for operands like those of the task whose rows are longest: of rows of one element they say nothing.

@@ -84,7 +84,7 @@ pub(super) fn rows(program: &Program, task: &Task<'_>, len: usize, range: Range<
             frame.enter_outputs(at, n);
             for pass in &program.passes {
                 frame.execute(&pass.rows, count, len, 0);
-                frame.execute(&pass.elements, count, len, 0);
+                frame.compute(pass, count, len, 0);
             }
             frame.leave(at, n);
             frame.store_rows(row, count);
@@ -219,10 +219,18 @@ impl Frame<'_> {
         while at < range.end {
             let n = self.program.block.min(range.end - at).min(row - at % row);
             self.enter(pass, at, n);
-            self.execute(&pass.elements, 1, n, at);
+            self.compute(pass, 1, n, at);
             self.leave(at, n);
             at += n;
         }
+    }
+
+    /// The elements of a pass.
+    #[inline]
+    fn compute(&mut self, pass: &Pass, rows: usize, len: usize, first: usize) {
+        // SAFETY: the slots are those of the program that the pass belongs to, for so many elements.
+        let coded = pass.slice.as_ref().is_some_and(|slice| unsafe { slice.run(self.slots, rows * len) });
+        self.execute(&pass.elements[if coded { pass.computed } else { 0 }..], rows, len, first);
     }
 
     #[inline]
@@ -312,7 +320,7 @@ impl Frame<'_> {
         while at < range.end {
             let n = self.program.block.min(range.end - at);
             self.enter(pass, base + at, n);
-            self.execute(&pass.elements, 1, n, at);
+            self.compute(pass, 1, n, at);
             for (k, reduction) in pass.reductions.iter().enumerate() {
                 // SAFETY: the slot holds the block's values.
                 let bits = unsafe { (reduction.fold.piece)(self.slots[reduction.from as usize], n) };

@@ -7,11 +7,8 @@ use phynexus_core::{Buffer, DType, Layout, Result, Shape, Task, Value, View};
 use phynexus_formula::Formula;
 use std::ops::Range;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-/// Compiling and measuring take about 100 µs: not before a formula has run over so many elements.
-const WORTHWHILE: usize = 50_000;
 /// Elements in a measurement; its operands stay in the level-2 cache.
 const SAMPLE: usize = 4096;
 /// Launches over more elements read from memory, where machine code wins: it needs no second look at anything.
@@ -24,7 +21,6 @@ pub(super) struct Tuned {
     formula: Formula,
     inputs: Vec<DType>,
     outputs: Vec<DType>,
-    seen: AtomicUsize,
     code: OnceLock<Option<Code>>,
 }
 
@@ -50,21 +46,15 @@ impl Tuned {
             let _ = code.set(None);
         }
         let (inputs, outputs) = (inputs.to_vec(), outputs.to_vec());
-        Tuned { formula: formula.clone(), inputs, outputs, seen: AtomicUsize::new(0), code }
+        Tuned { formula: formula.clone(), inputs, outputs, code }
     }
 
     /// Machine code, where it is the better choice for a launch of `total` elements.
     pub fn code(&self, program: &Program, tasks: &[Task<'_>], total: usize) -> Option<&Code> {
         let code = match self.code.get() {
             Some(code) => code.as_ref()?,
-            None => {
-                if self.seen.fetch_add(total, Relaxed).saturating_add(total) < WORTHWHILE
-                    || !tasks.iter().all(is_dense)
-                {
-                    return None;
-                }
-                self.code.get_or_init(|| self.compile(program)).as_ref()?
-            }
+            None if !tasks.iter().all(is_dense) => return None,
+            None => self.code.get_or_init(|| self.compile(program)).as_ref()?,
         };
         (code.wins || total >= STREAMS).then_some(code)
     }

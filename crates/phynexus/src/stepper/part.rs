@@ -111,10 +111,8 @@ impl Part {
         let Some(shaped) = self.shaped else {
             let own = jobs.iter().filter(|job| job.outputs[0].device().id() == device.id());
             let views: Vec<_> = own.map(|job| (flat(&job.inputs), flat(&job.outputs), job.table)).collect();
-            let tasks: SmallVec<[Task<'_>; 8]> = views
-                .iter()
-                .map(|(inputs, outputs, scalars)| Task { inputs, outputs, scalars })
-                .collect();
+            let tasks: SmallVec<[Task<'_>; 8]> =
+                views.iter().map(|(inputs, outputs, scalars)| Task { inputs, outputs, scalars }).collect();
             return device.launch(&self.kernel, &tasks);
         };
         let mut pieces: SmallVec<[(&Job<'_>, Layouts); 8]> = SmallVec::new();
