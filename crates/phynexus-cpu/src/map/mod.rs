@@ -139,7 +139,9 @@ pub(crate) fn launch(map: &Map, tasks: &[Task<'_>]) -> Result<()> {
             Some(code) if tuned::is_dense(task) => code.run(task, range),
             _ => run::elements(&flat.program, task, range),
         };
-        share(tasks, work, map.piece, |task| (elements(task), 1), &piece);
+        // Long runs through memory suit the prefetchers.
+        let grain = if code.is_some() && total >= tuned::STREAMS { 4 * PIECE } else { map.piece };
+        share(tasks, work, grain, |task| (elements(task), 1), &piece);
     };
     match &map.kind {
         Kind::Elements(flat) => flatly(flat),

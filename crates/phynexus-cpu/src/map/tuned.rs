@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 /// Elements in a measurement; its operands stay in the level-2 cache.
 const SAMPLE: usize = 4096;
 /// Launches over more elements read from memory, where machine code wins: it needs no second look at anything.
-const STREAMS: usize = 1 << 20;
+pub(super) const STREAMS: usize = 1 << 20;
 /// Formulas with more operands are interpreted.
 const MOST: usize = 32;
 
