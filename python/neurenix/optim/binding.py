@@ -138,6 +138,28 @@ def noise_keys(seed: int, step: int) -> tuple[float, float]:
     return float((x >> 32) - 2**31), float((x & 0xFFFFFFFF) - 2**31)
 
 
+def check_sizes(
+    label: str, group: Group, param: Tensor, view: View, states: Sequence[State], entry: dict[str, Any]
+) -> None:
+    """ValueError where what is kept of a parameter is not what is needed now."""
+    for state in states:
+        expected = state.expected(param, view, group)
+        value, packed = entry.get(state.name), scale_key(state.name) in entry
+        if expected is None or packed:
+            continue
+        kept = None
+        if isinstance(value, Tensor) and tuple(value.shape) != expected:
+            kept = f"has shape {tuple(value.shape)}"
+        elif value is None and state.kind == "tensor" and entry.get("step", 0) > 0:
+            kept = "is not kept"
+        if kept is not None:
+            raise ValueError(
+                f"{label}: after {entry.get('step', 0)} steps {state.name} of a parameter {kept}, and must have shape "
+                f"{expected} for its shape {tuple(param.shape)} and the hyperparameters of now; what sizes a state "
+                "may not change: give it back its value, or make a new optimizer"
+            )
+
+
 def begin(
     label: str,
     group: Group,
@@ -155,15 +177,6 @@ def begin(
         value, scale = entry.get(state.name), entry.get(scale_key(state.name))
         if value is None:
             value = state.start(param, view, group, "float32" if kind in BLOCKS else kind, identity)
-        elif (
-            isinstance(value, Tensor)
-            and (state.kind != "tensor" and scale is None)
-            and tuple(value.shape) != state.shape(param, view)
-        ):
-            raise ValueError(
-                f"{label}: {state.name} has shape {tuple(value.shape)}, its parameter {tuple(param.shape)}; "
-                "parameters must not change their shape, give the new tensor to a new optimizer"
-            )
         if state.kind == "tensor":
             new |= {} if value is None else {state.name: value}
         else:

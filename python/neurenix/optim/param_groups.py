@@ -69,7 +69,7 @@ def param_groups(
     for name, value in {"lr": lr, "weight_decay": weight_decay}.items():
         if value is not None:
             NOT_NEGATIVE.check(f"{label}: {name}", value)
-    Each(_Text()).check(f"{label}: no_decay", no_decay)
+    check_patterns(f"{label}: no_decay", no_decay)
     if not Between(0, 1).check(f"{label}: layer_decay", layer_decay) > 0:
         raise ValueError(f"{label}: layer_decay must be above 0, got {layer_decay!r}")
     factors = {
@@ -81,14 +81,14 @@ def param_groups(
     if lr is None and (factors or layer_decay != 1):
         raise ValueError(f"{label}: layer_decay and lr_mult need lr=, the learning rate that they multiply")
     named, owners = _named(model)
-    _check_patterns(factors, named, owners)
+    _check_known(factors, named, owners)
     depths = _depths([name for name, _ in named], layer or _layer)
     groups: dict[tuple[float, bool], dict[str, Any]] = {}
     for name, param in named:
         factor = layer_decay ** depths[name]
         for pattern, own in factors.items():
-            factor *= own if _means(pattern, name, owners) else 1
-        decays = not any(_means(pattern, name, owners) for pattern in no_decay)
+            factor *= own if means(pattern, name, owners) else 1
+        decays = not any(means(pattern, name, owners) for pattern in no_decay)
         group = groups.setdefault((factor, decays), {"params": [], "param_names": []})
         group["params"].append(param)
         group["param_names"].append(name)
@@ -115,25 +115,32 @@ def _named(model: Any) -> tuple[list[tuple[str, Tensor]], dict[str, str]]:
     for pair in pairs:
         if not (isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[0], str)):
             raise TypeError(f"param_groups: give a module, or (name, tensor) pairs, got {pair!r}")
-    owners = {}
-    if hasattr(model, "named_modules"):
-        classes = {path: type(module).__name__ for path, module in model.named_modules()}
-        owners = {name: classes[name.rpartition(".")[0]] for name, _ in pairs}
+    owners = owning_classes(model) if hasattr(model, "named_modules") else {}
     return [(name, param) for name, param in pairs if param.requires_grad], owners
 
 
-def _means(pattern: str, name: str, owners: Mapping[str, str]) -> bool:
+def check_patterns(label: str, patterns: Any) -> None:
+    """That patterns are a list of texts."""
+    Each(_Text()).check(label, patterns)
+
+
+def owning_classes(model: Any) -> dict[str, str]:
+    """For each parameter's name the class of the module that has it."""
+    classes = {path: type(module).__name__ for path, module in model.named_modules()}
+    return {name: classes[name.rpartition(".")[0]] for name, _ in model.named_parameters()}
+
+
+def means(pattern: str, name: str, owners: Mapping[str, str]) -> bool:
+    """Whether a pattern means a parameter."""
     if any(sign in pattern for sign in "*?["):
         return fnmatch.fnmatchcase(name, pattern)
     return pattern.lower() in name.lower() or pattern.lower() in owners.get(name, "").lower()
 
 
-def _check_patterns(
-    patterns: Iterable[str], named: list[tuple[str, Tensor]], owners: Mapping[str, str]
-) -> None:
+def _check_known(patterns: Iterable[str], named: list[tuple[str, Tensor]], owners: Mapping[str, str]) -> None:
     names = [name for name, _ in named]
     for pattern in patterns:
-        if not any(_means(pattern, name, owners) for name in names):
+        if not any(means(pattern, name, owners) for name in names):
             close = difflib.get_close_matches(pattern, names, 3, 0.3) or names[:3]
             raise ValueError(
                 f"param_groups: lr_mult[{pattern!r}] means no parameter; there are {', '.join(map(repr, close))} …"

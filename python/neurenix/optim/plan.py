@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from neurenix._phynexus import Tensor, prepare_together
 
-from .binding import Batch, Unit, begin, bind, compute_type, identify, noise_keys, widened
+from .binding import Batch, Unit, begin, bind, check_sizes, compute_type, identify, noise_keys, widened
 from .groups import Group, check_parameter, describe
 from .limits import Limit, has_schedule, resolve
 from .options import gather
 from .packing import check_names, storage
-from .states import State
+from .states import State, as_states
 from .tracing import Recipe, layout, leaves, trace_recipe
 
 if TYPE_CHECKING:
@@ -165,7 +165,8 @@ class Plan:
             if has_schedule(value):
                 self._scheduled.append((len(self.scalars), label, limit, value))
             self.scalars += leaves(resolve(limit, label, value, self.step))
-        forms = recipes, [(name, layout(value)) for name, value in hyper.items()]
+        sizes = self._sizes(rule, group, recipes)
+        forms = recipes, [(name, layout(value)) for name, value in hyper.items()], sizes
         params = group["params"]
         if (
             forms != self._forms
@@ -174,6 +175,24 @@ class Plan:
         ):
             self._build(rule, group, state, recipes, hyper)
         self._forms, self._seen = forms, tuple(group.values())
+
+    def _sizes(self, rule: Optimizer, group: Group, recipes: Mapping[Any, Recipe]) -> list[Any]:
+        """The shapes of the states that are not of a parameter's own."""
+        sized = {
+            variant: [
+                state
+                for state in (*as_states(rule.states_for(group, variant)), *recipe.all_states())
+                if state.kind not in ("full", "scalar")
+            ]
+            for variant, recipe in recipes.items()
+        }
+        if not any(sized.values()):
+            return []
+        return [
+            state.expected(param, rule.view(param, group), group)
+            for param in group["params"]
+            for state in sized[rule.variant(param, group)]
+        ]
 
     def _hyper(self, rule: Optimizer, group: Group, recipes: Mapping[Any, Recipe]) -> dict[str, Any]:
         """What the recipes ask for: hyperparameters, and what is known of the group beside them."""
@@ -205,6 +224,10 @@ class Plan:
             matrix = by_dimensions and param.ndim > 1  # else vectors and matrices share a launch
             key = (param.dtype.name, param.device, variant, matrix, formats)
             batches.setdefault(key, []).append((param, identify(group, position)))
+        for (_, _, variant, _, _), members in batches.items():
+            for param, _ in members:
+                every = rule.all_states(group, variant)
+                check_sizes(self.label, group, param, rule.view(param, group), every, state[param])
         units, keep = [], rule.state_dtype is None
         for (dtype, _, variant, matrix, formats), members in batches.items():
             recipe, kind = recipes[variant], compute_type(dtype)

@@ -65,7 +65,7 @@ class State:
         if self.kind == "full":
             return tuple(param.shape)
         kept = tuple(size if keep else 1 for size, keep in zip(view, _KEPT[self.kind], strict=True))
-        return kept if param.ndim > 2 else kept[1:]
+        return kept if param.ndim > 2 or view[0] > 1 else kept[1:]
 
     def expected(self, param: Tensor, view: View, group: dict[str, Any]) -> tuple[int, ...] | None:
         """The shape that it must have; None where tensor code decides, or for a number."""

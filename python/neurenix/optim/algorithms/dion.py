@@ -127,7 +127,7 @@ class Dion(Optimizer):
             return ("exp_avg", "exp_avg_sq")
         return (
             State("momentum_buffer", kind="tensor", sized=lambda param, group: tuple(param.shape)),
-            State("basis", kind="tensor"),
+            State("basis", kind="tensor", sized=lambda param, group: _rank(param, group)[1:]),
         )
 
     def view(self, param: Tensor, group: Group) -> View:
@@ -137,9 +137,10 @@ class Dion(Optimizer):
     def direction(self, batch: Batch) -> list[Tensor]:
         """One power iteration for each matrix."""
         found = []
-        for param, grad, state in zip(batch.params, batch.grads, batch.states, strict=True):
+        kept = zip(batch.params, batch.grads, batch.states, batch.steps, strict=True)
+        for param, grad, state, t in kept:
             rows, columns, _ = _rank(param, batch.hyper)
-            basis = state["basis"] if "basis" in state else _start(param, batch.hyper).to(grad.device)
+            basis = _start(param, batch.hyper).to(grad.device) if t == 1 else state["basis"]
             basis, m = basis.to(grad.dtype), state["momentum_buffer"].to(grad.dtype)
             m = (m + grad).reshape(rows, columns)
             p = linalg.qr(m @ basis)[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from fnmatch import fnmatch
 from typing import TYPE_CHECKING, Any, ClassVar, Final
@@ -15,6 +16,7 @@ from ..groups import Group, Params, describe
 from ..limits import FRACTION, NOT_NEGATIVE, Choice, Each, Flag, Number
 from ..optimizer import Optimizer
 from ..options import Options
+from ..param_groups import check_patterns, means, owning_classes
 from ..states import State, View
 from ._moments import moments, spread
 from ._orthogonal import SCALES, matrices, orthogonalized, scale
@@ -223,6 +225,7 @@ def muon_groups(
     exclude: Sequence[str] = (),
     include: Sequence[str] = (),
     head: bool = False,
+    no_decay: Sequence[str] = (),
     **groups: Any,
 ) -> list[dict[str, Any]]:
     """The parameters of a model in two groups: the matrices of hidden layers for Muon, everything else for its AdamW.
@@ -237,10 +240,12 @@ def muon_groups(
         exclude: patterns (as of `fnmatch`) of names that AdamW is to step whatever they are.
         include: patterns of names that Muon is to step whatever they are.
         head: whether the last layer counts as hidden.
+        no_decay: patterns of parameters with a weight decay of 0, as of `param_groups`: ("bias", "norm") is usual.
         **groups: further hyperparameters of both groups.
 
     Returns:
-        Groups for `Muon(groups, ...)`; one of them if the other is empty.
+        Groups for `Muon(groups, ...)`, those of them that are not empty: matrices, everything else, and after each what
+        of it does not decay.
 
     Example:
         >>> import neurenix as nx
@@ -248,7 +253,11 @@ def muon_groups(
         >>> matrices, rest = nx.optim.muon_groups(model)
         >>> [name for name, _ in matrices["params"]]
         ['1.weight']
+        >>> groups = nx.optim.muon_groups(model, no_decay=("bias", "norm"))
+        >>> [(len(group["params"]), group.get("weight_decay")) for group in groups]
+        [(1, None), (2, None), (2, 0.0)]
     """
+    check_patterns("muon_groups: no_decay", no_decay)
     named = list(model.named_parameters())
     embeddings = {id(p) for m in model.modules() if isinstance(m, Embedding) for p in m.parameters()}
     wide = [id(param) for _, param in named if param.ndim > 1 and id(param) not in embeddings]
@@ -262,10 +271,14 @@ def muon_groups(
         rows, columns = param.shape[0], param.numel() // max(param.shape[0], 1)
         return min(rows, columns) >= 4 and max(rows, columns) <= 128 * min(rows, columns)
 
-    hidden = [(name, param) for name, param in named if is_hidden(name, param)]
-    rest = [(name, param) for name, param in named if not is_hidden(name, param)]
-    own = [
-        {"params": hidden, "use_muon": True, **groups, **({} if lr is None else {"lr": lr})},
-        {"params": rest, "use_muon": False, **groups, **({} if aux_lr is None else {"lr": aux_lr})},
-    ]
-    return [group for group in own if group["params"]]
+    owners = owning_classes(model)
+    rates = {True: lr, False: aux_lr}
+    own: dict[tuple[bool, bool], dict[str, Any]] = {}
+    for muon, decays in itertools.product((True, False), repeat=2):
+        group = own[muon, decays] = {"params": [], "use_muon": muon, **groups}
+        group |= {} if rates[muon] is None else {"lr": rates[muon]}
+        group |= {} if decays else {"weight_decay": 0.0}
+    for name, param in named:
+        decays = not any(means(pattern, name, owners) for pattern in no_decay)
+        own[is_hidden(name, param), decays]["params"].append((name, param))
+    return [group for group in own.values() if group["params"]]
