@@ -17,7 +17,7 @@ from neurenix import Tensor, optim
 from neurenix.optim.names import names
 
 HERE = Path(__file__).parent
-TORCH = Path(os.environ.get("PEERS", Path.home() / ".cache" / "neurenix-peers")) / "torch" / "bin" / "python"
+ENVIRONMENTS = Path(os.environ.get("PEERS", Path.home() / ".cache" / "neurenix-peers"))
 COUNT, SIDE = 10, 1000
 LEFT_OUT = {"sophia": "needs a Hessian", "sparse_adam": "takes sparse gradients", "lbfgs": "searches a line"}
 PEERS = {  # ours: torch's class and arguments
@@ -30,13 +30,14 @@ PEERS = {  # ours: torch's class and arguments
         "rprop": "Rprop", "asgd": "ASGD", "adafactor": "Adafactor", "muon": "Muon",
     }.items()},
 }  # fmt: skip
+EIGHT_BITS = {"bitsandbytes": "bitsandbytes.optim", "torchao": "torchao.optim"}  # package: where AdamW8bit is
 SCRIPT = """
-import json, sys, time, torch
-torch.set_num_threads(int(sys.argv[4]))
-kind, arguments, budget = sys.argv[1], json.loads(sys.argv[2]), float(sys.argv[3])
+import importlib, json, sys, time, torch
+torch.set_num_threads(int(sys.argv[5]))
+module, kind, arguments, budget = sys.argv[1], sys.argv[2], json.loads(sys.argv[3]), float(sys.argv[4])
 params = [torch.nn.Parameter(torch.randn({side}, {side})) for _ in range({count})]
 for p in params: p.grad = torch.randn_like(p)
-optimizer = getattr(torch.optim, kind)(params, lr=1e-3, **arguments)
+optimizer = getattr(importlib.import_module(module), kind)(params, lr=1e-3, **arguments)
 optimizer.step()
 best, start = 1e9, time.perf_counter()
 while time.perf_counter() - start < budget or best == 1e9:
@@ -84,28 +85,32 @@ def _closure(optimizer, params):
     return closure
 
 
-def torch_time(name, budget):
-    """Milliseconds of a step of torch's optimizer; None without torch."""
-    if name not in PEERS or not TORCH.exists():
+def peer_time(environment, module, kind, arguments, budget):
+    """Milliseconds of a step of a peer's optimizer; None without the peer."""
+    python = ENVIRONMENTS / environment / "bin" / "python"
+    if not python.exists():
         return None
-    kind, arguments = PEERS[name]
     script = SCRIPT.replace("{side}", str(SIDE)).replace("{count}", str(COUNT))
-    command = [
-        TORCH,
-        "-W",
-        "ignore",
-        "-c",
-        script,
-        kind,
-        json.dumps(arguments),
-        str(budget),
-        str(nx.get_num_threads()),
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    values = [module, kind, json.dumps(arguments), str(budget), str(nx.get_num_threads())]
+    done = subprocess.run(
+        [python, "-W", "ignore", "-c", script, *values], capture_output=True, text=True, check=False
+    )
     if done.returncode:
-        print(f"torch {kind}: {done.stderr.strip().splitlines()[-1:]}", file=sys.stderr)
+        print(f"{module} {kind}: {done.stderr.strip().splitlines()[-1:]}", file=sys.stderr)
         return None
-    return json.loads(done.stdout) * 1e3
+    return json.loads(done.stdout.splitlines()[-1]) * 1e3
+
+
+def torch_time(name, budget):
+    """Milliseconds of a step of torch's optimizer; None where it has none."""
+    return peer_time("torch", "torch.optim", *PEERS[name], budget) if name in PEERS else None
+
+
+def eight_bits(budget):
+    """What the others' 8-bit AdamW take, as a sentence."""
+    times = {name: peer_time(name, module, "AdamW8bit", {}, budget) for name, module in EIGHT_BITS.items()}
+    found = [f"{name}'s {time:.0f} ms" for name, time in times.items() if time]
+    return f"In 8 bits AdamW takes {' and '.join(found)} a step in the same run." if found else ""
 
 
 def main():
@@ -134,7 +139,8 @@ def main():
         )
     for kind in ("bfloat16", "int8", "int4"):
         (first, state), (second, _) = (ours("adamw", budget / 2, state_dtype=kind) for _ in range(2))
-        rows.append(("adamw", f"AdamW, state_dtype={kind!r}", state, min(first, second), None))
+        peer = torch_time("adamw", budget)
+        rows.append(("adamw", f"AdamW, state_dtype={kind!r}", state, min(first, second), peer))
     lines = [
         "# All optimizers",
         "",
@@ -150,6 +156,7 @@ def main():
         ratio = f"{peer / best:.1f}x" if peer else ""
         lines.append(f"| {title} | `{name}` | {state:.2f} | {best:.1f} | {ratio} |")
     left = ", ".join(f"`{name}` ({why})" for name, why in LEFT_OUT.items())
+    lines += ["", "Low-bit states are compared with torch's AdamW in float32. " + eight_bits(budget)]
     lines += ["", f"Not timed here: {left}.", ""]
     (HERE.parent / "docs" / "optimizers.md").write_text("\n".join(lines))
 

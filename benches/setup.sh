@@ -16,3 +16,5 @@ install() { # name packages...
 install torch torch numpy
 install jax jax optax
 install sklearn scikit-learn
+install torchao torch torchao numpy
+install bitsandbytes torch bitsandbytes numpy
