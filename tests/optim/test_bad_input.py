@@ -163,6 +163,8 @@ def test_scalars_and_frozen_tensors_are_parameters(make) -> None:
 def test_unknown_arguments(make) -> None:
     with pytest.raises(TypeError, match="SGD has no argument 'learning_rate'; it takes lr, momentum"):
         SGD([make([1.0])], learning_rate=0.1)
+    with pytest.raises(TypeError, match="SGD has no argument 'wieght_decay'; did you mean 'weight_decay'?"):
+        SGD([make([1.0])], wieght_decay=0.1)
 
 
 @pytest.mark.parametrize("grad", [Tensor([1.0, 2.0]), Tensor([[1.0]]), Tensor([1]), "abc"])

@@ -31,14 +31,19 @@ def split(params: Any) -> list[dict[str, Any]]:
     return [{"params": items}]
 
 
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A question after a name that is not known, where one that is resembles it."""
+    close = difflib.get_close_matches(name, list(known), 1)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
 def complete(label: str, given: Mapping[str, Any], defaults: Mapping[str, Any]) -> Group:
     """A whole group: parameters checked, hyperparameters from the group, else from the defaults."""
     if "params" not in given:
         raise ValueError(f'{label} has no "params"; its keys are: {", ".join(map(repr, given))}')
     for key in given:
         if key not in defaults and key not in RESERVED:
-            close = difflib.get_close_matches(str(key), list(defaults), 1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
+            hint = nearest(str(key), defaults)
             raise ValueError(f"{label}: unknown key {key!r}; known are params, {', '.join(defaults)}{hint}")
     items = _items(f"{label}: params", given["params"])
     if not items:

@@ -13,7 +13,7 @@ from neurenix._phynexus import Tensor, prepare_together, step_together
 from . import persistence, rows
 from .averaging import averaged, switch
 from .governed import Governed, governed
-from .groups import Group, Params, check_unique, complete, describe, split
+from .groups import Group, Params, check_unique, complete, describe, nearest, split
 from .limits import Flag, Whole, resolve
 from .options import DECAY_MODE, FURTHER, HYPER, ROUNDING, Policy
 from .packing import Option, check_option
@@ -113,8 +113,9 @@ class Optimizer(UpdateRule, Governed):
         self.defaults: dict[str, Any] = {**defaults, "maximize": maximize}
         for name, value in options.items():
             if name not in HYPER:
-                known = ", ".join([*self.defaults, *FURTHER, *HYPER])
-                raise TypeError(f"{kind} has no argument {name!r}; it takes {known}")
+                known = [*self.defaults, *FURTHER, *HYPER]
+                hint = nearest(name, known) or f"; it takes {', '.join(known)}"
+                raise TypeError(f"{kind} has no argument {name!r}{hint}")
             if value is not None and value is not False:
                 self.defaults[name] = value
         self.normalize(kind, self.defaults)
