@@ -33,6 +33,7 @@ lint: $(BUILT) ## formatting, clippy, ruff, mypy, the rules of ARCHITECTURE.md
 	$(BIN)/stubtest neurenix._phynexus --concise --ignore-disjoint-bases --mypy-config-file pyproject.toml --allowlist scripts/stubtest.txt
 	$(BIN)/python scripts/check_architecture.py
 
+rust-test: export NEURENIX_SOFTWARE_GPU = 1
 rust-test: $(BUILT)
 	cargo test --release --workspace --exclude phynexus-python --quiet
 

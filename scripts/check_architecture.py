@@ -13,10 +13,11 @@ ALLOWED = {  # crate: the crates of ours that it may know
     "phynexus-core": {"phynexus-formula"},
     "phynexus-cpu": {"phynexus-formula", "phynexus-core"},
     "phynexus-gpu": {"phynexus-formula", "phynexus-core"},
-    "phynexus": {"phynexus-formula", "phynexus-core", "phynexus-cpu", "phynexus-gpu"},
+    "phynexus-webgpu": {"phynexus-formula", "phynexus-core", "phynexus-gpu"},
+    "phynexus": {"phynexus-formula", "phynexus-core", "phynexus-cpu", "phynexus-gpu", "phynexus-webgpu"},
     "phynexus-python": {"phynexus"},
 }
-DEVICES = ("phynexus-cpu", "phynexus-gpu")
+DEVICES = ("phynexus-cpu", "phynexus-gpu", "phynexus-webgpu")
 # Operations and rules that devices must not know. Primitives (exp, sigmoid) are the language of formulas.
 NAMES = (
     "adam|adamw|sgd|lion|softmax|log_softmax|layer_norm|layernorm|cross_entropy|relu|gelu|silu|mish|elu|leaky_relu|"

@@ -24,9 +24,12 @@ from neurenix.device import (
     Device,
     DeviceType,
     MemoryUsage,
+    Profile,
     get_available_devices,
     memory_usage,
+    profile,
     reset_peak_memory,
+    synchronize,
 )
 from neurenix.dtype import DType, bfloat16, bool, float16, float32, float64, int32, int64, uint8
 from neurenix.functions import *  # noqa: F403
@@ -47,6 +50,7 @@ __all__ = [
     "DeviceType",
     "Generator",
     "MemoryUsage",
+    "Profile",
     "RowSparse",
     "Tensor",
     "__version__",
@@ -69,10 +73,12 @@ __all__ = [
     "nn",
     "no_grad",
     "optim",
+    "profile",
     "reset_peak_memory",
     "save",
     "set_grad_enabled",
     "set_num_threads",
+    "synchronize",
     "testing",
     "uint8",
 ]

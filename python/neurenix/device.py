@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from neurenix import _phynexus
 from neurenix._phynexus import Device, available_devices
+
+if TYPE_CHECKING:
+    from typing import Self
 
 __all__ = [
     "Device",
     "DeviceType",
     "MemoryUsage",
+    "Profile",
     "get_available_devices",
     "memory_usage",
+    "profile",
     "reset_peak_memory",
+    "synchronize",
 ]
 
 
@@ -93,3 +99,89 @@ def reset_peak_memory(device: Device | str = "cpu") -> None:
     8000
     """
     _phynexus.reset_peak_memory(device)
+
+
+def synchronize(device: Device | str = "cpu") -> None:
+    """Waits until a device has done all that it was asked for; reading a value does so by itself.
+
+    Errors that kernels found in their data (an index out of range, an int64 that int32 does not hold) are raised here.
+
+    >>> import neurenix
+    >>> neurenix.synchronize("cpu")  # nothing is ever queued there
+    """
+    _phynexus.synchronize(device)
+
+
+class Profile:
+    """What GPUs did within a `with` block: see `profile`.
+
+    >>> import neurenix
+    >>> with neurenix.profile() as p:
+    ...     x = neurenix.ones(3)
+    >>> p.kernels  # the CPU does not queue
+    0
+    """
+
+    def __init__(self, device: Device | str | None = None) -> None:
+        self._device = device
+        self._start = self._now()
+        self._end: tuple[int, ...] | None = None
+
+    def _now(self) -> tuple[int, ...]:
+        return _phynexus.device_counters(self._device)
+
+    def _since(self, which: int) -> int:
+        return (self._end or self._now())[which] - self._start[which]
+
+    def __enter__(self) -> Self:
+        self._start, self._end = self._now(), None
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end = self._now()
+
+    @property
+    def kernels(self) -> int:
+        """Kernels that were queued."""
+        return self._since(0)
+
+    @property
+    def submissions(self) -> int:
+        """How often queued work was handed to a GPU."""
+        return self._since(1)
+
+    @property
+    def waits(self) -> int:
+        """How often the program waited for a GPU."""
+        return self._since(2)
+
+    @property
+    def uploaded(self) -> int:
+        """Bytes that went to a GPU."""
+        return self._since(3)
+
+    @property
+    def downloaded(self) -> int:
+        """Bytes that came from a GPU."""
+        return self._since(4)
+
+    def __repr__(self) -> str:
+        return (
+            f"Profile(kernels={self.kernels}, submissions={self.submissions}, waits={self.waits}, "
+            f"uploaded={self.uploaded}, downloaded={self.downloaded})"
+        )
+
+
+def profile(device: Device | str | None = None) -> Profile:
+    """Counts what GPUs do: kernels, submissions, waits and bytes moved, within a `with` block or from the call on.
+
+    Args:
+        device: which one; all that are in use by default.
+
+    >>> import neurenix
+    >>> with neurenix.profile() as p:
+    ...     total = neurenix.ones(3).sum().item()
+    >>> p
+    Profile(kernels=0, submissions=0, waits=0, uploaded=0, downloaded=0)
+    """
+    return Profile(device)

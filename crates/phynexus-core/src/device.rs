@@ -65,8 +65,37 @@ pub trait Device: Send + Sync + std::fmt::Debug {
     fn launch(&self, kernel: &Kernel, tasks: &[Task<'_>]) -> Result<()>;
     /// Waits for all queued work.
     fn synchronize(&self) -> Result<()>;
+    /// An error where tensors of this dtype cannot be here.
+    fn check_dtype(&self, _dtype: DType) -> Result<()> {
+        Ok(())
+    }
+    /// How much memory it has, where it says so.
+    fn memory(&self) -> Option<usize> {
+        None
+    }
+    /// What it has done so far, where it counts.
+    fn counters(&self) -> Counters {
+        Counters::default()
+    }
+    /// Gives memory that is kept for reuse back to the system.
+    fn empty_cache(&self) {}
     /// The buffer's memory, where the host may use it directly.
     fn host_pointer(&self, buffer: &Buffer) -> Option<*mut u8>;
+}
+
+/// What a device with a queue has done since the process began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Kernels that were queued.
+    pub kernels: u64,
+    /// How often the queue was handed to the device.
+    pub submissions: u64,
+    /// How often the host waited.
+    pub waits: u64,
+    /// Bytes from the host to the device.
+    pub uploaded: u64,
+    /// Bytes from the device to the host.
+    pub downloaded: u64,
 }
 
 /// How many bytes of a device its buffers hold; memory that is kept for reuse does not count.

@@ -11,7 +11,7 @@ mod layout;
 pub mod philox;
 mod shape;
 
-pub use device::{Buffer, Compiled, Device, DeviceId, DeviceType, Owner, Task, Usage, View};
+pub use device::{Buffer, Compiled, Counters, Device, DeviceId, DeviceType, Owner, Task, Usage, View};
 pub use dtype::{Category, DType};
 pub use error::{Error, Result};
 pub use kernel::{Distribution, Factorization, Kernel, ReduceOp, ScatterOp, Spec};

@@ -90,7 +90,7 @@ impl Gpu for Bound<'_> {
     }
     fn dispatch(&self, program: &Arc<Program>, records: &[Record<'_>]) -> Result<()> {
         let mut table = Vec::new();
-        fill(&mut table, program, records, self.0.dialect, |_, _| 0)?;
+        fill(&mut table, program, &records.iter().collect::<Vec<_>>(), self.0.dialect, |_, _| 0)?;
         let expected = crate::table::words_for(program, records.len());
         if table.len() != expected {
             return Err(Error::Runtime(format!(

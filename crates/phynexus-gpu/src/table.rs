@@ -83,7 +83,7 @@ pub fn words_for(program: &Program, tasks: usize) -> usize {
 pub fn fill(
     table: &mut Vec<u32>,
     program: &Program,
-    records: &[Record<'_>],
+    records: &[&Record<'_>],
     dialect: Dialect,
     base: impl Fn(&Buffer, DType) -> u64,
 ) -> Result<u32> {

@@ -103,6 +103,11 @@ impl PyDevice {
     fn name(&self) -> String {
         phynexus::device(self.0).map_or_else(|_| self.0.to_string(), |d| d.name())
     }
+    /// Bytes of memory that it has, or None where that is not known (the CPU's is the machine's).
+    #[getter]
+    fn memory(&self) -> Option<usize> {
+        phynexus::device(self.0).ok().and_then(|d| d.memory())
+    }
     fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {
         PyDevice::parse(other).is_ok_and(|id| id == self.0)
     }

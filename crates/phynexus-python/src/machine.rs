@@ -1,8 +1,9 @@
 //! The machine: devices, threads, the default generator.
 
 use crate::device::PyDevice;
+use crate::error::to_python;
 use crate::generator::{PyGenerator, Seed};
-use phynexus::{Generator, cpu_device};
+use phynexus::{Counters, Generator, cpu_device};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
@@ -52,8 +53,36 @@ fn default_generator() -> PyGenerator {
 
 /// Gives cached memory back to the system.
 #[pyfunction]
-fn empty_cache() {
+fn empty_cache(py: Python<'_>) {
     cpu_device::empty_cache();
+    py.detach(|| phynexus::opened_devices().for_each(|device| device.empty_cache()));
+}
+
+/// Waits for all work that was queued on a device, and raises what was found wrong there.
+#[pyfunction]
+#[pyo3(signature = (device=None))]
+fn synchronize(py: Python<'_>, device: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+    let device = PyDevice::resolve(device)?;
+    py.detach(|| device.synchronize()).map_err(to_python)
+}
+
+/// What a device (all that are in use, if none is given) has done since the process began: kernels, submissions, waits, bytes
+/// to it, bytes from it.
+#[pyfunction]
+#[pyo3(signature = (device=None))]
+fn device_counters(device: Option<&Bound<'_, PyAny>>) -> PyResult<(u64, u64, u64, u64, u64)> {
+    let counted: Vec<Counters> = match device {
+        Some(device) => vec![PyDevice::resolve(Some(device))?.counters()],
+        None => phynexus::opened_devices().map(|d| d.counters()).collect(),
+    };
+    let sum = |of: fn(&Counters) -> u64| counted.iter().map(of).sum();
+    Ok((
+        sum(|c| c.kernels),
+        sum(|c| c.submissions),
+        sum(|c| c.waits),
+        sum(|c| c.uploaded),
+        sum(|c| c.downloaded),
+    ))
 }
 
 /// The bytes that tensors on a device hold now, and the most that they held at once.
@@ -99,6 +128,8 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(manual_seed, m)?)?;
     m.add_function(wrap_pyfunction!(default_generator, m)?)?;
     m.add_function(wrap_pyfunction!(empty_cache, m)?)?;
+    m.add_function(wrap_pyfunction!(synchronize, m)?)?;
+    m.add_function(wrap_pyfunction!(device_counters, m)?)?;
     m.add_function(wrap_pyfunction!(memory_usage, m)?)?;
     m.add_function(wrap_pyfunction!(reset_peak_memory, m)?)?;
     m.add_function(wrap_pyfunction!(version, m)?)

@@ -18,6 +18,7 @@ struct Inner {
 impl Array {
     /// A contiguous array with undefined contents.
     pub fn empty(shape: Shape, dtype: DType, device: &'static dyn Device) -> Result<Array> {
+        device.check_dtype(dtype)?;
         let bytes = shape.elements() * dtype.size(); // Shape::new has checked this product
         let buffer = Arc::new(Buffer::new(device, bytes)?);
         Ok(Array::from_parts(buffer, dtype, Layout::contiguous(shape)))

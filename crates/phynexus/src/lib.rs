@@ -22,18 +22,18 @@ pub use api::{
     ArgOf, Index, Operand, Reduction, apply_function, arange, binary, cast, cat, contiguous, cross_entropy,
     dropout, elementwise, elementwise_loss, embedding, expand, eye, factor, flip, full, layer_norm, linear,
     linspace, matmul, newton_schulz, normal, permutation, permute, random_integers, reshape, slice, solve,
-    stack, unary, uniform, where_,
+    stack, to, to_device, unary, uniform, where_,
 };
 pub use array::Array;
 pub use gradient::{Gradient, RowSparse};
-pub use machine::{available_devices, cpu, device};
+pub use machine::{available_devices, cpu, device, opened_devices};
 pub use node::Context;
 pub use op::{Few, Needs, Op, Operation, Spec, apply};
 pub use ops::function::MapFn;
 pub use ops::shape::Range;
 pub use phynexus_core::{
-    Buffer, Category, DType, Device, DeviceId, DeviceType, Distribution, Error, Factorization, Layout, Owner,
-    ReduceOp, Result, ScatterOp, Shape, Value,
+    Buffer, Category, Counters, DType, Device, DeviceId, DeviceType, Distribution, Error, Factorization,
+    Layout, Owner, ReduceOp, Result, ScatterOp, Shape, Value,
 };
 pub use phynexus_cpu as cpu_device;
 pub use phynexus_formula as formula;

@@ -7,19 +7,35 @@ pub fn cpu() -> &'static dyn Device {
     phynexus_cpu::cpu()
 }
 
-/// All devices that can run here, the CPU first.
+/// All devices that can run here, the CPU first. GPUs are looked for at the first call.
 pub fn available_devices() -> Vec<&'static dyn Device> {
-    vec![cpu()]
+    let gpus = phynexus_webgpu::devices().iter().map(|gpu| gpu as &dyn Device);
+    std::iter::once(cpu()).chain(gpus).collect()
+}
+
+/// The devices that have been used, or may have been; none is looked for.
+pub fn opened_devices() -> impl Iterator<Item = &'static dyn Device> {
+    let gpus = phynexus_webgpu::known_devices().iter().map(|gpu| gpu as &dyn Device);
+    std::iter::once(cpu()).chain(gpus)
 }
 
 /// The device of that kind and number, or an error that lists what there is.
 pub fn device(id: DeviceId) -> Result<&'static dyn Device> {
-    if id.kind == DeviceType::Cpu && id.index == 0 {
-        return Ok(cpu());
-    }
-    let have: Vec<String> = available_devices().iter().map(|d| d.id().to_string()).collect();
-    Err(Error::Runtime(format!(
-        "device {id} is not available here; available: {}. See neurenix.get_available_devices()",
-        have.join(", ")
-    )))
+    let found = match id.kind {
+        DeviceType::Cpu => (id.index == 0).then(cpu),
+        DeviceType::WebGpu => phynexus_webgpu::devices().get(id.index as usize).map(|gpu| gpu as &dyn Device),
+        DeviceType::Cuda | DeviceType::Rocm => None,
+    };
+    found.ok_or_else(|| {
+        let have: Vec<String> = available_devices().iter().map(|d| d.id().to_string()).collect();
+        Error::Runtime(format!(
+            "device {id} is not available here; available: {}. See neurenix.get_available_devices()",
+            have.join(", ")
+        ))
+    })
+}
+
+/// Where what a device cannot compute itself is computed: there, if it has float64, else on the CPU.
+pub(crate) fn with_float64(device: &'static dyn Device) -> &'static dyn Device {
+    if device.check_dtype(phynexus_core::DType::F64).is_ok() { device } else { cpu() }
 }

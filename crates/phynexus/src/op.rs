@@ -3,7 +3,7 @@
 use crate::array::Array;
 use crate::gradient::RowSparse;
 use crate::node::{Context, Edge, Node, Saved};
-use crate::ops::{factor, index, map, matmul, newton_schulz, random, reduce, shape, sort};
+use crate::ops::{factor, index, map, matmul, newton_schulz, place, random, reduce, shape, sort};
 use crate::program;
 use crate::tape;
 use crate::tensor::Tensor;
@@ -104,6 +104,8 @@ operations! {
     Map(map::Map),
     /// Another dtype.
     Cast(map::Cast),
+    /// Another device.
+    Move(place::Move),
     /// A contiguous copy.
     Copy(shape::Copy),
     /// Another shape of the same elements.

@@ -18,9 +18,7 @@ def run(options: argparse.Namespace) -> int:
     lines = {
         "neurenix": neurenix.__version__,
         "python": f"{platform.python_version()}, numpy {version('numpy')}",
-        "devices": ", ".join(
-            f"{d.type.value}:{d.index} ({d.name})" for d in neurenix.get_available_devices()
-        ),
+        "devices": ", ".join(_described(device) for device in neurenix.get_available_devices()),
         "processor": _processor(),
         "features": " ".join(cpu_features()) or "none that matter",
         "threads": str(neurenix.get_num_threads()),
@@ -29,6 +27,11 @@ def run(options: argparse.Namespace) -> int:
     for name, value in lines.items():
         print(f"{name:<10} {value}")
     return 0
+
+
+def _described(device: neurenix.Device) -> str:
+    memory = f", {device.memory / 2**30:.1f} GiB" if device.memory else ""
+    return f"{device.type.value}:{device.index} ({device.name}{memory})"
 
 
 def _installed(package: str) -> str:

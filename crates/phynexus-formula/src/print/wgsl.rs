@@ -14,12 +14,13 @@ fn name(ty: Type) -> &'static str {
     }
 }
 
-/// What int64 is good for where numbers have 32 bits: to be compared, chosen and copied.
+/// What int64 is good for where numbers have 32 bits: to be compared, chosen and copied, and all that cannot leave them.
 fn is_kept(node: &Node) -> bool {
     match node {
         Node::Unary(op, _) => matches!(op, Unary::Detach | Unary::Sign | Unary::Not),
         Node::Binary(op, ..) => {
-            matches!(op, Binary::Min | Binary::Max | Binary::Eq | Binary::Ne | Binary::Lt | Binary::Le)
+            use Binary::{And, Eq, FloorDiv, Le, Lt, Max, Min, Ne, Or, Rem, Xor};
+            matches!(op, Min | Max | Eq | Ne | Lt | Le | And | Or | Xor | Rem | FloorDiv)
         }
         Node::Const(c) => i32::try_from(c.as_i64()).is_ok(),
         Node::Reduce(op, _) => matches!(op, Reduction::Min | Reduction::Max),
@@ -116,6 +117,7 @@ impl Language for Wgsl {
             Binary::Mul => format!("{a} * {b}"),
             Binary::Div => format!("{a} / {b}"),
             Binary::FloorDiv if float => format!("float_floor_div({a}, {b})"),
+            Binary::FloorDiv if ty == Type::I64 => format!("i64_floor_div({a}, {b})"),
             Binary::FloorDiv => format!("int_floor_div({a}, {b})"),
             Binary::Rem if float => format!("float_rem({a}, {b})"),
             Binary::Rem => format!("{a} - {b} * int_floor_div({a}, {b})"),
@@ -127,7 +129,8 @@ impl Language for Wgsl {
             Binary::Max => format!("max({a}, {b})"),
             Binary::Atan2 => format!("atan2({a}, {b})"),
             Binary::Eq => format!("{a} == {b}"),
-            Binary::Ne => format!("{a} != {b}"),
+            // A comparison with NaN must not be "ordered".
+            Binary::Ne => format!("!({a} == {b})"),
             Binary::Lt => format!("{a} < {b}"),
             Binary::Le => format!("{a} <= {b}"),
             Binary::And => format!("{a} & {b}"),
@@ -147,6 +150,7 @@ impl Language for Wgsl {
     fn cast(&self, to: Type, from: Type, a: &str) -> String {
         match to {
             Type::Bool if from == Type::Bool => a.into(),
+            Type::Bool if from.is_float() => format!("(bitcast<u32>({a}) & 0x7fffffffu) != 0u"),
             Type::Bool => format!("{a} != {}(0)", name(from)),
             Type::I64 if from.is_float() => format!("float_to_i64({a})"),
             to => format!("{}({a})", name(to)),
@@ -282,6 +286,11 @@ const HELPERS: &[(&str, &str)] = &[
     if (b == 0) { return 0; }
     let q = a / b;
     return q - select(0, 1, a % b != 0 && (a < 0) != (b < 0));
+}"),
+    // The only quotient that leaves int32 is an error, as is any int64 that does.
+    ("i64_floor_div", "fn i64_floor_div(a: i32, b: i32) -> i32 {
+    if (b == -1 && a == bitcast<i32>(0x80000000u)) { return float_to_i64(2147483648.0f); }
+    return int_floor_div(a, b);
 }"),
     ("int_pow", "fn int_pow(a: i32, b: i32) -> i32 {
     if (b < 0) { return select(0, select(a, 1, (b & 1) == 0), a == 1 || a == -1); }

@@ -75,7 +75,14 @@ impl PyTensor {
     /// Takes over the values of another tensor, broadcast and cast to this one's shape and dtype.
     fn copy_<'py>(this: This<'py>, source: Given<'_, '_>) -> PyResult<This<'py>> {
         let (t, source): (_, &Tensor) = (&this.get().0, &source);
-        run(this.py(), t.shape().elements(), || t.assign(source, "copy_"))?;
+        run(this.py(), t.shape().elements(), || {
+            let source = if source.device().id() == t.device().id() {
+                source.clone()
+            } else {
+                phynexus::to(source, t.device(), t.dtype())?
+            };
+            t.assign(&source, "copy_")
+        })?;
         Ok(this)
     }
     /// Adds the source's elements where the index says, as `scatter_add`.

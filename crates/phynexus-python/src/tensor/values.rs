@@ -47,10 +47,7 @@ impl PyTensor {
     }
 
     fn move_to(&self, device: &'static dyn Device) -> phynexus::Result<Tensor> {
-        if self.0.device().id() == device.id() {
-            return Ok(self.0.clone());
-        }
-        Ok(Tensor::new(self.0.array().to_device(device)?))
+        phynexus::to_device(&self.0, device)
     }
 }
 
@@ -215,7 +212,7 @@ impl PyTensor {
             return Ok(this.clone().into_any());
         }
         if !inplace {
-            let moved = t.move_to(device).and_then(|m| phynexus::cast(&m, dtype)).map_err(to_python)?;
+            let moved = phynexus::to(&t.0, device, dtype).map_err(to_python)?;
             return Ok(Bound::new(this.py(), PyTensor(moved))?.into_any());
         }
         if !t.0.is_leaf() {
@@ -228,9 +225,7 @@ impl PyTensor {
                 "a tensor that requires gradients cannot become {dtype}"
             )));
         }
-        let change = |x: &Tensor| {
-            x.array().to_device(device).and_then(|a| if a.dtype() == dtype { Ok(a) } else { a.cast(dtype) })
-        };
+        let change = |x: &Tensor| phynexus::to(&x.detach(), device, dtype).map(|moved| moved.array());
         let values = change(&t.0).map_err(to_python)?;
         let moved = |grad| {
             Ok(match grad {

@@ -1,5 +1,6 @@
 //! New tensors.
 
+use crate::machine::with_float64;
 use crate::op::{Op, Spec, apply1};
 use crate::ops::random::{Fill, Random, Range};
 use crate::random::Generator;
@@ -109,8 +110,8 @@ pub fn linspace(start: f64, end: f64, steps: usize, dtype: DType, device: On) ->
     let step = if steps > 1 { (end - start) / (steps - 1) as f64 } else { 0.0 };
     if !dtype.is_float() {
         dtype.check("linspace", Value::F(start)).and(dtype.check("linspace", Value::F(end)))?;
-        let floats = range(Value::F(start), Value::F(step), steps, DType::F64, device)?;
-        return super::cast(&floats, dtype);
+        let floats = range(Value::F(start), Value::F(step), steps, DType::F64, with_float64(device))?;
+        return super::to_device(&super::cast(&floats, dtype)?, device);
     }
     range(Value::F(start), Value::F(step), steps, dtype, device)
 }

@@ -3,8 +3,9 @@
 use crate::op::{Few, Op, apply, apply1};
 use crate::ops::function::MapFn;
 use crate::ops::map::{Cast, Map, result_dtype};
+use crate::ops::place::Move;
 use crate::tensor::Tensor;
-use phynexus_core::{Category, DType, Error, ReduceOp, Result, Value};
+use phynexus_core::{Category, DType, Device, Error, ReduceOp, Result, Value};
 use phynexus_formula::Type;
 use phynexus_formula::ops::{Op as Row, Promotion, Special};
 use smallvec::SmallVec;
@@ -230,9 +231,26 @@ pub fn where_tensors(condition: &Tensor, yes: &Tensor, no: &Tensor) -> Result<Te
     where_(condition, Operand::Tensor(yes), Operand::Tensor(no))
 }
 
+/// On another device; itself where it is there already.
+pub fn to_device(x: &Tensor, device: &'static dyn Device) -> Result<Tensor> {
+    if x.device().id() == device.id() {
+        return Ok(x.clone());
+    }
+    device.check_dtype(x.dtype())?;
+    apply1(Op::Move(Move { device }), &[x])
+}
+
 /// Another dtype; the tensor itself where it has it.
 pub fn cast(x: &Tensor, dtype: DType) -> Result<Tensor> {
     if x.dtype() == dtype { Ok(x.clone()) } else { apply1(Op::Cast(Cast { dtype }), &[x]) }
+}
+
+/// On another device in another dtype; converted where both dtypes are.
+pub fn to(x: &Tensor, device: &'static dyn Device, dtype: DType) -> Result<Tensor> {
+    match device.check_dtype(x.dtype()) {
+        Ok(()) => cast(&to_device(x, device)?, dtype),
+        Err(_) => to_device(&cast(x, dtype)?, device),
+    }
 }
 
 /// A function applied to tensors that broadcast together, off the tape; `dtypes` are those of its results.

@@ -14,7 +14,8 @@ mod sort;
 
 pub use create::{arange, eye, full, linspace, normal, permutation, random_integers, uniform};
 pub use elementwise::{
-    Operand, add, apply_function, binary, cast, elementwise, mul, scale, unary, where_, where_tensors,
+    Operand, add, apply_function, binary, cast, elementwise, mul, scale, to, to_device, unary, where_,
+    where_tensors,
 };
 pub use index::Index;
 pub use linalg::{factor, newton_schulz, solve};

@@ -218,7 +218,7 @@ pub fn cross_entropy(
     }
     let target = if labels { super::cast(&target, DType::I64)? } else { super::cast(&target, x.dtype())? };
     if labels {
-        check_labels(&target, classes, ignore_index)?;
+        check_labels(&logits, &target, ignore_index)?;
     }
     let (row, scalars): (Row, SmallVec<[f64; 2]>) = match (labels, weight.is_some()) {
         (true, false) => (Row::CrossEntropy, smallvec![ignore_index as f64, label_smoothing]),
@@ -243,9 +243,17 @@ pub fn cross_entropy(
     }
 }
 
-fn check_labels(target: &Tensor, classes: usize, ignore_index: i64) -> Result<()> {
+fn check_labels(logits: &Tensor, target: &Tensor, ignore_index: i64) -> Result<()> {
+    let classes = logits.shape()[1];
     let integer = |n: i64| super::Operand::Number(Value::I(n), phynexus_core::Category::Integer);
     let valid = 0..classes as i64;
+    if target.device().id() != crate::machine::cpu().id() {
+        // Picking the labels' logits finds what is wrong without waiting; it is said when something is read.
+        let ignored = super::binary(Row::Eq, &target.detach(), integer(ignore_index))?;
+        let used = super::where_(&ignored, integer(0), target.into())?;
+        logits.detach().gather(1, &used)?;
+        return Ok(());
+    }
     let wrong = |target: &Tensor| -> Result<Option<i64>> {
         let found = target.extremes()?.map(|(low, high)| [low.as_i64(), high.as_i64()]);
         Ok(found.and_then(|both| both.into_iter().find(|label| !valid.contains(label))))

@@ -7,6 +7,7 @@ pub mod index;
 pub mod map;
 pub mod matmul;
 pub mod newton_schulz;
+pub mod place;
 pub mod random;
 pub mod reduce;
 pub mod shape;

@@ -1,6 +1,7 @@
 //! Operations without operands: random numbers, one value, evenly spaced numbers.
 
 use crate::array::Array;
+use crate::machine::with_float64;
 use crate::node::Context;
 use crate::op::{Few, Needs, Operation, Spec};
 use crate::ops::{launch, one};
@@ -91,5 +92,15 @@ source!(Range, "arange", |op, out| {
         Kernel::new(KernelSpec::Map { formula: b.finish(&[x]), inputs: vec![], outputs: vec![dtype] })
     });
     let scalars = [op.start, op.step];
-    op.spec.device.launch(kernel, &[Task { inputs: &[], outputs: &[out.view()], scalars: &scalars }])
+    let fill = |out: &Array| {
+        let task = Task { inputs: &[], outputs: &[out.view()], scalars: &scalars };
+        out.device().launch(kernel, &[task])
+    };
+    let (device, place) = (out.device(), with_float64(out.device()));
+    if place.id() == device.id() {
+        return fill(out);
+    }
+    let made = Array::empty(op.spec.shape, dtype, place)?;
+    fill(&made)?;
+    device.write(out.buffer(), 0, &made.to_bytes()?)
 });

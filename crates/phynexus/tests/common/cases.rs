@@ -5,6 +5,7 @@ use crate::{factors, rows};
 use phynexus::formula::ops::Op as Row;
 use phynexus::ops::map::Cast;
 use phynexus::ops::matmul::{Linear, MatMul};
+use phynexus::ops::place::Move;
 use phynexus::ops::random::{Fill, Random, Range as Arange};
 use phynexus::ops::reduce::{CumSum, Reduce};
 use phynexus::ops::shape::{
@@ -112,6 +113,7 @@ fn views(m: Memory, cases: &mut Vec<Case>) {
     for dims in [&[][..], &[0], &[3], &[2, 3], &[2, 1, 3], &[2, 1, 2, 3]] {
         add(cases, Op::Copy(Duplicate), vec![real(dims, m)]);
         add(cases, Op::Cast(Cast { dtype: DType::F64 }), vec![real(dims, m)]);
+        add(cases, Op::Move(Move { device: phynexus::cpu() }), vec![real(dims, m)]);
         for dtype in DType::ALL {
             add(cases, Op::Cast(Cast { dtype }), vec![real(dims, m)]);
             let from = Operand { dtype, draw: Draw::Whole(0, 2), ..real(dims, m) };

@@ -140,8 +140,9 @@ class Dion(Optimizer):
         kept = zip(batch.params, batch.grads, batch.states, batch.steps, strict=True)
         for param, grad, state, t in kept:
             rows, columns, _ = _rank(param, batch.hyper)
-            basis = _start(param, batch.hyper).to(grad.device) if t == 1 else state["basis"]
-            basis, m = basis.to(grad.dtype), state["momentum_buffer"].to(grad.dtype)
+            start = _start(param, batch.hyper) if t == 1 else state["basis"]
+            basis = start.to(grad.device, grad.dtype)
+            m = state["momentum_buffer"].to(grad.dtype)
             m = (m + grad).reshape(rows, columns)
             p = linalg.qr(m @ basis)[0]
             r = m.T @ p

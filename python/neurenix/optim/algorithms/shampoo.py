@@ -203,10 +203,10 @@ def join(blocks: list[Tensor], shape: tuple[int, ...], most: int) -> Tensor:
 
 def inverse_root(matrices: Tensor, order: int, eps: float) -> Tensor:
     """(A + ε)^(−1/order) of symmetric matrices, whose eigenvalues are raised to 0 first."""
-    values, vectors = linalg.eigh(matrices.double())
+    values, vectors = linalg.eigh(matrices.cpu().double())  # where all devices compute it
     values = values - values.amin(-1, keepdim=True).clamp(max=0.0) + eps
     powers = values ** (-1 / order)
-    return ((vectors * powers.unsqueeze(-2)) @ vectors.mT).to(matrices.dtype)
+    return ((vectors * powers.unsqueeze(-2)) @ vectors.mT).to(matrices.device, matrices.dtype)
 
 
 def _filtered(gradient: Tensor, state: dict[str, Any], t: int, hyper: dict[str, Any]) -> Tensor:

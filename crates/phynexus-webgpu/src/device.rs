@@ -1,0 +1,141 @@
+//! A GPU as a device of the engine.
+
+use crate::adapter;
+use crate::arena::Piece;
+use crate::queue::Queue;
+use parking_lot::{Mutex, MutexGuard};
+use phynexus_core::{
+    Buffer, Compiled, Counters, DType, Device, DeviceId, DeviceType, Error, Kernel, Result, Spec, Task, Usage,
+};
+use phynexus_formula::print::Dialect;
+use phynexus_gpu::{Gpu, Program, Record};
+use std::sync::{Arc, OnceLock};
+
+/// A GPU; opened when it is first used.
+#[derive(Debug)]
+pub struct WebGpu {
+    adapter: wgpu::Adapter,
+    index: u32,
+    usage: Usage,
+    queue: OnceLock<Result<Mutex<Queue>>>,
+}
+
+impl WebGpu {
+    pub(crate) fn new(adapter: wgpu::Adapter, index: u32) -> WebGpu {
+        WebGpu { adapter, index, usage: Usage::new(), queue: OnceLock::new() }
+    }
+
+    /// The system that it is reached through, and its driver.
+    pub fn driver(&self) -> String {
+        let info = self.adapter.get_info();
+        format!("{}, {} {}", info.backend, info.driver, info.driver_info).trim().to_string()
+    }
+
+    fn queue(&self) -> Result<MutexGuard<'_, Queue>> {
+        let opened = self.queue.get_or_init(|| Queue::open(&self.adapter, &self.name()).map(Mutex::new));
+        opened.as_ref().map(Mutex::lock).map_err(Error::clone)
+    }
+}
+
+impl Device for WebGpu {
+    fn id(&self) -> DeviceId {
+        DeviceId { kind: DeviceType::WebGpu, index: self.index }
+    }
+
+    fn name(&self) -> String {
+        self.adapter.get_info().name
+    }
+
+    fn allocate(&self, bytes: usize) -> Result<u64> {
+        self.queue()?.allocate(bytes)
+    }
+
+    fn free(&self, handle: u64, bytes: usize) {
+        if let Ok(mut queue) = self.queue() {
+            queue.arenas.free(Piece::of(handle), bytes);
+        }
+    }
+
+    fn usage(&self) -> &Usage {
+        &self.usage
+    }
+
+    fn write(&self, buffer: &Buffer, offset: usize, data: &[u8]) -> Result<()> {
+        check(buffer, offset, data.len())?;
+        self.queue()?.write(Piece::of(buffer.handle()), buffer.bytes(), offset, data)
+    }
+
+    fn read(&self, buffer: &Buffer, offset: usize, out: &mut [u8]) -> Result<()> {
+        check(buffer, offset, out.len())?;
+        self.queue()?.read(Piece::of(buffer.handle()), offset, out)
+    }
+
+    fn compile(&self, spec: &Spec) -> Result<Compiled> {
+        phynexus_gpu::compile(spec, Dialect::Wgsl)
+    }
+
+    fn launch(&self, kernel: &Kernel, tasks: &[Task<'_>]) -> Result<()> {
+        phynexus_gpu::launch(self, kernel, tasks)
+    }
+
+    fn synchronize(&self) -> Result<()> {
+        match self.queue.get() {
+            None => Ok(()),
+            Some(_) => self.queue()?.synchronize(),
+        }
+    }
+
+    fn host_pointer(&self, _: &Buffer) -> Option<*mut u8> {
+        None
+    }
+
+    fn check_dtype(&self, dtype: DType) -> Result<()> {
+        match dtype {
+            DType::F64 => Err(Error::Type(format!(
+                "{} has no float64: use float32 there (tensor.to(dtype=\"float32\"), model.float()), or stay on the CPU",
+                self.id()
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    fn memory(&self) -> Option<usize> {
+        adapter::memory(&self.adapter)
+    }
+
+    fn counters(&self) -> Counters {
+        match self.queue.get() {
+            Some(Ok(queue)) => queue.lock().counters,
+            _ => Counters::default(),
+        }
+    }
+
+    fn empty_cache(&self) {
+        if let Some(Ok(queue)) = self.queue.get() {
+            // What is wrong with the device is said when it is next used.
+            _ = queue.lock().shrink();
+        }
+    }
+}
+
+impl Gpu for WebGpu {
+    fn dialect(&self) -> Dialect {
+        Dialect::Wgsl
+    }
+
+    fn device(&self) -> &'static dyn Device {
+        &adapter::devices()[self.index as usize]
+    }
+
+    fn dispatch(&self, program: &Arc<Program>, records: &[Record<'_>]) -> Result<()> {
+        self.queue()?.dispatch(program, records)
+    }
+}
+
+fn check(buffer: &Buffer, offset: usize, bytes: usize) -> Result<()> {
+    if offset.checked_add(bytes).is_some_and(|end| end <= buffer.bytes()) {
+        return Ok(());
+    }
+    let size = buffer.bytes();
+    Err(Error::Value(format!("cannot copy {bytes} bytes at offset {offset} of a buffer of {size} bytes")))
+}

@@ -1,0 +1,15 @@
+//! GPUs through WebGPU: Vulkan, Metal and Direct3D 12, by `wgpu`. Kernels are those of `phynexus-gpu`, in WGSL.
+//!
+//! Memory is handed out as pieces of few large buffers ([`arena`]), so that a kernel, which may bind eight, can work on any
+//! number of tensors. Work is collected ([`queue`]) until something is read, or much has gathered. Nothing is looked for
+//! before somebody asks for these devices.
+
+mod adapter;
+mod arena;
+mod device;
+mod error;
+mod pipeline;
+mod queue;
+
+pub use adapter::{devices, known_devices};
+pub use device::WebGpu;
