@@ -94,6 +94,16 @@ def adamuon(**arguments: Any) -> Callable[..., Any]:
     return muon(pytorch_optimizer.AdaMuon, **arguments)
 
 
+def mars(**arguments: Any) -> Callable[..., Any]:
+    """MARS with copies of the previous gradients."""
+
+    def make(params: Any) -> Any:
+        wide_newton_schulz()
+        return pytorch_optimizer.MARS(params, mars_type="shampoo", **arguments)
+
+    return make
+
+
 def scion(norm: Any, **arguments: Any) -> Callable[..., Any]:
     """Scion, whose average begins with the first gradient as in its authors' code; the package's with zero."""
 
@@ -323,6 +333,13 @@ CASES: dict[str, tuple[Any, ...]] = {
         "AdaMuon",
         {**MUON, "beta2": 0.9, "nesterov": False},
         {"shape": MATRIX, "tolerance": NORMED},
+    ),
+    "mars_shampoo": (
+        "pytorch-optimizer",
+        mars(gamma=0.1, weight_decouple=True, **{**DECAYED, "eps": 1e-8}),
+        "MARS",
+        {**DECAYED, "eps": 1e-8, "gamma": 0.1, "kind": "shampoo"},
+        {"shape": MATRIX, "tolerance": {**NORMED, **ROUNDED}},
     ),
     "dion": (
         "dion",

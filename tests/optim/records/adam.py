@@ -25,6 +25,7 @@ from neurenix.optim import (
     Yogi,
 )
 from neurenix.testing import Record, per_tensor
+from optim.records.orthogonal import orthogonal
 
 COMMON = {"lr": 0.1, "betas": (0.8, 0.95), "eps": 1e-2, "weight_decay": 0.1}
 MOVES = {"lr": 0.11, "betas": (0.8, 0.9), "eps": 2e-2, "weight_decay": 0.2}
@@ -182,6 +183,10 @@ def mars(p, g, s, t, *, lr, betas, eps, weight_decay, gamma, kind, optimize_1d, 
     m, mean = ema(s, "m", b1, c)
     _, v = ema(s, "v", b2, c**2)
     u = np.sign(m) if matrix and kind == "lion" else mean / (np.sqrt(v) + eps)
+    if p.ndim > 1 and kind == "shampoo":
+        flat = m.reshape(len(m), -1)
+        factor = math.sqrt(max(1, flat.shape[0] / flat.shape[1]))
+        u = factor * orthogonal(flat / (1 - b1), [(3.4445, -4.7750, 2.0315)], 5, eps).reshape(m.shape)
     return p - lr * weight_decay * p - rate * u
 
 
@@ -410,7 +415,7 @@ RECORDS = [
             lambda shape, size=size: (size if len(shape) > 1 else 8) * math.prod(shape),
             tolerance=(1e-10, "the sign of a sum near zero, the length of a correction"),
         )
-        for kind, other, size in (("adamw", "lion", 12), ("lion", "adamw", 8))
+        for kind, other, size in (("adamw", "lion", 12), ("lion", "adamw", 8), ("shampoo", "adamw", 8))
     ),
     *(
         Record(
