@@ -39,12 +39,24 @@ class Averaging(Optimizer):
 
 
 def averaged(
-    y: Value, u: Value, z: Value, sum: Value, rate: Value, beta: Value, weight: Value
-) -> tuple[Value, Value, Value]:
-    """One step of y and z against the update u; `weight` is that of the new z in the average."""
+    y: Value,
+    u: Value,
+    z: Value,
+    sum: Value,
+    lr_max: Value,
+    *,
+    t: Value,
+    rate: Value,
+    beta: Value,
+    r: Value,
+    weight_lr_power: Value,
+) -> tuple[Value, Value, Value, Value]:
+    """One step of y and z against the update u, the sum of weights with that of the new z, and the largest rate."""
+    lr_max = maximum(lr_max, rate)
+    weight = t**r * lr_max**weight_lr_power
     sum = sum + weight
     share = where(sum > 0, weight / where(sum > 0, sum, 1), 0)
-    return y + share * (z - y) + rate * (beta * (1 - share) - 1) * u, z - rate * u, sum
+    return y + share * (z - y) + rate * (beta * (1 - share) - 1) * u, z - rate * u, sum, lr_max
 
 
 def warmed(t: Value, lr: Value, warmup_steps: Value) -> Value:

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from neurenix._phynexus import Tensor
 
 from ..formula import Value, debias, mean, sqrt, where
 from ..groups import Group, Params
-from ..limits import FRACTION
-from ..options import Options
 from ..states import State
 from ._orthogonal import scale
-from .muon import ORIGINAL, Muon, auxiliary
+from ._second_moment import MuonOptions, SecondMoment
+from .muon import ORIGINAL, auxiliary
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 
-class AdaMuon(Muon):
+class AdaMuon(SecondMoment):
     """Muon with Adam's second average, element by element, of the orthogonal matrix of the momentum's signs.
 
         O ← Muon's orthogonal matrix, of the signs of the momentum
@@ -54,8 +53,6 @@ class AdaMuon(Muon):
         C. Si et al., AdaMuon: adaptive Muon optimizer, arXiv 2507.11005.
     """
 
-    limits: ClassVar = {"beta2": FRACTION}
-
     def __init__(
         self,
         params: Params,
@@ -68,36 +65,10 @@ class AdaMuon(Muon):
         eps: float = 1e-7,
         ns_steps: int = 5,
         adjust_lr_fn: str | None = "none",
-        *,
-        use_muon: bool = True,
-        heads: int = 1,
-        batched: bool = False,
-        aux_betas: tuple[float, float] = (0.9, 0.95),
-        aux_eps: float = 1e-10,
-        **options: Unpack[Options],
+        **options: Unpack[MuonOptions],
     ) -> None:
-        self._beta2 = beta2
-        super().__init__(
-            params,
-            lr,
-            weight_decay,
-            momentum,
-            nesterov,
-            ns_coefficients,
-            eps,
-            ns_steps,
-            adjust_lr_fn,
-            use_muon=use_muon,
-            heads=heads,
-            batched=batched,
-            aux_betas=aux_betas,
-            aux_eps=aux_eps,
-            **options,
-        )
-
-    def own_defaults(self) -> dict[str, Any]:
-        """The decay of the second average."""
-        return {"beta2": self._beta2}
+        given = lr, weight_decay, momentum, nesterov, beta2, ns_coefficients, eps, ns_steps, adjust_lr_fn
+        super().__init__(params, *given, **options)
 
     def states_for(self, group: Group, variant: Any = None) -> Sequence[str | State]:
         """The momentum and the second average, or AdamW's averages."""

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from neurenix._phynexus import Generator, Tensor
 
 from ..binding import Batch
-from ..formula import Value, debias, maximum, norm, sqrt, where
+from ..formula import Value, maximum, norm, sqrt, where
 from ..groups import Group, Params
-from ..limits import NOT_NEGATIVE, Choice, Flag, Whole
-from ..optimizer import Optimizer
+from ..limits import Choice, Flag, Whole
 from ..options import Options
 from ..states import State
 from ._kronecker import sized
-from ._moments import moments
+from ._projected import Projected, adam, stepped
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 GROWTH: Final = 1.01  # how much longer a step may be than the one before
 
 
-class APOLLO(Optimizer):
+class APOLLO(Projected):
     """APOLLO: scales each channel's gradient as Adam would, judged in a small random subspace; memory like SGD's.
 
         g' = g·P,  m ← β₁·m + (1 − β₁)·g',  v ← β₂·v + (1 − β₂)·g'²,  u = m / (√v + ε)
@@ -73,14 +72,9 @@ class APOLLO(Optimizer):
         H. Zhu et al., APOLLO: SGD-like memory, AdamW-level performance, arXiv 2412.05270, algorithm 1.
     """
 
-    decay_mode: ClassVar = "inside"
     limits: ClassVar = {
-        "rank": Whole(1),
-        "update_proj_gap": Whole(1),
-        "scale": NOT_NEGATIVE,
         "scale_type": Choice(("channel", "tensor")),
         "limit_growth": Flag(),
-        "correct_bias": Flag(),
         "seed": Whole(0),
     }
 
@@ -114,14 +108,6 @@ class APOLLO(Optimizer):
             "seed": seed,
         }
         super().__init__(params, defaults, **options)
-
-    def variant(self, param: Tensor, group: Group) -> tuple[int, int] | None:
-        """The sides of a matrix; None for vectors."""
-        return None if param.ndim < 2 else (param.shape[0], math.prod(param.shape[1:]))
-
-    def is_directed(self, variant: Any) -> bool:
-        """Whether it is a matrix."""
-        return variant is not None
 
     def states_for(self, group: Group, variant: Any = None) -> Sequence[str | State]:
         """The averages, and the length of the last step where growth is limited."""
@@ -168,19 +154,16 @@ class APOLLO(Optimizer):
         variant: Any,
     ) -> tuple[Value, ...]:
         """The step, its length, and for vectors the averages."""
-        states: tuple[Value, ...] = ()
+        states: Sequence[Value] = ()
         if variant is None:
-            before = given[0], given[1]
-            states = m, v = moments(g, *before, betas)
-            u = m / (sqrt(v) + eps)
+            u, *states = adam(g, given[0], given[1], betas, eps)
         elif limit_growth:
             length = norm(given[0])
             shorter = where(t == 1, 1, maximum(length / (given[1] + 1e-8), GROWTH) / GROWTH)
             states, u = (length / shorter,), sqrt(scale) * given[0] / shorter
         else:
             u = sqrt(scale) * given[0]
-        size = lr * sqrt(debias(betas[1], t)) / debias(betas[0], t) if correct_bias else lr
-        return (p - size * u) * (1 - lr * weight_decay), *states
+        return stepped(p, u, t, lr, betas, weight_decay, correct_bias), *states
 
 
 def subspace(size: int, rank: int, seed: int, place: int) -> Tensor:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -11,20 +10,19 @@ from neurenix import linalg
 from neurenix._phynexus import Tensor, where
 
 from ..binding import Batch
-from ..formula import Value, debias, sqrt
+from ..formula import Value
 from ..groups import Group, Params
-from ..limits import NOT_NEGATIVE, Choice, Flag, Whole
-from ..optimizer import Optimizer
+from ..limits import Choice
 from ..options import Options
 from ..states import State
 from ._kronecker import along, back, sized, together
-from ._moments import moments
+from ._projected import Projected, adam, stepped
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 
-class GaLore(Optimizer):
+class GaLore(Projected):
     """GaLore: Adam in a subspace of each matrix's gradients; its averages take little memory.
 
         P ← the first r right singular vectors of g             every `update_proj_gap` steps, the first included
@@ -69,14 +67,7 @@ class GaLore(Optimizer):
         J. Zhao et al., GaLore: memory-efficient LLM training by gradient low-rank projection, arXiv 2403.03507.
     """
 
-    decay_mode: ClassVar = "inside"
-    limits: ClassVar = {
-        "rank": Whole(1),
-        "update_proj_gap": Whole(1),
-        "scale": NOT_NEGATIVE,
-        "proj_type": Choice(("std", "reverse_std", "right", "left", "full")),
-        "correct_bias": Flag(),
-    }
+    limits: ClassVar = {"proj_type": Choice(("std", "reverse_std", "right", "left", "full"))}
 
     def __init__(
         self,
@@ -104,14 +95,6 @@ class GaLore(Optimizer):
             "correct_bias": correct_bias,
         }
         super().__init__(params, defaults, **options)
-
-    def variant(self, param: Tensor, group: Group) -> tuple[int, int] | None:
-        """The sides of a matrix; None for vectors."""
-        return None if param.ndim < 2 else (param.shape[0], math.prod(param.shape[1:]))
-
-    def is_directed(self, variant: Any) -> bool:
-        """Whether it is a matrix."""
-        return variant is not None
 
     def states_for(self, group: Group, variant: Any = None) -> Sequence[str | State]:
         """The averages, and for each side that is projected the subspace."""
@@ -159,15 +142,12 @@ class GaLore(Optimizer):
         variant: Any,
     ) -> tuple[Value, ...]:
         """The step; for vectors also the averages."""
-        states: tuple[Value, ...] = ()
+        states: Sequence[Value] = ()
         if variant is None:
-            before = given[0], given[1]
-            states = m, v = moments(g, *before, betas)
-            u = m / (sqrt(v) + eps)
+            u, *states = adam(g, given[0], given[1], betas, eps)
         else:
             u = scale * given[0]
-        size = lr * sqrt(debias(betas[1], t)) / debias(betas[0], t) if correct_bias else lr
-        return (p - size * u) * (1 - lr * weight_decay), *states
+        return stepped(p, u, t, lr, betas, weight_decay, correct_bias), *states
 
 
 def projected(shape: tuple[int, int], proj_type: str) -> tuple[int, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..formula import Value, maximum
+from ..formula import Value
 from ..groups import Params
 from ..options import Options
 from ..states import State
@@ -109,7 +109,6 @@ class ScheduleFreeAdamW(Averaging):
         v = beta2 * v + (1 - beta2) * g * g
         u = g / (spread(v, beta2, t) + eps) + weight_decay * y
         rate = warmed(t, lr, warmup_steps)
-        lr_max = maximum(lr_max, rate)
-        weight = t**r * lr_max**weight_lr_power
-        y, z, sum = averaged(y, u, z, sum, rate, beta1, weight)
+        how = {"rate": rate, "beta": beta1, "r": r, "weight_lr_power": weight_lr_power}
+        y, z, sum, lr_max = averaged(y, u, z, sum, lr_max, t=t, **how)
         return y, z, v, sum, lr_max

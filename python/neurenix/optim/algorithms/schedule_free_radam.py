@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from ..formula import Value, maximum, where
+from ..formula import Value, where
 from ..groups import Params
 from ..limits import Flag
 from ..options import Options
@@ -114,7 +114,6 @@ class ScheduleFreeRAdam(Averaging):
         known = length > 4
         u = g / where(known, spread(v, beta2, t) + eps, 1) + weight_decay * y
         rate = lr * where(known, ratio, float(not silent_sgd_phase))
-        lr_max = maximum(lr_max, rate)
-        weight = t**r * lr_max**weight_lr_power
-        y, z, sum = averaged(y, u, z, sum, rate, beta1, weight)
+        how = {"rate": rate, "beta": beta1, "r": r, "weight_lr_power": weight_lr_power}
+        y, z, sum, lr_max = averaged(y, u, z, sum, lr_max, t=t, **how)
         return y, z, v, sum, lr_max

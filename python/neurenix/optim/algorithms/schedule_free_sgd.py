@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..formula import Value, maximum
+from ..formula import Value
 from ..groups import Params
 from ..options import Options
 from ..states import State
@@ -98,6 +98,5 @@ class ScheduleFreeSGD(Averaging):
     ) -> tuple[Value, ...]:
         """The rule above."""
         rate = warmed(t, lr, warmup_steps)
-        lr_max = maximum(lr_max, rate)
-        weight = t**r * lr_max**weight_lr_power
-        return *averaged(y, g + weight_decay * y, z, sum, rate, momentum, weight), lr_max
+        how = {"rate": rate, "beta": momentum, "r": r, "weight_lr_power": weight_lr_power}
+        return averaged(y, g + weight_decay * y, z, sum, lr_max, t=t, **how)
