@@ -263,7 +263,7 @@ def atan2(y: Value, x: Value) -> Value:
 def cbrt(x: Value) -> Value:
     """The cube root of x, x ≥ 0.
 
-    >>> round(cbrt(27.0), 12)
+    >>> round(float(cbrt(27.0)), 12)
     3.0
     """
     if not isinstance(x, Symbol) or not x.is_element:

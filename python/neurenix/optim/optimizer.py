@@ -240,12 +240,13 @@ class Optimizer(UpdateRule, Governed):
         loss = None if closure is None else closure()
         self._prepare()
         plans = self._plans
-        whole = len(plans) == 1 and len(plans[0].units) == 1 and not plans[0].packs
-        if not whole and (tables := rows.find(plans)):
-            self._run_rows(plans, tables)
+        if len(plans) > 1 or not plans[0].is_single or self.accumulate > 1:
+            tables = rows.find(plans)
+            self._run_rows(plans, tables) if tables else self._run(plans)
             return loss
+        plans[0].pending = 0
         try:
-            self._run(plans)
+            plans[0].run(self, self._state)
         except TypeError:  # a launch refuses row-sparse gradients before it changes anything
             tables = rows.find(plans)
             if not tables:

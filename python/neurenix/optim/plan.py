@@ -37,6 +37,7 @@ class Plan:
         self.joins: list[str] = []  # how the numbers over all tensors that the rule needs are joined
         self.directed = False  # whether tensor code comes before the rule
         self.packs = False  # whether states are unpacked and packed around the rule
+        self.is_single = False  # whether a step is one launch and what belongs to it
         self._seen: tuple[Any, ...] = ()  # the group's values when they were last checked
         self._forms: Any = None  # what the rule was traced for
         self._members: list[Tensor] = []
@@ -256,3 +257,4 @@ class Plan:
         self.joins = max((unit.stepper.joins for unit in units), key=len, default=[])
         self.directed = any(rule.is_directed(unit.batch.variant) for unit in units)
         self.packs = any(unit.packs for unit in units)
+        self.is_single = len(units) == 1 and not self.packs and not self.joins
