@@ -140,5 +140,7 @@ def test_a_parameter_may_not_change_its_shape(make) -> None:
     param.grad = None
     param.data = make([1.0]).detach()
     param.grad = make([1.0]).detach()
-    with pytest.raises(ValueError, match=r"momentum_buffer of a parameter has shape \(2,\), and must have shape \(1,\)"):
+    with pytest.raises(
+        ValueError, match=r"momentum_buffer of a parameter has shape \(2,\), and must have shape \(1,\)"
+    ):
         optimizer.step()
