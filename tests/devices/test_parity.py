@@ -101,7 +101,7 @@ def test_views_give_the_same(gpu, op, rng):
 
 
 @each_gpu
-@pytest.mark.parametrize("shape", [(300,), (3, 1000), (70, 33, 5), (5, 9_000)])
+@pytest.mark.parametrize("shape", [(300,), (3, 1000), (70, 33, 5), (5, 70_000)])
 def test_sizes_beyond_a_group(gpu, shape, rng):
     x = rng.normal(size=shape).astype("float32")
     there, exact = Tensor(x, device=gpu), x.astype(float)
@@ -143,7 +143,12 @@ def test_what_is_not_there_is_said(gpu):
         Tensor([1.0], dtype="float64").to(gpu)
     assert Tensor([1.0], dtype="float64").to(gpu, "float32").dtype == neurenix.float32
     with pytest.raises(TypeError, match="int32"):
-        Tensor([1, 2], device=gpu) + Tensor([1, 2], device=gpu)
+        Tensor([1, 2], device=gpu) ** Tensor([1, 2], device=gpu)
+    large = Tensor([2**30, -(2**30)], device=gpu)
+    assert (large - 1 + Tensor([1, 2], device=gpu)).tolist() == [2**30, 1 - 2**30]
+    for overflows in (lambda x: x + x, lambda x: x * 4, lambda x: x - 2 * 2**30, lambda x: x * -2):
+        with pytest.raises(ValueError, match="int32"):
+            overflows(large).tolist()
     with pytest.raises(RuntimeError, match=rf"cpu and {gpu}|{gpu}.* and cpu"):
         Tensor([1.0]) + Tensor([1.0], device=gpu)
     with pytest.raises(BufferError, match=r"\.cpu\(\)"):
@@ -281,5 +286,5 @@ def test_a_training_step_is_one_submission_of_few_kernels(gpu, rng):
         step().item()
     assert counted.submissions == 1
     assert counted.waits == 1
-    assert counted.kernels <= 24
+    assert counted.kernels <= 21
     assert counted.downloaded == 4

@@ -144,8 +144,15 @@ fn numbers_that_wgsl_cannot_write() {
 
 #[test]
 fn what_wgsl_does_not_compute_is_an_error_that_says_so() {
-    let error = body(&Op::Add.formula(Type::I64), Dialect::Wgsl, Rows::Group).unwrap_err();
-    assert_eq!(error, PrintError::Integer(Dialect::Wgsl, "add".into()));
+    let error = body(&Op::Pow.formula(Type::I64), Dialect::Wgsl, Rows::Group).unwrap_err();
+    assert_eq!(error, PrintError::Integer(Dialect::Wgsl, "pow".into()));
     assert!(error.to_string().contains("int32"), "{error}");
     assert!(body(&Op::Eq.formula(Type::I64), Dialect::Wgsl, Rows::Group).is_ok());
+}
+
+/// A scale that is replaced must not be read any more when it is.
+#[test]
+fn values_of_a_row_are_stored_after_everybody_has_read() {
+    let text = text(&Op::Norm2.formula(Type::F32), Dialect::Wgsl);
+    assert!(text.contains("storageBarrier();\nif (local == 0u)"), "{text}");
 }

@@ -63,7 +63,10 @@ impl Program {
         let body = functions.text.split_off(split);
         let wide = dialect == Dialect::Wgsl && parts.operands.iter().any(|o| o.dtype == DType::I64);
         let text = || [&functions.text, &body, &parts.helpers];
-        let raises = wide || text().iter().any(|t| t.contains("raise") || t.contains("float_to_i64("));
+        let raises = wide
+            || text()
+                .iter()
+                .any(|t| ["raise", "float_to_i64(", "out_of_i32("].iter().any(|name| t.contains(name)));
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
         Program { id, dialect, parts: Parts { body, ..parts }, functions, raises }
     }

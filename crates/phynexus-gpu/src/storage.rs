@@ -53,6 +53,7 @@ pub(crate) const HELPERS: &[(&str, &str)] = &[
 }
 ",
     ),
+    ("out_of_i32", "fn out_of_i32() -> i32 {\n    raise(2u, 0u, 0u);\n    return 0;\n}\n"),
     (
         "float_to_i64",
         "fn float_to_i64(x: f32) -> i32 {

@@ -25,6 +25,7 @@ template <typename To, typename From> __device__ To bitcast(From x) {
     return both.to;
 }
 __device__ void workgroupBarrier() { __syncthreads(); }
+__device__ void storageBarrier() { __syncthreads(); }
 ";
 
 /// The name of a type; 64 bits are 32 where there are no more.

@@ -6,7 +6,7 @@ use common::{DIALECTS, Operand, printed, stored};
 use phynexus_core::{DType, Error, Spec, Value};
 use phynexus_formula::ops::{Op, Promotion};
 use phynexus_formula::print::Dialect;
-use phynexus_formula::{Builder, Formula, Type, Unary, differentiate, hoist};
+use phynexus_formula::{Binary, Builder, Formula, Type, Unary, differentiate, hoist};
 
 /// Prints a formula for operands of this shape, dense and strided; row results have size 1 at the end.
 fn print(f: &Formula, dialect: Dialect, shape: &[usize]) -> Result<Vec<(String, String)>, Error> {
@@ -90,17 +90,23 @@ fn every_dtype_is_loaded_and_stored() {
 }
 
 #[test]
-fn int64_is_compared_but_not_computed_in_wgsl() {
-    let mut b = Builder::new();
-    let (x, y) = (b.input(Type::I64), b.input(Type::I64));
-    let (less, sum) = (b.binary(phynexus_formula::Binary::Lt, x, y), b.add(x, y));
-    assert!(print(&b.clone().finish(&[less]), Dialect::Wgsl, &[4]).is_ok());
-    let Err(Error::Type(message)) = print(&b.finish(&[sum]), Dialect::Wgsl, &[4]) else {
-        panic!("int64 was added")
+fn int64_is_checked_to_stay_within_32_bits_in_wgsl() {
+    let with = |op| {
+        let mut b = Builder::new();
+        let (x, y) = (b.input(Type::I64), b.input(Type::I64));
+        let z = b.binary(op, x, y);
+        print(&b.finish(&[z]), Dialect::Wgsl, &[4])
     };
+    for op in [Binary::Lt, Binary::Min, Binary::Rem] {
+        assert!(!with(op).unwrap()[0].1.contains("out_of_i32"));
+    }
+    for op in [Binary::Add, Binary::Sub, Binary::Mul, Binary::FloorDiv] {
+        assert!(with(op).unwrap()[0].1.contains("out_of_i32"));
+    }
+    let Err(Error::Type(message)) = with(Binary::Pow) else { panic!("a power of int64 was printed") };
     assert_eq!(
         message,
-        "Wgsl does not compute add of int64, which it only compares, selects and copies: convert to int32"
+        "Wgsl does not compute pow of int64, which has 32 bits there: convert to int32 or float32"
     );
 }
 

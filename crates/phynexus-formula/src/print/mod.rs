@@ -68,7 +68,7 @@ impl fmt::Display for PrintError {
             }
             PrintError::Integer(dialect, what) => write!(
                 f,
-                "{dialect:?} does not compute {what} of int64, which it only compares, selects and copies: convert to int32"
+                "{dialect:?} does not compute {what} of int64, which has 32 bits there: convert to int32 or float32"
             ),
         }
     }
@@ -323,7 +323,10 @@ impl Printer<'_> {
         }
         let rows = self.stores(false);
         match self.rows {
-            Rows::Group if !rows.is_empty() => format!("{text}if (local == 0u) {{\n{rows}}}\n"),
+            // A row's own value may be an operand that is replaced: nobody may read it any more.
+            Rows::Group if !rows.is_empty() => {
+                format!("{text}storageBarrier();\nif (local == 0u) {{\n{rows}}}\n")
+            }
             _ => text + &rows,
         }
     }

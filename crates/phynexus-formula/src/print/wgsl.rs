@@ -14,14 +14,13 @@ fn name(ty: Type) -> &'static str {
     }
 }
 
-/// What int64 is good for where numbers have 32 bits: to be compared, chosen and copied, and all that cannot leave them.
+/// What int64 is good for where numbers have 32 bits: what cannot leave them, and what is checked not to.
 fn is_kept(node: &Node) -> bool {
     match node {
-        Node::Unary(op, _) => matches!(op, Unary::Detach | Unary::Sign | Unary::Not),
-        Node::Binary(op, ..) => {
-            use Binary::{And, Eq, FloorDiv, Le, Lt, Max, Min, Ne, Or, Rem, Xor};
-            matches!(op, Min | Max | Eq | Ne | Lt | Le | And | Or | Xor | Rem | FloorDiv)
+        Node::Unary(op, _) => {
+            matches!(op, Unary::Detach | Unary::Sign | Unary::Not | Unary::Neg | Unary::Abs)
         }
+        Node::Binary(op, ..) => !matches!(op, Binary::Pow | Binary::Shl | Binary::Shr | Binary::Ushr),
         Node::Const(c) => i32::try_from(c.as_i64()).is_ok(),
         Node::Reduce(op, _) => matches!(op, Reduction::Min | Reduction::Max),
         _ => true,
@@ -77,6 +76,8 @@ impl Language for Wgsl {
 
     fn unary(&self, op: Unary, ty: Type, a: &str) -> String {
         let function = match op {
+            Unary::Neg if ty == Type::I64 => return format!("i64_sub(0, {a})"),
+            Unary::Abs if ty == Type::I64 => return format!("max({a}, i64_sub(0, {a}))"),
             Unary::Neg => return format!("-{a}"),
             Unary::Not if ty == Type::Bool => return format!("!{a}"),
             Unary::Not => return format!("{a} == {}(0)", name(ty)),
@@ -112,12 +113,14 @@ impl Language for Wgsl {
     fn binary(&self, op: Binary, ty: Type, a: &str, b: &str) -> String {
         let float = ty.is_float();
         match op {
+            Binary::Add | Binary::Sub | Binary::Mul | Binary::FloorDiv if ty == Type::I64 => {
+                format!("i64_{}({a}, {b})", format!("{op:?}").to_lowercase())
+            }
             Binary::Add => format!("{a} + {b}"),
             Binary::Sub => format!("{a} - {b}"),
             Binary::Mul => format!("{a} * {b}"),
             Binary::Div => format!("{a} / {b}"),
             Binary::FloorDiv if float => format!("float_floor_div({a}, {b})"),
-            Binary::FloorDiv if ty == Type::I64 => format!("i64_floor_div({a}, {b})"),
             Binary::FloorDiv => format!("int_floor_div({a}, {b})"),
             Binary::Rem if float => format!("float_rem({a}, {b})"),
             Binary::Rem => format!("{a} - {b} * int_floor_div({a}, {b})"),
@@ -287,9 +290,25 @@ const HELPERS: &[(&str, &str)] = &[
     let q = a / b;
     return q - select(0, 1, a % b != 0 && (a < 0) != (b < 0));
 }"),
-    // The only quotient that leaves int32 is an error, as is any int64 that does.
-    ("i64_floor_div", "fn i64_floor_div(a: i32, b: i32) -> i32 {
-    if (b == -1 && a == bitcast<i32>(0x80000000u)) { return float_to_i64(2147483648.0f); }
+    // An int64 that int32 does not hold is an error.
+    ("i64_add", "fn i64_add(a: i32, b: i32) -> i32 {
+    let sum = a + b;
+    if (((a ^ sum) & (b ^ sum)) < 0) { return out_of_i32(); }
+    return sum;
+}"),
+    ("i64_sub", "fn i64_sub(a: i32, b: i32) -> i32 {
+    let rest = a - b;
+    if (((a ^ b) & (a ^ rest)) < 0) { return out_of_i32(); }
+    return rest;
+}"),
+    ("i64_mul", "fn i64_mul(a: i32, b: i32) -> i32 {
+    let product = a * b;
+    if (a == -1) { return i64_sub(0, b); }
+    if (a != 0 && product / a != b) { return out_of_i32(); }
+    return product;
+}"),
+    ("i64_floordiv", "fn i64_floordiv(a: i32, b: i32) -> i32 {
+    if (b == -1) { return i64_sub(0, a); }
     return int_floor_div(a, b);
 }"),
     ("int_pow", "fn int_pow(a: i32, b: i32) -> i32 {

@@ -8,7 +8,9 @@ use crate::random::Generator;
 use crate::tensor::Tensor;
 use phynexus_core::{DType, Error, ReduceOp, Result, Shape, Value};
 use phynexus_formula::ops::Op as Row;
+use phynexus_formula::{Binary, Builder, Type};
 use smallvec::{SmallVec, smallvec};
+use std::sync::{Arc, OnceLock};
 
 /// What becomes of the losses of the single elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -236,11 +238,40 @@ pub fn cross_entropy(
         Reduction::Sum => each.reduce(ReduceOp::Sum, None, false),
         Reduction::Mean if !labels => each.reduce(ReduceOp::Mean, None, false),
         Reduction::Mean => {
-            let total = each.reduce(ReduceOp::Sum, None, false)?;
-            let counted = results[1].detach().reduce(ReduceOp::Sum, None, false)?;
-            super::binary(Row::Div, &total, &counted)
+            let function = weighted_mean(x.dtype().compute()).clone();
+            let map = Map { function, scalars: SmallVec::new(), outputs: smallvec![x.dtype()], whole: true };
+            apply1(Op::Map(map), &[&results[0], &results[1].detach()])
         }
     }
+}
+
+/// The sum of its first operand by the sum of its second.
+fn weighted_mean(ty: Type) -> &'static Arc<MapFn> {
+    static FUNCTIONS: [OnceLock<Arc<MapFn>>; 5] = [const { OnceLock::new() }; 5];
+    FUNCTIONS[ty as usize].get_or_init(|| {
+        let mut b = Builder::new();
+        let sums = [(); 2].map(|()| {
+            let x = b.input(ty);
+            b.reduce(phynexus_formula::Reduction::Sum, x)
+        });
+        let mean = b.div(sums[0], sums[1]);
+        MapFn::new("weighted_mean".into(), b.finish(&[mean]), 1, true)
+    })
+}
+
+/// Labels, with 0 in the place of those that are left out.
+fn counted_labels(target: &Tensor, ignore_index: i64) -> Result<Tensor> {
+    static FUNCTION: OnceLock<Arc<MapFn>> = OnceLock::new();
+    let function = FUNCTION.get_or_init(|| {
+        let mut b = Builder::new();
+        let (label, ignored) = (b.input(Type::I64), b.scalar(Type::I64));
+        let (left_out, zero) = (b.binary(Binary::Eq, label, ignored), b.number(Type::I64, 0.0));
+        let counted = b.select(left_out, zero, label);
+        MapFn::plain("counted_labels", b.finish(&[counted]))
+    });
+    let counted =
+        super::apply_function(function, &[target.detach()], &[DType::I64], &[Value::I(ignore_index)]);
+    Ok(counted?.remove(0))
 }
 
 fn check_labels(logits: &Tensor, target: &Tensor, ignore_index: i64) -> Result<()> {
@@ -249,10 +280,7 @@ fn check_labels(logits: &Tensor, target: &Tensor, ignore_index: i64) -> Result<(
     let valid = 0..classes as i64;
     if target.device().id() != crate::machine::cpu().id() {
         // Picking the labels' logits finds what is wrong without waiting; it is said when something is read.
-        let ignored = super::binary(Row::Eq, &target.detach(), integer(ignore_index))?;
-        let used = super::where_(&ignored, integer(0), target.into())?;
-        logits.detach().gather(1, &used)?;
-        return Ok(());
+        return logits.detach().gather(1, &counted_labels(target, ignore_index)?).map(drop);
     }
     let wrong = |target: &Tensor| -> Result<Option<i64>> {
         let found = target.extremes()?.map(|(low, high)| [low.as_i64(), high.as_i64()]);
