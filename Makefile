@@ -11,7 +11,7 @@ LIKE_MATURIN = PYO3_BUILD_EXTENSION_MODULE=1 PYO3_PYTHON=$(CURDIR)/$(BIN)/python
 	PYO3_ENVIRONMENT_SIGNATURE=$$($(BIN)/python -c 'import sys; print("cpython-%d.%d-64bit" % sys.version_info[:2])')
 
 .DEFAULT_GOAL := help
-.PHONY: help develop demo test lint rust-test fmt docs bench bench-peers clean
+.PHONY: help develop demo test test-gpu lint rust-test fmt docs bench bench-peers clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
@@ -23,6 +23,10 @@ demo: $(BUILT) ## train a model on handwritten digits; results in runs/digits
 
 test: lint rust-test $(BUILT) ## everything: lint, types, Rust tests, Python tests, all examples
 	$(BIN)/pytest -q
+
+test-gpu: export NEURENIX_SOFTWARE_GPU = 0
+test-gpu: $(BUILT) ## every operation, gradient and optimizer on the GPUs of this machine, against the CPU
+	$(BIN)/pytest -q tests/devices/test_parity.py tests/devices/test_options.py
 
 lint: $(BUILT) ## formatting, clippy, ruff, mypy, the rules of ARCHITECTURE.md
 	cargo fmt --check

@@ -1,6 +1,6 @@
 //! Engine errors as Python exceptions, and how long work runs.
 
-use phynexus::Error;
+use phynexus::{Array, Error};
 use pyo3::exceptions::{PyIndexError, PyMemoryError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -56,6 +56,14 @@ pub fn run<T: Send>(
     work: impl Send + FnOnce() -> phynexus::Result<T>,
 ) -> PyResult<T> {
     if elements < LONG { work().map_err(to_python) } else { detached(py, work) }
+}
+
+/// Reads an array, without the GIL where its device has to be waited for.
+pub fn waiting<T: Send>(array: &Array, read: impl Send + FnOnce() -> phynexus::Result<T>) -> PyResult<T> {
+    if array.device().host_pointer(array.buffer()).is_some() {
+        return read().map_err(to_python);
+    }
+    Python::attach(|py| detached(py, read))
 }
 
 /// Runs engine work without the GIL.

@@ -68,11 +68,10 @@ fn typestr(dtype: DType) -> &'static str {
 
 /// A NumPy array of the same memory; of a copy where the memory is not the host's.
 pub fn to_numpy<'py>(py: Python<'py>, array: &Array) -> PyResult<Bound<'py, PyAny>> {
-    let err = crate::error::to_python;
     if array.dtype() == DType::BF16 {
         return Err(PyTypeError::new_err("NumPy has no bfloat16; convert with .float() first"));
     }
-    let local = array.to_device(phynexus::cpu()).map_err(err)?;
+    let local = crate::error::waiting(array, || array.to_device(phynexus::cpu()))?;
     let np = numpy(py)?;
     if local.elements() == 0 {
         let shape = PyTuple::new(py, local.shape().iter())?;

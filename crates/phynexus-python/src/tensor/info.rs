@@ -3,7 +3,7 @@
 use super::PyTensor;
 use crate::device::PyDevice;
 use crate::dtype::PyDType;
-use crate::error::to_python;
+use crate::error::{to_python, waiting};
 use crate::rows;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -163,6 +163,6 @@ impl PyTensor {
                 array.shape()
             )));
         }
-        array.first().map_err(to_python)
+        waiting(&array, || array.first())
     }
 }

@@ -4,7 +4,7 @@ use super::{Made, PyTensor, made};
 use crate::convert::{self, Given};
 use crate::device::PyDevice;
 use crate::dtype::PyDType;
-use crate::error::{run, to_python};
+use crate::error::{run, to_python, waiting};
 use crate::memory;
 use phynexus::{DType, Device, Gradient, Tensor, Value};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
@@ -157,7 +157,8 @@ impl PyTensor {
 
     /// The values as bytes, row-major and little-endian.
     fn tobytes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
-        Ok(PyBytes::new(py, &self.0.array().to_bytes().map_err(to_python)?))
+        let array = self.0.array();
+        Ok(PyBytes::new(py, &waiting(&array, || array.to_bytes())?))
     }
 
     /// The tensor on another device, or with another dtype (or both, those of another tensor): a copy, or itself where
