@@ -1,6 +1,9 @@
 """Devices and their kinds."""
 
 import pickle
+import subprocess
+import sys
+from pathlib import Path
 
 import neurenix
 import pytest
@@ -34,6 +37,16 @@ def test_the_cpu_is_available_and_has_a_name():
     assert devices[0] == Device("cpu")
     assert devices[0].name
     assert all(isinstance(device.type, DeviceType) for device in devices)
+
+
+@pytest.mark.skipif(
+    not Path("/proc/self/maps").exists(), reason="only Linux lists the libraries of a process"
+)
+def test_importing_touches_no_gpu():
+    code = "import neurenix; neurenix.ones(2).sum().item(); print(open('/proc/self/maps').read())"
+    found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert "_phynexus" in found
+    assert "vulkan" not in found
 
 
 @pytest.mark.parametrize("device", ["cpu", "cpu:0", Device("cpu"), DeviceType.CPU])
