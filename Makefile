@@ -26,6 +26,8 @@ test: lint rust-test $(BUILT) ## everything: lint, types, Rust tests, Python tes
 
 test-gpu: export NEURENIX_SOFTWARE_GPU = 0
 test-gpu: $(BUILT) ## every operation, gradient and optimizer on the GPUs of this machine, against the CPU
+	$(BIN)/neurenix info
+	cargo test --release -p phynexus --test kernels --quiet
 	$(BIN)/pytest -q tests/devices/test_parity.py tests/devices/test_options.py
 
 lint: $(BUILT) ## formatting, clippy, ruff, mypy, the rules of ARCHITECTURE.md
@@ -40,6 +42,7 @@ lint: $(BUILT) ## formatting, clippy, ruff, mypy, the rules of ARCHITECTURE.md
 rust-test: export NEURENIX_SOFTWARE_GPU = 1
 rust-test: $(BUILT)
 	cargo test --release --workspace --exclude phynexus-python --quiet
+	NEURENIX_SOFTWARE_GPU=0 crates/phynexus-cuda/tests/simulator/simulate.sh cargo test --release -p phynexus --test kernels --quiet
 
 fmt: $(BUILT) ## format Rust and Python
 	cargo fmt

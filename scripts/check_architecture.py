@@ -14,10 +14,14 @@ ALLOWED = {  # crate: the crates of ours that it may know
     "phynexus-cpu": {"phynexus-formula", "phynexus-core"},
     "phynexus-gpu": {"phynexus-formula", "phynexus-core"},
     "phynexus-webgpu": {"phynexus-formula", "phynexus-core", "phynexus-gpu"},
-    "phynexus": {"phynexus-formula", "phynexus-core", "phynexus-cpu", "phynexus-gpu", "phynexus-webgpu"},
+    "phynexus-cuda": {"phynexus-formula", "phynexus-core", "phynexus-gpu"},
+    "phynexus": {
+        *("phynexus-formula", "phynexus-core", "phynexus-cpu"),
+        *("phynexus-gpu", "phynexus-webgpu", "phynexus-cuda"),
+    },
     "phynexus-python": {"phynexus"},
 }
-DEVICES = ("phynexus-cpu", "phynexus-gpu", "phynexus-webgpu")
+DEVICES = ("phynexus-cpu", "phynexus-gpu", "phynexus-webgpu", "phynexus-cuda")
 # Operations and rules that devices must not know. Primitives (exp, sigmoid) are the language of formulas.
 NAMES = (
     "adam|adamw|sgd|lion|softmax|log_softmax|layer_norm|layernorm|cross_entropy|relu|gelu|silu|mish|elu|leaky_relu|"

@@ -6,6 +6,7 @@ use crate::generator::{PyGenerator, Seed};
 use phynexus::{Counters, Generator, cpu_device};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+use std::path::PathBuf;
 
 /// All devices that can run here.
 #[pyfunction]
@@ -118,9 +119,17 @@ fn check_environment(py: Python<'_>) -> PyResult<()> {
     Ok(())
 }
 
+/// Tells the engine where Python finds packages, some of which bring libraries of GPUs along.
+fn tell_folders(py: Python<'_>) -> PyResult<()> {
+    let folders: Vec<Bound<'_, PyAny>> = py.import("sys")?.getattr("path")?.extract()?;
+    phynexus::look_in(folders.iter().filter_map(|folder| folder.extract::<PathBuf>().ok()).collect());
+    Ok(())
+}
+
 /// Adds the functions to the module.
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     check_environment(m.py())?;
+    tell_folders(m.py())?;
     m.add_function(wrap_pyfunction!(available_devices, m)?)?;
     m.add_function(wrap_pyfunction!(cpu_features, m)?)?;
     m.add_function(wrap_pyfunction!(set_num_threads, m)?)?;

@@ -36,6 +36,7 @@ pub use phynexus_core::{
     Layout, Owner, ReduceOp, Result, ScatterOp, Shape, Value,
 };
 pub use phynexus_cpu as cpu_device;
+pub use phynexus_cuda::look_in;
 pub use phynexus_formula as formula;
 pub use phynexus_gpu as gpu;
 pub use program::{Program, record};

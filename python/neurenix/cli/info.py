@@ -31,7 +31,8 @@ def run(options: argparse.Namespace) -> int:
 
 def _described(device: neurenix.Device) -> str:
     memory = f", {device.memory / 2**30:.1f} GiB" if device.memory else ""
-    return f"{device.type.value}:{device.index} ({device.name}{memory})"
+    untried = "; compiled in CI, not run" if device.type.value in ("cuda", "rocm") else ""
+    return f"{device.type.value}:{device.index} ({device.name}{memory}{untried})"
 
 
 def _installed(package: str) -> str:

@@ -71,7 +71,7 @@ impl Form {
                 );
                 let (bits, unsigned, nan) = match compute {
                     Type::F64 => (
-                        format!("0x{}f0000000000000ull", if bits == "ff" { "f" } else { "7" }),
+                        format!("0x{}ff0000000000000ull", if bits == "ff" { "f" } else { "7" }),
                         "unsigned long long",
                         "v != v",
                     ),

@@ -1,0 +1,264 @@
+//! The functions of the driver, by the names that CUDA and HIP have for them.
+
+use crate::libraries::load;
+use libloading::{Library, Symbol};
+use phynexus_core::{DeviceType, Error, Result};
+use phynexus_formula::print::Dialect;
+use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
+use std::sync::OnceLock;
+
+/// The two families.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Platform {
+    /// NVIDIA.
+    Cuda,
+    /// AMD.
+    Rocm,
+}
+
+impl Platform {
+    /// The kind of its devices.
+    pub fn kind(self) -> DeviceType {
+        match self {
+            Platform::Cuda => DeviceType::Cuda,
+            Platform::Rocm => DeviceType::Rocm,
+        }
+    }
+    /// The language of its kernels.
+    pub fn dialect(self) -> Dialect {
+        match self {
+            Platform::Cuda => Dialect::Cuda,
+            Platform::Rocm => Dialect::Hip,
+        }
+    }
+    fn pick<T>(self, cuda: T, rocm: T) -> T {
+        if self == Platform::Cuda { cuda } else { rocm }
+    }
+    /// Its driver, if it is there.
+    pub(crate) fn driver(self) -> Option<&'static Driver> {
+        static DRIVERS: [OnceLock<Option<Driver>>; 2] = [const { OnceLock::new() }; 2];
+        DRIVERS[self as usize].get_or_init(|| Driver::load(self)).as_ref()
+    }
+}
+
+/// Streams, modules and functions are pointers that only the driver follows.
+pub(crate) type Opaque = *mut c_void;
+type Status = c_int;
+
+/// The loaded driver.
+#[derive(Debug)]
+pub(crate) struct Driver {
+    pub platform: Platform,
+    functions: Functions,
+    _library: Library,
+}
+
+macro_rules! functions {
+    ($($name:ident: $cuda:literal, $hip:literal, ($($argument:ty),*);)*) => {
+        #[derive(Debug)]
+        struct Functions { $($name: unsafe extern "C" fn($($argument),*) -> Status,)* }
+
+        impl Functions {
+            fn find(library: &Library, platform: Platform) -> Option<Functions> {
+                // SAFETY: these are the signatures that both vendors document.
+                unsafe {
+                    Some(Functions {
+                        $($name: {
+                            let name = platform.pick(concat!($cuda, "\0"), concat!($hip, "\0"));
+                            let symbol: Symbol<'_, unsafe extern "C" fn($($argument),*) -> Status> =
+                                library.get(name.as_bytes()).ok()?;
+                            *symbol
+                        },)*
+                    })
+                }
+            }
+        }
+    };
+}
+
+functions! {
+    init: "cuInit", "hipInit", (c_uint);
+    count: "cuDeviceGetCount", "hipGetDeviceCount", (*mut c_int);
+    get: "cuDeviceGet", "hipDeviceGet", (*mut c_int, c_int);
+    name: "cuDeviceGetName", "hipDeviceGetName", (*mut c_char, c_int, c_int);
+    total: "cuDeviceTotalMem_v2", "hipDeviceTotalMem", (*mut usize, c_int);
+    attribute: "cuDeviceGetAttribute", "hipDeviceGetAttribute", (*mut c_int, c_int, c_int);
+    retain: "cuDevicePrimaryCtxRetain", "hipDevicePrimaryCtxRetain", (*mut Opaque, c_int);
+    enter: "cuCtxSetCurrent", "hipCtxSetCurrent", (Opaque);
+    stream: "cuStreamCreate", "hipStreamCreateWithFlags", (*mut Opaque, c_uint);
+    wait: "cuStreamSynchronize", "hipStreamSynchronize", (Opaque);
+    allocate: "cuMemAlloc_v2", "hipMalloc", (*mut u64, usize);
+    free: "cuMemFree_v2", "hipFree", (u64);
+    upload: "cuMemcpyHtoDAsync_v2", "hipMemcpyHtoDAsync", (u64, *const c_void, usize, Opaque);
+    download: "cuMemcpyDtoHAsync_v2", "hipMemcpyDtoHAsync", (*mut c_void, u64, usize, Opaque);
+    module: "cuModuleLoadData", "hipModuleLoadData", (*mut Opaque, *const c_void);
+    function: "cuModuleGetFunction", "hipModuleGetFunction", (*mut Opaque, Opaque, *const c_char);
+    launch: "cuLaunchKernel", "hipModuleLaunchKernel",
+        (Opaque, c_uint, c_uint, c_uint, c_uint, c_uint, c_uint, c_uint, Opaque, *mut Opaque, *mut Opaque);
+}
+
+/// What both call "no memory".
+const OUT_OF_MEMORY: Status = 2;
+/// A stream that does not wait for the default one.
+const NON_BLOCKING: c_uint = 1;
+/// Where CUDA keeps the two numbers of a processor's generation; HIP compiles for the device that is there.
+const MAJOR: c_int = 75;
+const MINOR: c_int = 76;
+
+impl Driver {
+    fn load(platform: Platform) -> Option<Driver> {
+        let names: &[&str] = match (platform, cfg!(windows)) {
+            (Platform::Cuda, false) => &["libcuda.so.1"],
+            (Platform::Cuda, true) => &["nvcuda.dll"],
+            (Platform::Rocm, false) => {
+                &["libamdhip64.so.7", "libamdhip64.so.6", "libamdhip64.so.5", "/opt/rocm/lib/libamdhip64.so"]
+            }
+            (Platform::Rocm, true) => &["amdhip64_7.dll", "amdhip64_6.dll"],
+        };
+        let library = load(names)?;
+        let functions = Functions::find(&library, platform)?;
+        // SAFETY: the first call of all, as documented.
+        (unsafe { (functions.init)(0) } == 0).then_some(Driver { platform, functions, _library: library })
+    }
+
+    fn check(&self, what: &str, status: Status) -> Result<()> {
+        match status {
+            0 => Ok(()),
+            OUT_OF_MEMORY => {
+                Err(Error::Memory(format!("{:?} {what}: the GPU is out of memory", self.platform)))
+            }
+            code => Err(Error::Runtime(format!(
+                "{:?} {what} failed with error {code} of the driver; if it happens again, start the program anew",
+                self.platform
+            ))),
+        }
+    }
+
+    pub fn count(&self) -> usize {
+        let mut count = 0;
+        // SAFETY: writes one integer.
+        let status = unsafe { (self.functions.count)(&mut count) };
+        if status == 0 { count.max(0) as usize } else { 0 }
+    }
+
+    /// Number, name, bytes of memory and generation of a device.
+    pub fn describe(&self, index: usize) -> Result<(c_int, String, usize, u32)> {
+        let (mut device, mut total, mut name) = (0, 0, [0 as c_char; 256]);
+        let f = &self.functions;
+        // SAFETY: each writes one value, and the name as many bytes as there is room.
+        unsafe {
+            self.check("device", (f.get)(&mut device, index as c_int))?;
+            self.check("name", (f.name)(name.as_mut_ptr(), name.len() as c_int, device))?;
+            self.check("memory", (f.total)(&mut total, device))?;
+        }
+        name[255] = 0;
+        // SAFETY: the array ends with a zero.
+        let text = unsafe { CStr::from_ptr(name.as_ptr()) }.to_string_lossy().into_owned();
+        let generation = match self.platform {
+            Platform::Rocm => 0,
+            Platform::Cuda => {
+                let (mut major, mut minor) = (0, 0);
+                // SAFETY: as above.
+                unsafe {
+                    self.check("generation", (f.attribute)(&mut major, MAJOR, device))?;
+                    self.check("generation", (f.attribute)(&mut minor, MINOR, device))?;
+                }
+                (10 * major + minor) as u32
+            }
+        };
+        Ok((device, text, total, generation))
+    }
+
+    /// The context that all libraries of the process share.
+    pub fn open(&self, device: c_int) -> Result<Opaque> {
+        let mut context = std::ptr::null_mut();
+        // SAFETY: writes one pointer.
+        self.check("opening", unsafe { (self.functions.retain)(&mut context, device) })?;
+        Ok(context)
+    }
+
+    /// Makes this thread's calls go to a context.
+    pub fn enter(&self, context: Opaque) -> Result<()> {
+        // SAFETY: the context is never released.
+        self.check("context", unsafe { (self.functions.enter)(context) })
+    }
+
+    pub fn stream(&self) -> Result<Opaque> {
+        let mut stream = std::ptr::null_mut();
+        // SAFETY: writes one pointer.
+        self.check("stream", unsafe { (self.functions.stream)(&mut stream, NON_BLOCKING) })?;
+        Ok(stream)
+    }
+
+    pub fn wait(&self, stream: Opaque) -> Result<()> {
+        // SAFETY: streams live as long as the process.
+        self.check("work", unsafe { (self.functions.wait)(stream) })
+    }
+
+    pub fn allocate(&self, bytes: usize) -> Result<u64> {
+        let mut address = 0;
+        // SAFETY: writes one address.
+        self.check("allocation", unsafe { (self.functions.allocate)(&mut address, bytes) })?;
+        Ok(address)
+    }
+
+    /// # Safety
+    /// Nothing may use the memory any more.
+    pub unsafe fn free(&self, address: u64) {
+        // SAFETY: passed on; there is nobody to tell of an error.
+        _ = unsafe { (self.functions.free)(address) };
+    }
+
+    /// Copies host memory that may be changed as soon as this returns.
+    ///
+    /// # Safety
+    /// So many bytes must be there.
+    pub unsafe fn upload(&self, to: u64, data: &[u8], stream: Opaque) -> Result<()> {
+        // SAFETY: passed on. Of memory that is not pinned the driver makes a copy of its own before it returns.
+        let status = unsafe { (self.functions.upload)(to, data.as_ptr().cast(), data.len(), stream) };
+        self.check("upload", status)
+    }
+
+    /// Copies to the host and waits.
+    ///
+    /// # Safety
+    /// So many bytes must be there.
+    pub unsafe fn download(&self, out: &mut [u8], from: u64, stream: Opaque) -> Result<()> {
+        // SAFETY: passed on; `out` is written before this returns.
+        let status = unsafe { (self.functions.download)(out.as_mut_ptr().cast(), from, out.len(), stream) };
+        self.check("download", status).and_then(|()| self.wait(stream))
+    }
+
+    /// The kernel of a compiled program.
+    pub fn kernel(&self, image: &[u8]) -> Result<Opaque> {
+        let (mut module, mut function) = (std::ptr::null_mut(), std::ptr::null_mut());
+        // SAFETY: the image is what the vendor's compiler made; modules are never unloaded.
+        unsafe {
+            self.check("loading a kernel", (self.functions.module)(&mut module, image.as_ptr().cast()))?;
+            let name = c"kernel_main".as_ptr();
+            self.check("loading a kernel", (self.functions.function)(&mut function, module, name))?;
+        }
+        Ok(function)
+    }
+
+    /// Queues a kernel of two addresses.
+    ///
+    /// # Safety
+    /// The addresses must be what the kernel takes.
+    pub unsafe fn launch(
+        &self,
+        kernel: Opaque,
+        (x, y): (u32, u32),
+        threads: u32,
+        mut arguments: [u64; 2],
+        stream: Opaque,
+    ) -> Result<()> {
+        let mut places = arguments.each_mut().map(|a| std::ptr::from_mut(a).cast());
+        let none = std::ptr::null_mut();
+        // SAFETY: passed on; arguments are copied before the call returns.
+        let status = unsafe {
+            (self.functions.launch)(kernel, x, y, 1, threads, 1, 1, 0, stream, places.as_mut_ptr(), none)
+        };
+        self.check("launch", status)
+    }
+}

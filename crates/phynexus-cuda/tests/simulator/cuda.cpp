@@ -1,0 +1,210 @@
+// A driver and a compiler of CUDA that run kernels on the processor, a group at a time: what the engine does with CUDA can be
+// tried where there is no GPU. Threads of a group are contexts of one thread, which take turns at barriers.
+// Built as libcuda.so.1 and libnvrtc.so.13 by simulate.sh.
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <dlfcn.h>
+#include <fstream>
+#include <setjmp.h>
+#include <sstream>
+#include <string>
+#include <ucontext.h>
+#include <unistd.h>
+#include <vector>
+
+struct Place {
+    unsigned x, y, z;
+};
+
+// What a kernel's text sees of CUDA.
+static const char *SHIM = R"(
+#define _GLIBCXX_INCLUDE_NEXT_C_HEADERS // the headers of C, which are read in no time
+#include <math.h>
+#include <string.h>
+struct Place { unsigned x, y, z; };
+struct Machine { Place thread, block, grid; void (*barrier)(); };
+extern "C" { Machine *machine; }
+#define threadIdx machine->thread
+#define blockIdx machine->block
+#define gridDim machine->grid
+#define __syncthreads() machine->barrier()
+#define __device__
+#define __global__
+#define __launch_bounds__(n)
+#define __shared__ static
+template <typename T> static T max(T a, T b) { return a < b ? b : a; }
+template <typename T> static T min(T a, T b) { return b < a ? b : a; }
+static unsigned atomicAdd(unsigned *at, unsigned n) { unsigned old = *at; *at += n; return old; }
+template <typename To, typename From> static To bits(From x) { To y; memcpy(&y, &x, sizeof y); return y; }
+static float __uint_as_float(unsigned x) { return bits<float>(x); }
+static unsigned __float_as_uint(float x) { return bits<unsigned>(x); }
+static float __int_as_float(int x) { return bits<float>(x); }
+static int __float_as_int(float x) { return bits<int>(x); }
+static double __longlong_as_double(long long x) { return bits<double>(x); }
+static long long __double_as_longlong(double x) { return bits<long long>(x); }
+static float rsqrtf(float x) { return 1 / sqrtf(x); }
+static double rsqrt(double x) { return 1 / sqrt(x); }
+static double sinpi(double x) { return sin(M_PI * x); }
+static double cospi(double x) { return cos(M_PI * x); }
+)";
+
+struct Machine {
+    Place thread, block, grid;
+    void (*barrier)();
+};
+
+static Machine machine;
+static void (*entry)(const unsigned *, unsigned *);
+static const unsigned *table;
+static unsigned *status;
+
+// A thread of a group; it lives on and takes part in every group after its first.
+struct Thread {
+    jmp_buf place;
+    std::vector<char> stack;
+    bool done;
+};
+
+static const size_t STACK = 128 << 10;
+static std::vector<Thread> threads;
+static jmp_buf scheduler;
+static size_t turn;
+
+// Lets the others go on.
+static void barrier() {
+    if (!_setjmp(threads[turn].place)) _longjmp(scheduler, 1);
+}
+
+static void live() {
+    for (;;) {
+        entry(table, status);
+        threads[turn].done = true;
+        barrier();
+    }
+}
+
+// Runs the thread whose turn it is to its next barrier.
+static void go_on(bool is_new) {
+    if (_setjmp(scheduler)) return;
+    if (!is_new) _longjmp(threads[turn].place, 1);
+    ucontext_t start;
+    getcontext(&start);
+    start.uc_stack.ss_sp = threads[turn].stack.data();
+    start.uc_stack.ss_size = STACK;
+    start.uc_link = nullptr;
+    makecontext(&start, live, 0);
+    setcontext(&start);
+}
+
+static void run_group(unsigned count) {
+    const size_t known = threads.size();
+    threads.reserve(1024);
+    while (threads.size() < count) threads.push_back({{}, std::vector<char>(STACK), false});
+    for (unsigned t = 0; t < count; t++) threads[t].done = false;
+    bool is_first = true;
+    for (bool left = true; left; is_first = false) {
+        left = false;
+        for (turn = 0; turn < count; turn++) {
+            if (threads[turn].done) continue;
+            machine.thread.x = turn;
+            go_on(is_first && turn >= known);
+            left |= !threads[turn].done;
+        }
+    }
+}
+
+struct Kernel {
+    void (*entry)(const unsigned *, unsigned *);
+    bool has_barriers;
+};
+
+extern "C" {
+int cuInit(unsigned) { return 0; }
+int cuDeviceGetCount(int *count) { return *count = 1, 0; }
+int cuDeviceGet(int *device, int index) { return *device = index, 0; }
+int cuDeviceGetName(char *name, int size, int) { return snprintf(name, size, "simulated CUDA"), 0; }
+int cuDeviceTotalMem_v2(size_t *bytes, int) { return *bytes = size_t(8) << 30, 0; }
+int cuDeviceGetAttribute(int *value, int which, int) { return *value = which == 75 ? 8 : 0, 0; }
+int cuDevicePrimaryCtxRetain(void **context, int) { return *context = &machine, 0; }
+int cuCtxSetCurrent(void *context) { return context == &machine ? 0 : 201; }
+int cuStreamCreate(void **stream, unsigned) { return *stream = &machine, 0; }
+int cuStreamSynchronize(void *) { return 0; }
+int cuMemAlloc_v2(unsigned long long *address, size_t bytes) {
+    void *found = bytes > size_t(8) << 30 ? nullptr : aligned_alloc(512, (bytes + 511) / 512 * 512);
+    if (!found) return 2;
+    memset(found, 0xcd, bytes);
+    return *address = (unsigned long long)found, 0;
+}
+int cuMemFree_v2(unsigned long long address) { return free((void *)address), 0; }
+int cuMemcpyHtoDAsync_v2(unsigned long long to, const void *from, size_t bytes, void *) {
+    return memcpy((void *)to, from, bytes), 0;
+}
+int cuMemcpyDtoHAsync_v2(void *to, unsigned long long from, size_t bytes, void *) {
+    return memcpy(to, (const void *)from, bytes), 0;
+}
+int cuModuleLoadData(void **module, const void *image) {
+    // The image is the name of a library, after ELF's first bytes.
+    void *library = dlopen((const char *)image + 4, RTLD_NOW | RTLD_LOCAL);
+    if (!library) return fprintf(stderr, "%s\n", dlerror()), 209;
+    *(Machine **)dlsym(library, "machine") = &machine;
+    return *module = library, 0;
+}
+int cuModuleGetFunction(void **function, void *module, const char *name) {
+    auto entry = (void (*)(const unsigned *, unsigned *))dlsym(module, name);
+    return *function = new Kernel{entry, dlsym(module, "has_barriers") != nullptr}, entry ? 0 : 500;
+}
+int cuLaunchKernel(void *function, unsigned x, unsigned y, unsigned z, unsigned tx, unsigned ty, unsigned tz, unsigned,
+                   void *, void **arguments, void **) {
+    const Kernel *kernel = (const Kernel *)function;
+    if (x > 2147483647u || y > 65535 || z != 1 || tx > 1024 || ty != 1 || tz != 1) return 1;
+    entry = kernel->entry;
+    table = *(const unsigned **)arguments[0];
+    status = *(unsigned **)arguments[1];
+    machine.grid = {x, y, z};
+    machine.barrier = barrier;
+    for (machine.block.y = 0; machine.block.y < y; machine.block.y++) {
+        for (machine.block.x = 0; machine.block.x < x; machine.block.x++) {
+            if (kernel->has_barriers) {
+                run_group(tx);
+                continue;
+            }
+            for (machine.thread.x = 0; machine.thread.x < tx; machine.thread.x++) entry(table, status);
+        }
+    }
+    return 0;
+}
+
+struct Program {
+    std::string source, image, log;
+};
+int nvrtcVersion(int *major, int *minor) { return *major = 0, *minor = getpid(), 0; }
+int nvrtcCreateProgram(void **program, const char *source, const char *, int, const char **, const char **) {
+    return *program = new Program{source, "", ""}, 0;
+}
+int nvrtcCompileProgram(void *handle, int, const char **) {
+    static int number = 0;
+    Program *program = (Program *)handle;
+    const std::string name = "/tmp/simulated-" + std::to_string(getpid()) + "-" + std::to_string(number++);
+    std::string call = "workgroupBarrier()";
+    const bool barriers = program->source.find(call, program->source.find(call) + 1) != std::string::npos;
+    std::ofstream(name + ".cpp") << SHIM << (barriers ? "extern \"C\" { int has_barriers = 1; }\n" : "") << program->source;
+    const std::string command =
+        "c++ -O1 -w -shared -fPIC -o " + name + ".so " + name + ".cpp 2> " + name + ".log";
+    const int failed = system(command.c_str());
+    std::stringstream log;
+    log << std::ifstream(name + ".log").rdbuf();
+    program->log = log.str();
+    program->image = std::string("\x7f" "ELF") + name + ".so" + '\0';
+    return failed ? 6 : 0;
+}
+int nvrtcGetProgramLogSize(void *program, size_t *size) { return *size = ((Program *)program)->log.size() + 1, 0; }
+int nvrtcGetProgramLog(void *program, char *log) { return strcpy(log, ((Program *)program)->log.c_str()), 0; }
+int nvrtcGetCUBINSize(void *program, size_t *size) { return *size = ((Program *)program)->image.size(), 0; }
+int nvrtcGetCUBIN(void *program, char *image) {
+    const std::string &made = ((Program *)program)->image;
+    return memcpy(image, made.data(), made.size()), 0;
+}
+int nvrtcDestroyProgram(void **program) { return delete (Program *)*program, 0; }
+}
