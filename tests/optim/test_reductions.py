@@ -9,7 +9,18 @@ import numpy as np
 import pytest
 from neurenix import Tensor
 from neurenix.optim import Batch, Optimizer, State
-from neurenix.optim.formula import count, everywhere, largest, maximum, mean, norm, sqrt, total, where
+from neurenix.optim.formula import (
+    count,
+    everywhere,
+    largest,
+    maximum,
+    mean,
+    norm,
+    smallest,
+    sqrt,
+    total,
+    where,
+)
 
 SHAPES = [(6, 4), (5,), (2, 3, 4), (), (300, 70)]
 
@@ -269,3 +280,44 @@ def test_states_that_do_not_fit_their_kind() -> None:
 
     with pytest.raises(ValueError, match="reduce each tensor first"):
         Coupled(params).step()
+
+
+def test_reductions_of_positions_are_stored_as_they_are_read() -> None:
+    """Positions are integers, also beside float64."""
+
+    class First(Optimizer):
+        states: ClassVar = (State("first", kind="row"),)
+
+        def __init__(self, params):
+            super().__init__(params, {})
+
+        @staticmethod
+        def formula(p, g, first):
+            place = p.tape.position()
+            return p, total(where(place == smallest(place, axis=-1), g, 0), axis=-1)
+
+    scalar = nx.zeros((), dtype="float64", requires_grad=True)
+    optimizer = First([scalar, nx.zeros(3, 4, dtype="float64", requires_grad=True)])
+    for k in range(20):
+        scalar.grad = nx.Tensor(1.5 + k, dtype="float64")
+        optimizer.step()
+        assert optimizer.state[scalar]["first"].item() == 1.5 + k
+
+
+def test_later_reductions_of_a_launch_may_read_more() -> None:
+    """The norm reads the gradient, what is beside it a state and further numbers."""
+
+    class Beside(Optimizer):
+        states: ClassVar = ("last",)
+
+        def __init__(self, params, **options):
+            super().__init__(params, {"lr": 0.1, "gamma": 0.5}, **options)
+
+        @staticmethod
+        def formula(p, g, last, *, lr, gamma):
+            return p - lr * g / norm(g) * norm(gamma * (g - last)), g
+
+    param = nx.Tensor([0.0, 0.0], requires_grad=True)
+    param.grad = nx.Tensor([3.0, 4.0])
+    Beside([param], cautious=True).step()
+    np.testing.assert_allclose(param.tolist(), [-0.15, -0.2], rtol=1e-6)

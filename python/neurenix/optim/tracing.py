@@ -224,12 +224,13 @@ class Tape:
 
     def reduce(self, op: str, value: Symbol, over: str) -> Symbol:
         """A stage: a number where it leaves one for each tensor or for all, else an operand."""
-        self.stages.append((self.graph.finish([value.number().id]), op, over))
+        number = value.number()
+        self.stages.append((self.graph.finish([number.id]), op, over))
         last = len(self.stages) - 1
         if over in ("tensor", "tensors"):
             return self.number("reduced", last)
         left = self.extent(value) & EXTENTS[over]
-        result = self.operand("reduced", last)
+        result = self.operand("reduced", last, type=number.type)
         self._extents[-1] = left
         return result
 

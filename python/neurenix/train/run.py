@@ -41,7 +41,7 @@ class Run:
         self.data = data
         self.options = options or Options()
         self.device = Device(self.options.device)
-        if self.device not in get_available_devices():
+        if self.device != Device("cpu") and self.device not in get_available_devices():
             raise ValueError(
                 f"device {self.options.device} is not there; `neurenix info` lists those that are"
             )

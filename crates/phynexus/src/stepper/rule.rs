@@ -1,7 +1,7 @@
 //! An update rule as the tracer hands it over: one graph, cut at its reductions.
 
 use phynexus_core::{Error, Result};
-use phynexus_formula::{Builder, Formula, Id, Node, Rank, Reduction};
+use phynexus_formula::{Builder, Formula, Id, Node, Rank, Reduction, Type};
 
 /// Along which of a tensor's three dimensions (batch, rows, columns) a value differs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
@@ -176,6 +176,15 @@ impl Rule {
         if !known {
             return Err(Error::Value("the rule names a state or a stage that it does not have".into()));
         }
+        for (input, &ty) in self.inputs.iter().zip(self.formula.inputs()) {
+            if let Operand::Reduced(k) = *input {
+                let f = &self.stages[k].formula;
+                let found = f.outputs().first().map(|&id| f.ty(id));
+                if found != Some(ty) {
+                    return Err(Error::Value(format!("stage {k} gives {found:?}, but is read as {ty:?}")));
+                }
+            }
+        }
         Ok(())
     }
 
@@ -253,9 +262,12 @@ pub(super) fn trim(f: &Formula) -> (Formula, Vec<usize>) {
 /// One formula that reduces the values of several over the row.
 pub(super) fn reductions(parts: &[(&Formula, Reduction)]) -> Formula {
     let mut b = Builder::new();
-    let first = parts[0].0;
-    let inputs: Vec<Id> = first.inputs().iter().map(|&ty| b.input(ty)).collect();
-    let scalars: Vec<Id> = first.scalars().iter().map(|&ty| b.scalar(ty)).collect();
+    // Lists grow while a rule is traced: the longest holds all.
+    let longest = |list: for<'a> fn(&'a Formula) -> &'a [Type]| {
+        parts.iter().map(|(f, _)| list(f)).max_by_key(|list| list.len()).unwrap_or_default()
+    };
+    let inputs: Vec<Id> = longest(Formula::inputs).iter().map(|&ty| b.input(ty)).collect();
+    let scalars: Vec<Id> = longest(Formula::scalars).iter().map(|&ty| b.scalar(ty)).collect();
     let outputs: Vec<Id> = parts
         .iter()
         .map(|(f, op)| {
