@@ -39,6 +39,9 @@ struct Queue {
     status: u64,
     /// Whether a kernel that may find something wrong has been queued since that was last looked at.
     suspicious: bool,
+    /// Whether kernels have been queued since the host last waited. A stream takes each at once; those between two waits count
+    /// as one submission.
+    waiting: bool,
     counters: Counters,
 }
 
@@ -88,6 +91,7 @@ impl Queue {
             table: vec![],
             status,
             suspicious: false,
+            waiting: false,
             counters,
         })
     }
@@ -100,6 +104,7 @@ impl Queue {
     /// Raises what kernels have found; all work must be done.
     fn check(&mut self) -> Result<()> {
         self.counters.waits += 1;
+        self.waiting = false;
         if !std::mem::take(&mut self.suspicious) {
             return Ok(());
         }
@@ -253,7 +258,7 @@ impl Gpu for Native {
         queue.pool.free(at, bytes.len());
         queue.suspicious |= program.raises();
         queue.counters.kernels += 1;
-        queue.counters.submissions += 1;
+        queue.counters.submissions += u64::from(!std::mem::replace(&mut queue.waiting, true));
         Ok(())
     }
 }

@@ -187,8 +187,10 @@ int nvrtcCompileProgram(void *handle, int, const char **) {
     static int number = 0;
     Program *program = (Program *)handle;
     const std::string name = "/tmp/simulated-" + std::to_string(getpid()) + "-" + std::to_string(number++);
-    std::string call = "workgroupBarrier()";
-    const bool barriers = program->source.find(call, program->source.find(call) + 1) != std::string::npos;
+    bool barriers = false;
+    for (const char *call : {"workgroupBarrier()", "__syncthreads()"}) { // each is there once without being used
+        barriers |= program->source.find(call, program->source.find(call) + 1) != std::string::npos;
+    }
     std::ofstream(name + ".cpp") << SHIM << (barriers ? "extern \"C\" { int has_barriers = 1; }\n" : "") << program->source;
     const std::string command =
         "c++ -O1 -w -shared -fPIC -o " + name + ".so " + name + ".cpp 2> " + name + ".log";
