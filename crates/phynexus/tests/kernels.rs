@@ -11,6 +11,7 @@ use phynexus_core::{
     Shape, Spec, Task, View,
 };
 use phynexus_formula::{Type, ops::Op};
+use std::sync::{Mutex, PoisonError};
 
 fn gpus() -> Vec<&'static dyn Device> {
     let mut found = phynexus::available_devices();
@@ -23,6 +24,9 @@ fn gpus() -> Vec<&'static dyn Device> {
     found
 }
 
+/// What a kernel finds wrong is raised to whoever reads next: one run at a time.
+static ALONE: Mutex<()> = Mutex::new(());
+
 /// The values of the outputs on a device; the memory that they begin with is the given tensors'.
 fn run(
     device: &'static dyn Device,
@@ -30,6 +34,7 @@ fn run(
     inputs: &[&Tensor],
     outputs: &[&Tensor],
 ) -> Result<Vec<Vec<f64>>> {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let copy = |t: &&Tensor| {
         let buffer = Buffer::new(device, t.buffer.bytes())?;
         device.write(&buffer, 0, &t.bytes())?;
