@@ -5,15 +5,18 @@
 use phynexus_core::{Buffer, DType, Device, Error, Kernel, Layout, Result, Shape, Spec, Task, Value, View};
 use phynexus_formula::ops::Op;
 use phynexus_formula::{Binary, Builder, Formula, Type};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-fn gpu() -> Option<&'static dyn Device> {
+/// The GPU, and the right to it: tests count what it does, and what goes wrong is raised to whoever reads next.
+fn gpu() -> Option<(&'static dyn Device, MutexGuard<'static, ()>)> {
+    static ALONE: Mutex<()> = Mutex::new(());
     let found = phynexus_webgpu::devices().first();
     if found.is_none() {
         eprintln!(
             "skipped: no GPU is there; a software one needs mesa-vulkan-drivers and NEURENIX_SOFTWARE_GPU=1"
         );
     }
-    found.map(|gpu| gpu as &dyn Device)
+    found.map(|gpu| (gpu as &dyn Device, ALONE.lock().unwrap_or_else(PoisonError::into_inner)))
 }
 
 fn buffer(device: &'static dyn Device, bytes: &[u8]) -> Buffer {
@@ -45,7 +48,7 @@ fn run(device: &'static dyn Device, kernel: &Kernel, from: (DType, &[u8]), to: D
 
 #[test]
 fn bytes_come_back_wherever_they_are() {
-    let Some(gpu) = gpu() else { return };
+    let Some((gpu, _alone)) = gpu() else { return };
     let data: Vec<u8> = (0..100_003u32).map(|i| (i * 7 % 251) as u8).collect();
     let whole = buffer(gpu, &data);
     assert_eq!(bytes(&whole).unwrap(), data);
@@ -66,7 +69,7 @@ fn bytes_come_back_wherever_they_are() {
 
 #[test]
 fn what_is_written_later_does_not_disturb_what_was_queued_before() {
-    let Some(gpu) = gpu() else { return };
+    let Some((gpu, _alone)) = gpu() else { return };
     let double = {
         let mut b = Builder::new();
         let x = b.input(Type::F32);
@@ -93,7 +96,7 @@ fn what_is_written_later_does_not_disturb_what_was_queued_before() {
 
 #[test]
 fn every_value_is_converted_as_the_cpu_does_it() {
-    let Some(gpu) = gpu() else { return };
+    let Some((gpu, _alone)) = gpu() else { return };
     let halves: Vec<u8> = (0..=u16::MAX).flat_map(u16::to_le_bytes).collect();
     let floats: Vec<u8> = (0..40_000u32)
         .map(|i| f32::from_bits(i.wrapping_mul(0x9E37_79B9)))
@@ -139,7 +142,7 @@ fn nan(bytes: &[u8], dtype: DType) -> bool {
 
 #[test]
 fn int64_that_int32_does_not_hold_is_an_error_and_then_forgotten() {
-    let Some(gpu) = gpu() else { return };
+    let Some((gpu, _alone)) = gpu() else { return };
     let same = {
         let mut b = Builder::new();
         let x = b.input(Type::I64);
@@ -157,7 +160,7 @@ fn int64_that_int32_does_not_hold_is_an_error_and_then_forgotten() {
 
 #[test]
 fn many_tensors_are_one_kernel_and_one_submission() {
-    let Some(gpu) = gpu() else { return };
+    let Some((gpu, _alone)) = gpu() else { return };
     let scale = {
         let mut b = Builder::new();
         let (x, by) = (b.input(Type::F32), b.scalar(Type::F32));
@@ -189,7 +192,7 @@ fn many_tensors_are_one_kernel_and_one_submission() {
 
 #[test]
 fn what_the_device_lacks_is_an_error() {
-    let Some(gpu) = gpu() else { return };
+    let Some((gpu, _alone)) = gpu() else { return };
     assert!(matches!(gpu.check_dtype(DType::F64), Err(Error::Type(m)) if m.contains("float32")));
     assert!(matches!(gpu.allocate(1 << 40), Err(Error::Memory(_))));
     let wide = map(Op::Exp.formula(Type::F64), &[DType::F64], &[DType::F64]);
