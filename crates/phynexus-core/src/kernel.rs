@@ -27,6 +27,21 @@ pub enum ReduceOp {
     All,
 }
 
+impl ReduceOp {
+    /// All of them.
+    pub const EVERY: [ReduceOp; 9] = [
+        ReduceOp::Sum,
+        ReduceOp::Mean,
+        ReduceOp::Prod,
+        ReduceOp::Max,
+        ReduceOp::Min,
+        ReduceOp::ArgMax,
+        ReduceOp::ArgMin,
+        ReduceOp::Any,
+        ReduceOp::All,
+    ];
+}
+
 /// What a scatter does with the value that stands there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ScatterOp {

@@ -11,18 +11,6 @@ use phynexus_formula::{Builder, Type, ops::Op};
 /// An operand: how it is stored, and its shape.
 type Operand = (DType, &'static [usize]);
 
-const REDUCTIONS: [ReduceOp; 9] = [
-    ReduceOp::Sum,
-    ReduceOp::Mean,
-    ReduceOp::Prod,
-    ReduceOp::Max,
-    ReduceOp::Min,
-    ReduceOp::ArgMax,
-    ReduceOp::ArgMin,
-    ReduceOp::Any,
-    ReduceOp::All,
-];
-
 /// Names and texts for a language: of each kind, for every dtype that it has there, and sizes that need all of its passes.
 pub fn programs(dialect: Dialect) -> Result<Vec<(String, String)>> {
     let device = Null::leak(dialect);
@@ -62,7 +50,7 @@ fn launches() -> Vec<(Spec, Vec<Operand>, Vec<Operand>)> {
             let spec = Spec::Map { formula: b.finish(&[y]), inputs: vec![dtype], outputs: vec![to] };
             all.push((spec, vec![(dtype, &[5])], vec![(to, &[5])]));
         }
-        for (op, shape) in REDUCTIONS.into_iter().flat_map(|op| [(op, &[2, 3][..]), (op, &[2, 9000])]) {
+        for (op, shape) in ReduceOp::EVERY.into_iter().flat_map(|op| [(op, &[2, 3][..]), (op, &[2, 9000])]) {
             all.push((Spec::Reduce { op, axes: 1 }, vec![(dtype, shape)], vec![(reduced(op, dtype), &[2])]));
         }
         for (bias, accumulate) in [(false, false), (true, false), (false, true)] {

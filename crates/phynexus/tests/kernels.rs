@@ -100,18 +100,6 @@ fn reduced(op: ReduceOp, dtype: DType) -> DType {
     }
 }
 
-const REDUCTIONS: [ReduceOp; 9] = [
-    ReduceOp::Sum,
-    ReduceOp::Mean,
-    ReduceOp::Prod,
-    ReduceOp::Max,
-    ReduceOp::Min,
-    ReduceOp::ArgMax,
-    ReduceOp::ArgMin,
-    ReduceOp::Any,
-    ReduceOp::All,
-];
-
 /// Some units in the last place.
 fn rounding(dtype: DType) -> f64 {
     match dtype {
@@ -144,7 +132,7 @@ fn reductions() {
     for case in 0..420 {
         let (dtype, dims) = (DType::ALL[case % 8], 1 + case / 8 % 4);
         let sizes = random.shape(dims);
-        let op = REDUCTIONS[case % 9];
+        let op = ReduceOp::EVERY[case % 9];
         let input = Tensor::strided(&mut random, dtype, &sizes, true, |r| r.small(dtype, true));
         reduce(op, 1 + random.below(dims), &input);
     }
@@ -156,7 +144,7 @@ fn large_reductions() {
     let mut random = Random::new(2);
     for sizes in [[1, 300_000], [7, 40_000], [40_000, 7], [700, 700], [3, 4097]] {
         let n = sizes.iter().product();
-        for (k, &op) in REDUCTIONS.iter().enumerate() {
+        for (k, &op) in ReduceOp::EVERY.iter().enumerate() {
             let dtype = [DType::F32, DType::I32, DType::U8][k % 3];
             let values: Vec<f64> = match op {
                 ReduceOp::Prod => (0..n).map(|_| if random.below(9) == 0 { 1.0 } else { -1.0 }).collect(),

@@ -127,17 +127,20 @@ pub(crate) fn launch(map: &Map, tasks: &[Task<'_>]) -> Result<()> {
     let elements = |task: &Task<'_>| run::shape(task).iter().product::<usize>();
     let total: usize = tasks.iter().map(elements).sum();
     let work = total.saturating_mul(map.cost) / 1000;
-    let worth_code = map.seen.fetch_add(total, Relaxed).saturating_add(total) >= WORTHWHILE;
+    let enough = |seen: usize| seen.saturating_add(total) >= WORTHWHILE;
+    let worth_code = enough(map.seen.load(Relaxed)) || enough(map.seen.fetch_add(total, Relaxed));
     let length = |task: &Task<'_>| run::shape(task).last().copied().unwrap_or(1);
     let rows = |task: &Task<'_>| run::shape(task).split_last().map_or(1, |(_, outer)| outer.iter().product());
     let flatly = |flat: &Flat| {
         let code = if worth_code { flat.tuned.code(&flat.program, tasks, total) } else { None };
-        if worth_code && !tasks.iter().all(tuned::is_dense) {
-            flat.program.compile();
-        }
         let piece = |task: &Task<'_>, range: Range<usize>| match code {
             Some(code) if tuned::is_dense(task) => code.run(task, range),
-            _ => run::elements(&flat.program, task, range),
+            _ => {
+                if worth_code && !tuned::is_dense(task) {
+                    flat.program.compile();
+                }
+                run::elements(&flat.program, task, range);
+            }
         };
         // Long runs through memory suit the prefetchers.
         let grain = if code.is_some() && total >= tuned::STREAMS { 4 * PIECE } else { map.piece };

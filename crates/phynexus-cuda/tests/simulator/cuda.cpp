@@ -186,7 +186,9 @@ int nvrtcCreateProgram(void **program, const char *source, const char *, int, co
 int nvrtcCompileProgram(void *handle, int, const char **) {
     static int number = 0;
     Program *program = (Program *)handle;
-    const std::string name = "/tmp/simulated-" + std::to_string(getpid()) + "-" + std::to_string(number++);
+    const char *folder = getenv("SIMULATED"); // simulate.sh removes it
+    const std::string name =
+        std::string(folder ? folder : ".") + "/kernel-" + std::to_string(getpid()) + "-" + std::to_string(number++);
     bool barriers = false;
     for (const char *call : {"workgroupBarrier()", "__syncthreads()"}) { // each is there once without being used
         barriers |= program->source.find(call, program->source.find(call) + 1) != std::string::npos;

@@ -148,20 +148,8 @@ fn views(m: Memory, cases: &mut Vec<Case>) {
     }
 }
 
-const REDUCTIONS: [ReduceOp; 9] = [
-    ReduceOp::Sum,
-    ReduceOp::Mean,
-    ReduceOp::Prod,
-    ReduceOp::Max,
-    ReduceOp::Min,
-    ReduceOp::ArgMax,
-    ReduceOp::ArgMin,
-    ReduceOp::Any,
-    ReduceOp::All,
-];
-
 fn reductions(m: Memory, cases: &mut Vec<Case>) {
-    for op in REDUCTIONS {
+    for op in ReduceOp::EVERY {
         let ordered = matches!(op, ReduceOp::Max | ReduceOp::Min | ReduceOp::ArgMax | ReduceOp::ArgMin);
         for (dims, axes) in [
             (&[][..], &[][..]),
@@ -300,7 +288,7 @@ fn large(cases: &mut Vec<Case>) {
     let m = Memory::Permuted;
     rows::large(m, cases);
     factors::large(m, cases);
-    for op in REDUCTIONS {
+    for op in ReduceOp::EVERY {
         for axes in [&[0][..], &[1], &[0, 1]] {
             let op = Op::Reduce(Reduce { op, axes: axes.into(), keepdim: false });
             add(cases, op, vec![Operand { dtype: DType::F32, ..real(&[601, 499], m) }]);
