@@ -505,6 +505,12 @@ class Rule:
     """
 
     def __new__(cls, formula: Formula, inputs: Sequence[tuple[str, int]], numbers: Sequence[tuple[str, int]], states: Sequence[str], stages: Sequence[tuple[Formula, str, str]], prepared: tuple[Formula, int] | None = None) -> Self: ...
+    @staticmethod
+    def parse(text: str) -> Rule:
+        """The rule of a text, as `text` is one."""
+    @property
+    def text(self) -> str:
+        """The whole rule as text: one line for each node of its formulas."""
     @property
     def formula(self) -> Formula: ...
     @property

@@ -30,6 +30,21 @@ impl Builder {
         Builder::default()
     }
 
+    /// A builder whose operands are declared, but are no nodes yet.
+    pub(crate) fn over(inputs: Vec<Type>, scalars: Vec<Type>) -> Builder {
+        Builder { inputs, scalars, ..Builder::default() }
+    }
+
+    /// Types of the tensor operands that were declared.
+    pub(crate) fn inputs(&self) -> &[Type] {
+        &self.inputs
+    }
+
+    /// Types of the entries of the control table that were declared.
+    pub(crate) fn scalars(&self) -> &[Type] {
+        &self.scalars
+    }
+
     /// Declares the next tensor operand.
     pub fn input(&mut self, ty: Type) -> Id {
         self.inputs.push(ty);

@@ -12,94 +12,22 @@ use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use std::sync::{Arc, OnceLock};
 
-const TYPES: [(&str, Type); 5] = [
-    ("float32", Type::F32),
-    ("float64", Type::F64),
-    ("int32", Type::I32),
-    ("int64", Type::I64),
-    ("bool", Type::Bool),
-];
-
-const UNARY: &[Unary] = &[
-    Unary::Neg,
-    Unary::Abs,
-    Unary::Sign,
-    Unary::Exp,
-    Unary::Exp2,
-    Unary::Log,
-    Unary::Log1p,
-    Unary::Expm1,
-    Unary::Sqrt,
-    Unary::Rsqrt,
-    Unary::Sin,
-    Unary::Cos,
-    Unary::Tanh,
-    Unary::Sigmoid,
-    Unary::Erf,
-    Unary::Floor,
-    Unary::Ceil,
-    Unary::Round,
-    Unary::Not,
-    Unary::IsNan,
-    Unary::IsFinite,
-    Unary::Detach,
-    Unary::Bits,
-    Unary::FromBits,
-    Unary::RoundBf16,
-    Unary::RoundF16,
-];
-
-const BINARY: &[Binary] = &[
-    Binary::Add,
-    Binary::Sub,
-    Binary::Mul,
-    Binary::Div,
-    Binary::FloorDiv,
-    Binary::Rem,
-    Binary::Pow,
-    Binary::Min,
-    Binary::Max,
-    Binary::Eq,
-    Binary::Ne,
-    Binary::Lt,
-    Binary::Le,
-    Binary::And,
-    Binary::Or,
-    Binary::Xor,
-    Binary::Atan2,
-    Binary::Shl,
-    Binary::Shr,
-    Binary::Ushr,
-];
-
-const REDUCTIONS: &[Reduction] = &[Reduction::Sum, Reduction::Prod, Reduction::Max, Reduction::Min];
-
-/// The entry whose name, in lower case without underscores, is this one.
-fn named<T: Copy + std::fmt::Debug>(all: &[T], name: &str, what: &str) -> PyResult<T> {
-    let plain = name.replace('_', "");
-    let found = all.iter().find(|op| format!("{op:?}").to_lowercase() == plain);
-    found.copied().ok_or_else(|| {
-        let known: Vec<String> = all.iter().map(|op| format!("{op:?}").to_lowercase()).collect();
-        PyValueError::new_err(format!("no {what} is called {name:?}; known: {}", known.join(", ")))
+/// The one of a kind that Python calls by this name; underscores do not count.
+fn named<T: Copy>(all: &[T], name: fn(T) -> &'static str, wanted: &str, what: &str) -> PyResult<T> {
+    let plain = wanted.replace('_', "");
+    all.iter().copied().find(|&one| name(one) == plain).ok_or_else(|| {
+        let known: Vec<&str> = all.iter().map(|&one| name(one)).collect();
+        PyValueError::new_err(format!("no {what} is called {wanted:?}; known: {}", known.join(", ")))
     })
 }
 
 /// The reduction of this name.
 pub fn reduction(name: &str) -> PyResult<Reduction> {
-    named(REDUCTIONS, name, "reduction")
+    named(Reduction::ALL, Reduction::name, name, "reduction")
 }
 
 fn type_of(name: &str) -> PyResult<Type> {
-    TYPES.iter().find(|(n, _)| *n == name).map(|(_, ty)| *ty).ok_or_else(|| {
-        PyValueError::new_err(format!(
-            "no formula type is called {name:?}; known: {}",
-            TYPES.map(|(n, _)| n).join(", ")
-        ))
-    })
-}
-
-fn type_name(ty: Type) -> &'static str {
-    TYPES.iter().find(|(_, t)| *t == ty).map_or("", |(n, _)| n)
+    named(Type::ALL, Type::name, name, "formula type")
 }
 
 /// Builds a formula: every method adds a node and returns its number. Asking twice gives the same number.
@@ -135,8 +63,8 @@ fn same(b: &Builder, x: Id, y: Id, what: &str) -> PyResult<()> {
     }
     Err(PyTypeError::new_err(format!(
         "{what}: operands are {} and {}; cast one",
-        type_name(b.ty(x)),
-        type_name(b.ty(y))
+        b.ty(x).name(),
+        b.ty(y).name()
     )))
 }
 
@@ -163,37 +91,23 @@ impl PyGraph {
     }
     /// A function of one node.
     fn unary(&self, op: &str, a: u32) -> PyResult<u32> {
-        let kind = named(UNARY, op, "function of one operand")?;
+        let kind = named(Unary::ALL, Unary::name, op, "function of one operand")?;
         self.node(&[a], |b, ids| {
             let ty = b.ty(ids[0]);
-            let any = matches!(kind, Unary::Neg | Unary::Abs | Unary::Sign | Unary::Detach);
-            let fits = match kind {
-                Unary::Not => ty == Type::Bool,
-                Unary::FromBits => ty.is_int(),
-                Unary::RoundBf16 | Unary::RoundF16 => ty == Type::F32,
-                _ => ty.is_float() || any && ty.is_int(),
-            };
-            if !fits {
-                return Err(PyTypeError::new_err(format!("{op} of {} is not defined", type_name(ty))));
+            if !kind.takes(ty) {
+                return Err(PyTypeError::new_err(format!("{op} of {} is not defined", ty.name())));
             }
             Ok(b.unary(kind, ids[0]))
         })
     }
     /// A function of two nodes of one type.
     fn binary(&self, op: &str, a: u32, b: u32) -> PyResult<u32> {
-        let kind = named(BINARY, op, "function of two operands")?;
+        let kind = named(Binary::ALL, Binary::name, op, "function of two operands")?;
         self.node(&[a, b], |builder, ids| {
             same(builder, ids[0], ids[1], op)?;
             let ty = builder.ty(ids[0]);
-            let fits = match kind {
-                Binary::Eq | Binary::Ne | Binary::Lt | Binary::Le => true,
-                Binary::And | Binary::Or | Binary::Xor => !ty.is_float(),
-                Binary::Div | Binary::Atan2 => ty.is_float(),
-                Binary::Shl | Binary::Shr | Binary::Ushr => ty.is_int(),
-                _ => ty != Type::Bool,
-            };
-            if !fits {
-                return Err(PyTypeError::new_err(format!("{op} of {} is not defined", type_name(ty))));
+            if !kind.takes(ty) {
+                return Err(PyTypeError::new_err(format!("{op} of {} is not defined", ty.name())));
             }
             Ok(builder.binary(kind, ids[0], ids[1]))
         })
@@ -203,7 +117,7 @@ impl PyGraph {
         self.node(&[condition, yes, no], |b, ids| {
             same(b, ids[1], ids[2], "select")?;
             if b.ty(ids[0]) != Type::Bool {
-                let text = format!("select: the condition must be bool, got {}", type_name(b.ty(ids[0])));
+                let text = format!("select: the condition must be bool, got {}", b.ty(ids[0]).name());
                 return Err(PyTypeError::new_err(text));
             }
             Ok(b.select(ids[0], ids[1], ids[2]))
@@ -231,7 +145,7 @@ impl PyGraph {
     fn r#type(&self, a: u32) -> PyResult<&'static str> {
         let known = self.0.lock().1;
         self.with(|b| {
-            if a <= known { Ok(type_name(b.ty(Id(a)))) } else { Err(PyValueError::new_err("no such node")) }
+            if a <= known { Ok(b.ty(Id(a)).name()) } else { Err(PyValueError::new_err("no such node")) }
         })
     }
     /// How often a node changes: "scalar", "row" or "element".
@@ -275,12 +189,12 @@ impl PyFormula {
     /// Types of the tensor operands.
     #[getter]
     fn inputs(&self) -> Vec<&'static str> {
-        self.0.inputs().iter().map(|&ty| type_name(ty)).collect()
+        self.0.inputs().iter().map(|ty| ty.name()).collect()
     }
     /// Types of the numbers.
     #[getter]
     fn scalars(&self) -> Vec<&'static str> {
-        self.0.scalars().iter().map(|&ty| type_name(ty)).collect()
+        self.0.scalars().iter().map(|ty| ty.name()).collect()
     }
     /// Positions of the tensor operands that it reads.
     #[getter]
@@ -355,9 +269,9 @@ fn operation_formulas() -> Vec<(String, PyFormula)> {
             if op.row().differentiable && ty.is_float() {
                 let wanted: Vec<usize> = (0..f.inputs().len()).filter(|&k| f.inputs()[k] == ty).collect();
                 let gradient = phynexus::formula::differentiate(&f, &wanted).formula;
-                found.push((format!("{} {} gradient", op.name(), type_name(ty)), PyFormula::new(gradient)));
+                found.push((format!("{} {} gradient", op.name(), ty.name()), PyFormula::new(gradient)));
             }
-            found.push((format!("{} {}", op.name(), type_name(ty)), PyFormula::new(f)));
+            found.push((format!("{} {}", op.name(), ty.name()), PyFormula::new(f)));
         }
     }
     found

@@ -4,59 +4,10 @@ use crate::error::{detached, to_python};
 use crate::formula::{PyFormula, reduction};
 use crate::tensor::PyTensor;
 use parking_lot::Mutex;
-use phynexus::stepper::{
-    Extent, Given, Kind, Member, Number, Operand, Over, Rule, Stage, join, look, prepare, step,
-};
+use phynexus::stepper::{Given, Kind, Member, Number, Operand, Over, Rule, Stage, join, look, prepare, step};
 use phynexus::{Stepper, Tensor, Value};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-
-fn unknown<T>(what: &str, name: &str, known: &str) -> PyResult<T> {
-    Err(PyValueError::new_err(format!("no {what} is called {name:?}; known: {known}")))
-}
-
-fn extent(name: &str) -> PyResult<Extent> {
-    let of = |batch, rows, columns| Extent { batch, rows, columns };
-    Ok(match name {
-        "full" => Extent::FULL,
-        "row" => of(true, true, false),
-        "column" => of(true, false, true),
-        "batch" => of(true, false, false),
-        "tensor" => Extent::NONE,
-        _ => return unknown("extent", name, "full, row, column, batch, tensor"),
-    })
-}
-
-fn operand((name, index): (String, usize)) -> PyResult<Operand> {
-    Ok(match name.as_str() {
-        "param" => Operand::Param,
-        "grad" => Operand::Grad,
-        "extra" => Operand::Extra(index),
-        "state" => Operand::State(index),
-        "reduced" => Operand::Reduced(index),
-        _ => return unknown("operand", &name, "param, grad, extra, state, reduced"),
-    })
-}
-
-fn number((name, index): (String, usize)) -> PyResult<Number> {
-    Ok(match name.as_str() {
-        "step" => Number::Step,
-        "hyper" => Number::Hyper(index),
-        "size" => Number::Size(index),
-        "state" => Number::State(index),
-        "reduced" => Number::Reduced(index),
-        _ => return unknown("number", &name, "step, hyper, size, state, reduced"),
-    })
-}
-
-fn kind(name: &str) -> PyResult<Kind> {
-    match name.strip_prefix("blocks:").map(str::parse) {
-        Some(Ok(n)) if n > 0 => Ok(Kind::Blocks(n)),
-        Some(_) => unknown("kind of state", name, "blocks:N with N > 0"),
-        None if name == "number" => Ok(Kind::Number),
-        None => extent(name).map(Kind::Tensor),
-    }
-}
 
 /// A traced update rule: a formula, what its operands and numbers are, its states, and the reductions that cut it.
 #[pyclass(name = "Rule", module = "neurenix._phynexus", frozen)]
@@ -75,17 +26,30 @@ impl PyRule {
         prepared: Option<(Bound<'_, PyFormula>, usize)>,
     ) -> PyResult<PyRule> {
         let stage = |(formula, op, over): (Bound<'_, PyFormula>, String, String)| {
-            let over = if over == "tensors" { Over::Tensors } else { Over::Tensor(extent(&over)?) };
+            let over = Over::named(&over).map_err(to_python)?;
             Ok(Stage { formula: formula.get().0.clone(), op: reduction(&op)?, over })
         };
+        let named = |(name, i): (String, usize)| Operand::named(&name, i).map_err(to_python);
+        let number = |(name, i): (String, usize)| Number::named(&name, i).map_err(to_python);
+        let kind = |name: String| Kind::named(&name).map_err(to_python);
         Ok(PyRule(Rule {
             formula: formula.get().0.clone(),
             prepared: prepared.map(|(formula, stages)| (formula.get().0.clone(), stages)),
-            inputs: inputs.into_iter().map(operand).collect::<PyResult<_>>()?,
+            inputs: inputs.into_iter().map(named).collect::<PyResult<_>>()?,
             numbers: numbers.into_iter().map(number).collect::<PyResult<_>>()?,
-            states: states.iter().map(|name| kind(name)).collect::<PyResult<_>>()?,
+            states: states.into_iter().map(kind).collect::<PyResult<_>>()?,
             stages: stages.into_iter().map(stage).collect::<PyResult<_>>()?,
         }))
+    }
+    /// The rule of a text, as `text` is one.
+    #[staticmethod]
+    fn parse(text: &str) -> PyResult<PyRule> {
+        text.parse().map(PyRule).map_err(to_python)
+    }
+    /// The whole rule as text: one line for each node of its formulas.
+    #[getter]
+    fn text(&self) -> String {
+        self.0.to_string()
     }
     /// The formula of the last launch, as it was traced.
     #[getter]

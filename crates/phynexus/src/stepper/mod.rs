@@ -7,6 +7,7 @@
 mod compile;
 mod part;
 mod rule;
+mod text;
 mod together;
 
 use crate::array::Array;
@@ -248,7 +249,8 @@ impl Stepper {
         }
         let mut jobs: SmallVec<[Job<'_>; 8]> = SmallVec::new();
         for (r, table) in ready.iter().zip(which) {
-            let inputs: Arrays = part.used().filter_map(|slot| r.arrays[slot].clone()).collect();
+            let inputs: Option<Arrays> = part.used().map(|slot| r.arrays[slot].clone()).collect();
+            let inputs = inputs.ok_or_else(|| Error::Value("an extra operand is missing".into()))?;
             let view = self.entries[r.index].view;
             jobs.push(Job { inputs, outputs: outputs(r)?, view, table: &tables[table].1 });
         }

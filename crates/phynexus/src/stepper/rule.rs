@@ -97,7 +97,7 @@ pub enum Kind {
 }
 
 /// A reduction: the value of `formula` (one output of the graph), reduced.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stage {
     /// What is reduced.
     pub formula: Formula,
@@ -117,7 +117,7 @@ pub enum Over {
 }
 
 /// A traced rule. All formulas are parts of one graph: their operands and control tables are the same lists.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
     /// The results: the parameter, then the states in order.
     pub formula: Formula,
@@ -171,10 +171,19 @@ impl Rule {
             Number::State(i) => matches!(state(i), Some(Kind::Number)),
             Number::Reduced(k) => k < self.stages.len(),
             Number::Size(axis) => axis < 3,
-            _ => true,
+            Number::Hyper(i) => i < numbers,
+            Number::Step => true,
         });
-        if !known {
-            return Err(Error::Value("the rule names a state or a stage that it does not have".into()));
+        if !known || self.prepared.as_ref().is_some_and(|(_, stages)| *stages > self.stages.len()) {
+            return Err(Error::Value(
+                "the rule names a state, a stage or a hyperparameter that it does not have".into(),
+            ));
+        }
+        for (k, stage) in self.stages.iter().enumerate() {
+            self.check_part(&format!("stage {k}"), &stage.formula, k)?;
+        }
+        if let Some((formula, stages)) = &self.prepared {
+            self.check_part("what is prepared", formula, *stages)?;
         }
         for (input, &ty) in self.inputs.iter().zip(self.formula.inputs()) {
             if let Operand::Reduced(k) = *input {
@@ -184,6 +193,23 @@ impl Rule {
                     return Err(Error::Value(format!("stage {k} gives {found:?}, but is read as {ty:?}")));
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// That a formula with one result is of this graph, and reads the results of so many stages at most.
+    fn check_part(&self, what: &str, formula: &Formula, stages: usize) -> Result<()> {
+        let ours = self.formula.inputs().starts_with(formula.inputs())
+            && self.formula.scalars().starts_with(formula.scalars());
+        if !ours || formula.outputs().len() != 1 {
+            return Err(Error::Value(format!(
+                "{what} must have one result and the first of the operands and numbers of the step"
+            )));
+        }
+        let late = |input: &Operand| matches!(input, Operand::Reduced(k) if *k >= stages);
+        let reads = self.inputs.iter().enumerate().any(|(slot, input)| late(input) && formula.reads(slot));
+        if reads || depends(self, formula, stages..self.stages.len()) {
+            return Err(Error::Value(format!("{what} reads the result of a stage that comes later")));
         }
         Ok(())
     }
