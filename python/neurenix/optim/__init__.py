@@ -24,6 +24,7 @@ from neurenix.optim.tracing import trace
 from neurenix.optim.wrapper import Wrapper
 
 if _TYPE_CHECKING:
+    from neurenix.optim.exporting import export
     from neurenix.optim.names import Named, named
     from neurenix.optim.range_test import RangeTest, lr_find
     from neurenix.race import race
@@ -47,6 +48,7 @@ __all__ = [
     "State",
     "Whole",
     "Wrapper",
+    "export",
     "formula",
     "lr_find",
     "lr_scheduler",
@@ -64,6 +66,7 @@ _LATER = {
     "Named": "neurenix.optim.names",
     "RangeTest": "neurenix.optim.range_test",
     "lr_find": "neurenix.optim.range_test",
+    "export": "neurenix.optim.exporting",
     "named": "neurenix.optim.names",
     "race": "neurenix.race",
 }

@@ -155,7 +155,7 @@ class Plan:
             raise NotImplementedError(f"{type(rule).__name__} has neither a formula nor a step() of its own")
         rule.normalize(self.label, group)
         recipes = {variant: rule.recipe(group, variant) for variant in rule.variants(group)}
-        hyper = self._hyper(rule, group, recipes)
+        hyper = self.hyper(rule, group, recipes)
         self.scalars, self._scheduled, self._peak, self._noise = [], [], None, None
         for name, value in hyper.items():
             if name == "peak_lr":
@@ -195,7 +195,7 @@ class Plan:
             for state in sized[rule.variant(param, group)]
         ]
 
-    def _hyper(self, rule: Optimizer, group: Group, recipes: Mapping[Any, Recipe]) -> dict[str, Any]:
+    def hyper(self, rule: Optimizer, group: Group, recipes: Mapping[Any, Recipe]) -> dict[str, Any]:
         """What the recipes ask for: hyperparameters, and what is known of the group beside them."""
         known = {name: group[name] for name in rule.defaults}
         beside = {"peak_lr": self.peak_lr, "share": rule.share, "noise": (0.0, 0.0)}
