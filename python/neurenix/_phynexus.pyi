@@ -487,7 +487,8 @@ class Formula:
     def apply(self, inputs: Sequence[Tensor], dtypes: Sequence[DType | str], scalars: Sequence[float]) -> list[Tensor]:
         """Applies it to tensors that broadcast together; reductions go over the last dimension, and a result that is the
         same for a whole row has size 1 there. The results are off the tape."""
-    def print(self, dialect: Literal["wgsl", "cuda", "hip"]) -> str: ...
+    def print(self, dialect: Literal["wgsl", "cuda", "hip"]) -> str:
+        """The kernel's text, without the results that are numbers, which the host computes; empty if there are no others."""
 
 def printed_kernels(dialect: Literal["wgsl", "cuda", "hip"]) -> list[tuple[str, str]]:
     """Name and text of every kernel that is no formula of an operation or a rule."""

@@ -60,6 +60,6 @@ def kernels(dialect: str) -> list[tuple[str, str]]:
     lacks = {"float64", "int64"} if dialect == "wgsl" else set()
     texts: dict[str, str] = {}
     for name, formula in [*operation_formulas(), *rules()]:
-        if not lacks & {*formula.inputs}:
-            texts.setdefault(formula.print(dialect), name)
+        if not lacks & {*formula.inputs} and (text := formula.print(dialect)):
+            texts.setdefault(text, name)
     return [*((name, text) for text, name in texts.items()), *printed_kernels(dialect)]

@@ -228,6 +228,18 @@ impl Builder {
     }
 }
 
+impl Formula {
+    /// The formula of some of the outputs, of the same operands.
+    pub fn select(&self, outputs: &[usize]) -> Formula {
+        let mut b = Builder::new();
+        let inputs: Vec<Id> = self.inputs.iter().map(|&ty| b.input(ty)).collect();
+        let scalars: Vec<Id> = self.scalars.iter().map(|&ty| b.scalar(ty)).collect();
+        let all = b.inline(self, &inputs, &scalars);
+        let chosen: Vec<Id> = outputs.iter().map(|&i| all[i]).collect();
+        b.finish(&chosen)
+    }
+}
+
 /// The node with its operands mapped.
 pub(crate) fn renumber(node: Node, f: impl Fn(Id) -> Id) -> Node {
     match node {

@@ -225,10 +225,17 @@ impl PyFormula {
         let results = detached(py, || phynexus::apply_function(function, &tensors, &dtypes, &values))?;
         Ok(results.into_iter().map(PyTensor).collect())
     }
-    /// The kernel's text for a device: "wgsl", "cuda" or "hip".
+    /// The kernel's text for a device, "wgsl", "cuda" or "hip", without the results that are numbers, which the host
+    /// computes; empty if there are no others.
     fn print(&self, dialect: &str) -> PyResult<String> {
         let dialect = dialect_of(dialect)?;
-        let kernel = phynexus::formula::hoist(&self.0).kernel;
+        let outputs = self.0.outputs();
+        let rest: Vec<usize> =
+            (0..outputs.len()).filter(|&i| self.0.rank(outputs[i]) != Rank::Scalar).collect();
+        if rest.is_empty() {
+            return Ok(String::new());
+        }
+        let kernel = phynexus::formula::hoist(&self.0.select(&rest)).kernel;
         phynexus::gpu::print(&kernel, dialect).map_err(to_python)
     }
 }

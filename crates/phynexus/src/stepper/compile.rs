@@ -48,7 +48,7 @@ impl Stepper {
             SmallVec::from_iter([(members[0].param.dtype(), Seen::Along(Extent::FULL))]);
         let mut place = 0;
         for (i, kind) in rule.states.iter().enumerate() {
-            let formula = rule::select(&rule.formula, &[i + 1]);
+            let formula = rule.formula.select(&[i + 1]);
             match *kind {
                 Kind::Number if !rule::is_number(&formula) => {
                     return Err(Error::Value(format!(
@@ -79,8 +79,8 @@ impl Stepper {
             }
             place += 1;
         }
-        let main = Part::new(rule, &rule::select(&rule.formula, &outputs), Extent::FULL, &stored, &results);
-        let host = (!numbers.is_empty()).then(|| rule::select(&rule.formula, &numbers));
+        let main = Part::new(rule, &rule.formula.select(&outputs), Extent::FULL, &stored, &results);
+        let host = (!numbers.is_empty()).then(|| rule.formula.select(&numbers));
         let phases = phases(rule, &stored)?;
         let prepared = rule.prepared.as_ref().map(|(formula, stages)| {
             let result =

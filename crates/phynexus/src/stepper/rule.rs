@@ -262,16 +262,6 @@ impl Rule {
     }
 }
 
-/// The formula of some of the outputs of another, of the same operands.
-pub(super) fn select(f: &Formula, outputs: &[usize]) -> Formula {
-    let mut b = Builder::new();
-    let inputs: Vec<Id> = f.inputs().iter().map(|&ty| b.input(ty)).collect();
-    let scalars: Vec<Id> = f.scalars().iter().map(|&ty| b.scalar(ty)).collect();
-    let all = b.inline(f, &inputs, &scalars);
-    let chosen: Vec<Id> = outputs.iter().map(|&i| all[i]).collect();
-    b.finish(&chosen)
-}
-
 /// The formula without the operands that it does not read, and which are left.
 pub(super) fn trim(f: &Formula) -> (Formula, Vec<usize>) {
     let used: Vec<usize> = (0..f.inputs().len()).filter(|&slot| f.reads(slot)).collect();
