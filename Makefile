@@ -11,7 +11,7 @@ LIKE_MATURIN = PYO3_BUILD_EXTENSION_MODULE=1 PYO3_PYTHON=$(CURDIR)/$(BIN)/python
 	PYO3_ENVIRONMENT_SIGNATURE=$$($(BIN)/python -c 'import sys; print("cpython-%d.%d-64bit" % sys.version_info[:2])')
 
 .DEFAULT_GOAL := help
-.PHONY: help develop demo test test-gpu lint rust-test fmt docs bench bench-peers clean
+.PHONY: help develop demo test test-gpu lint rust-test fmt docs web bench bench-peers clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
@@ -51,6 +51,9 @@ fmt: $(BUILT) ## format Rust and Python
 
 docs: $(BUILT) ## rewrite docs/api from the docstrings
 	$(BIN)/python scripts/api_pages.py
+
+web: ## build the package for browsers into web/dist
+	@scripts/build_web.sh
 
 bench: $(BUILT) ## time Neurenix beside the peers that are installed; writes benches/results
 	$(BIN)/python benches/run.py

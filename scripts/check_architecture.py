@@ -20,6 +20,7 @@ ALLOWED = {  # crate: the crates of ours that it may know
         *("phynexus-gpu", "phynexus-webgpu", "phynexus-cuda"),
     },
     "phynexus-python": {"phynexus"},
+    "phynexus-web": {"phynexus"},
 }
 DEVICES = ("phynexus-cpu", "phynexus-gpu", "phynexus-webgpu", "phynexus-cuda")
 # Operations and rules that devices must not know. Primitives (exp, sigmoid) are the language of formulas.
@@ -35,12 +36,12 @@ LONG = {  # file: why it may be longer
 def dependencies(crate: str) -> set[str]:
     """What a crate's library depends on."""
     text = (CRATES / crate / "Cargo.toml").read_text()
-    section = re.search(r"^\[dependencies\]\n(.*?)(?=^\[|\Z)", text, re.MULTILINE | re.DOTALL)
-    return set(re.findall(r"^([\w-]+)", section[1], re.MULTILINE)) if section else set()
+    sections = re.findall(r"^\[(?:target\..*\.)?dependencies\]\n(.*?)(?=^\[|\Z)", text, re.MULTILINE | re.DOTALL)
+    return {name for section in sections for name in re.findall(r"^([\w-]+)", section, re.MULTILINE)}
 
 
 def crates() -> Iterator[str]:
-    """Dependencies point downward, and only the binding knows PyO3."""
+    """Dependencies point downward; only the bindings know PyO3 and wasm-bindgen."""
     for path in sorted(CRATES.iterdir()):
         if path.name not in ALLOWED:
             yield f"{path.name}: say in {Path(__file__).name} what it may depend on"
@@ -53,6 +54,8 @@ def crates() -> Iterator[str]:
             yield f"{path.name} depends on {found}; it must depend on nothing"
         if path.name != "phynexus-python" and "pyo3" in found:
             yield f"{path.name} depends on pyo3"
+        if path.name != "phynexus-web" and "wasm-bindgen" in found:
+            yield f"{path.name} depends on wasm-bindgen"
         for source in sorted(path.rglob("*.rs")) if path.name != "phynexus-python" else ():
             if "pyo3" in source.read_text():
                 yield f"{source.relative_to(ROOT)} mentions pyo3"

@@ -9,6 +9,7 @@ mod factor;
 mod functions;
 mod gather;
 #[doc(hidden)]
+#[cfg_attr(target_family = "wasm", path = "jit/none.rs")]
 pub mod jit;
 mod map;
 mod matmul;

@@ -266,7 +266,7 @@ fn exhausted(bytes: usize) -> Error {
 }
 
 fn readable(bytes: usize) -> String {
-    let (unit, name) = if bytes < 4 << 30 { (1u64 << 20, "MiB") } else { (1 << 30, "GiB") };
+    let (unit, name) = if (bytes as u64) < 4 << 30 { (1u64 << 20, "MiB") } else { (1 << 30, "GiB") };
     format!("{bytes} bytes ({:.1} {name})", bytes as f64 / unit as f64)
 }
 

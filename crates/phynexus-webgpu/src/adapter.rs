@@ -1,6 +1,7 @@
 //! Which GPUs there are.
 
 use crate::device::WebGpu;
+use phynexus_core::Result;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::OnceLock;
@@ -61,6 +62,11 @@ pub(crate) fn memory(adapter: &wgpu::Adapter) -> Option<usize> {
 #[cfg(target_os = "macos")]
 pub(crate) fn memory(_: &wgpu::Adapter) -> Option<usize> {
     None
+}
+
+/// Whether the host can wait for a GPU: everywhere but in browsers.
+pub(crate) fn may_wait() -> Result<()> {
+    Ok(())
 }
 
 /// What a future of `wgpu` gives; outside of browsers none of them waits for anything but the machine itself.

@@ -25,14 +25,28 @@ impl WebGpu {
         WebGpu { adapter, index, usage: Usage::new(), queue: OnceLock::new() }
     }
 
+    /// A GPU that is open already.
+    #[cfg(target_family = "wasm")]
+    pub(crate) async fn opened(adapter: wgpu::Adapter, index: u32) -> Result<WebGpu> {
+        let gpu = WebGpu::new(adapter, index);
+        let queue = Queue::open(&gpu.adapter, &gpu.name()).await?;
+        // Nobody else has seen it yet.
+        _ = gpu.queue.set(Ok(Mutex::new(queue)));
+        Ok(gpu)
+    }
+
     /// The system that it is reached through, and its driver.
     pub fn driver(&self) -> String {
         let info = self.adapter.get_info();
         format!("{}, {} {}", info.backend, info.driver, info.driver_info).trim().to_string()
     }
 
-    fn queue(&self) -> Result<MutexGuard<'_, Queue>> {
-        let opened = self.queue.get_or_init(|| Queue::open(&self.adapter, &self.name()).map(Mutex::new));
+    pub(crate) fn queue(&self) -> Result<MutexGuard<'_, Queue>> {
+        let opened = self.queue.get_or_init(|| {
+            let name = self.name();
+            let silent = || Err(Error::Runtime(format!("{name} does not answer")));
+            adapter::wait(Queue::open(&self.adapter, &name)).unwrap_or_else(silent).map(Mutex::new)
+        });
         opened.as_ref().map(Mutex::lock).map_err(Error::clone)
     }
 }
@@ -67,6 +81,7 @@ impl Device for WebGpu {
 
     fn read(&self, buffer: &Buffer, offset: usize, out: &mut [u8]) -> Result<()> {
         check(buffer, offset, out.len())?;
+        adapter::may_wait()?;
         self.queue()?.read(Piece::of(buffer.handle()), offset, out)
     }
 
@@ -81,7 +96,7 @@ impl Device for WebGpu {
     fn synchronize(&self) -> Result<()> {
         match self.queue.get() {
             None => Ok(()),
-            Some(_) => self.queue()?.synchronize(),
+            Some(_) => adapter::may_wait().and_then(|()| self.queue()?.synchronize()),
         }
     }
 
@@ -132,7 +147,7 @@ impl Gpu for WebGpu {
     }
 }
 
-fn check(buffer: &Buffer, offset: usize, bytes: usize) -> Result<()> {
+pub(crate) fn check(buffer: &Buffer, offset: usize, bytes: usize) -> Result<()> {
     if offset.checked_add(bytes).is_some_and(|end| end <= buffer.bytes()) {
         return Ok(());
     }

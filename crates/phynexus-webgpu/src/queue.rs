@@ -1,5 +1,6 @@
 //! Work that waits to be handed over: one encoder collects copies and kernels until something is read, or much has gathered.
 
+use crate::answer::{Answer, Part, Question, parts};
 use crate::arena::{Arenas, Piece};
 use crate::error::Complaints;
 use crate::pipeline::{Bound, Pipelines, Slots};
@@ -17,8 +18,6 @@ const TABLE: u64 = 4 << 20;
 const SMALL: usize = 64 << 10;
 /// Kernels of one submission.
 const MOST: usize = 512;
-/// Bytes that are read at once.
-const CHUNK: u64 = 64 << 20;
 const STATUS: u64 = 4 * status::WORDS as u64;
 
 /// The connection to a GPU, and what waits for it.
@@ -45,7 +44,7 @@ pub(crate) struct Queue {
 
 impl Queue {
     /// Opens a GPU.
-    pub fn open(adapter: &wgpu::Adapter, name: &str) -> Result<Queue> {
+    pub async fn open(adapter: &wgpu::Adapter, name: &str) -> Result<Queue> {
         let limits = adapter.limits();
         let request = adapter.request_device(&wgpu::DeviceDescriptor {
             label: None,
@@ -55,12 +54,8 @@ impl Queue {
             memory_hints: wgpu::MemoryHints::Performance,
             trace: wgpu::Trace::Off,
         });
-        let opened = crate::adapter::wait(request);
-        let (device, queue) = match opened {
-            Some(Ok(opened)) => opened,
-            Some(Err(error)) => return Err(Error::Runtime(format!("{name} cannot be opened: {error}"))),
-            None => return Err(Error::Runtime(format!("{name} does not answer"))),
-        };
+        let (device, queue) =
+            request.await.map_err(|error| Error::Runtime(format!("{name} cannot be opened: {error}")))?;
         let complaints = Complaints::of(&device, name);
         let buffer = |size, usage| {
             device.create_buffer(&wgpu::BufferDescriptor {
@@ -195,37 +190,25 @@ impl Queue {
 
     /// Copies a piece's bytes to the host after all work that was queued before, and raises what kernels found.
     pub fn read(&mut self, piece: Piece, offset: usize, out: &mut [u8]) -> Result<()> {
-        let from = self.memory(piece.arena)?;
-        let (start, end) = (offset as u64 / 4 * 4, (offset + out.len()).next_multiple_of(4) as u64);
-        let mut at = start;
-        while at < end {
-            let length = CHUNK.min(end - at);
-            let (staging, status) = (self.staging(length + STATUS)?, self.status_buffer.clone());
-            let encoder = self.encoder();
-            encoder.copy_buffer_to_buffer(&from, piece.offset + at, &staging, STATUS, length);
-            encoder.copy_buffer_to_buffer(&status, 0, &staging, 0, STATUS);
-            self.wait(&staging, length + STATUS, |bytes| {
-                let bytes = &bytes[STATUS as usize..];
-                let (low, high) = (at.max(offset as u64), (at + length).min((offset + out.len()) as u64));
-                out[(low - offset as u64) as usize..(high - offset as u64) as usize]
-                    .copy_from_slice(&bytes[(low - at) as usize..(high - at) as usize]);
-            })?;
-            at += length;
+        for part in parts(offset, out.len()) {
+            let question = self.ask(Some((piece, &part)))?;
+            let answer = self.wait(question)?;
+            self.take(answer, |bytes| part.copy(bytes, out))?;
         }
-        self.counters.downloaded += out.len() as u64;
         Ok(())
     }
 
     /// Waits for all that was queued, and raises what kernels found.
     pub fn synchronize(&mut self) -> Result<()> {
-        let (staging, status) = (self.staging(STATUS)?, self.status_buffer.clone());
-        self.encoder().copy_buffer_to_buffer(&status, 0, &staging, 0, STATUS);
-        self.wait(&staging, STATUS, |_| ())
+        let question = self.ask(None)?;
+        let answer = self.wait(question)?;
+        self.take(answer, |_| ())
     }
 
+    /// Memory that the host can read.
     fn staging(&mut self, size: u64) -> Result<wgpu::Buffer> {
-        if let Some(staging) = self.staging.as_ref().filter(|s| s.size() >= size) {
-            return Ok(staging.clone());
+        if let Some(staging) = self.staging.take_if(|s| s.size() >= size) {
+            return Ok(staging);
         }
         let buffer = self.device.create_buffer(&wgpu::BufferDescriptor {
             label: None,
@@ -234,37 +217,49 @@ impl Queue {
             mapped_at_creation: false,
         });
         self.complaints.check()?;
-        Ok(self.staging.insert(buffer).clone())
+        Ok(buffer)
     }
 
-    /// Hands over what waits, lets `look` see the staging buffer once it is there, and checks the status in front of it.
-    fn wait(&mut self, staging: &wgpu::Buffer, size: u64, look: impl FnOnce(&[u8])) -> Result<()> {
+    /// Hands over what waits, and after it a copy of the status and of a part of a piece to where the host can read it.
+    pub fn ask(&mut self, of: Option<(Piece, &Part)>) -> Result<Question> {
+        let size = STATUS + of.map_or(0, |(_, part)| part.bytes());
+        let (staging, status) = (self.staging(size)?, self.status_buffer.clone());
+        self.encoder().copy_buffer_to_buffer(&status, 0, &staging, 0, STATUS);
+        if let Some((piece, part)) = of {
+            let (from, at) = (self.memory(piece.arena)?, piece.offset + part.start);
+            self.encoder().copy_buffer_to_buffer(&from, at, &staging, STATUS, part.bytes());
+        }
         let index = self.flush()?;
         self.counters.waits += 1;
-        let (send, receive) = std::sync::mpsc::channel();
-        staging.map_async(wgpu::MapMode::Read, ..size, move |result| _ = send.send(result));
-        let polled = self.device.poll(wgpu::PollType::Wait { submission_index: index, timeout: None });
+        let raises = std::mem::take(&mut self.suspicious);
+        Ok(Question::new(staging, size, index, raises))
+    }
+
+    /// Waits for the GPU.
+    fn wait(&mut self, question: Question) -> Result<Answer> {
+        let submission_index = question.index.clone();
+        let polled = self.device.poll(wgpu::PollType::Wait { submission_index, timeout: None });
         self.complaints.check()?;
         polled.map_err(|e| Error::Runtime(format!("waiting for the GPU failed: {e}")))?;
-        match receive.try_recv() {
-            Ok(Ok(())) => {}
-            Ok(Err(e)) => return Err(Error::Runtime(format!("the GPU's memory cannot be read: {e}"))),
-            Err(e) => return Err(Error::Runtime(format!("the GPU did not answer: {e}"))),
-        }
+        crate::adapter::wait(question)
+            .unwrap_or_else(|| Err(Error::Runtime("the GPU did not answer".into())))
+    }
+
+    /// Lets `look` see what was copied, and raises what kernels found.
+    pub fn take(&mut self, answer: Answer, look: impl FnOnce(&[u8])) -> Result<()> {
+        self.complaints.check()?;
         let found = {
-            let view = staging
-                .get_mapped_range(..size)
-                .map_err(|e| Error::Runtime(format!("the GPU's memory cannot be read: {e}")))?;
-            look(&view);
-            let word = |i: usize| {
-                u32::from_le_bytes([view[4 * i], view[4 * i + 1], view[4 * i + 2], view[4 * i + 3]])
-            };
+            let view = answer.bytes()?;
+            let (status, bytes) = view.split_at(STATUS as usize);
+            look(bytes);
+            let word =
+                |i: usize| u32::from_le_bytes([status[4 * i], status[4 * i + 1], status[4 * i + 2], status[4 * i + 3]]);
+            self.counters.downloaded += bytes.len() as u64;
             std::array::from_fn(word)
         };
-        staging.unmap();
-        if std::mem::take(&mut self.suspicious)
-            && let Err(error) = status::check(found)
-        {
+        let raises = answer.raises;
+        self.staging = Some(answer.done());
+        if raises && let Err(error) = status::check(found) {
             self.queue.write_buffer(&self.status_buffer, 0, &[0; STATUS as usize]);
             return Err(error);
         }

@@ -6,6 +6,8 @@
 
 mod api;
 mod array;
+#[cfg(target_family = "wasm")]
+mod browser;
 mod gradient;
 mod kernels;
 mod machine;
@@ -25,6 +27,8 @@ pub use api::{
     stack, to, to_device, unary, uniform, where_,
 };
 pub use array::Array;
+#[cfg(target_family = "wasm")]
+pub use browser::{fetch, open_devices};
 pub use gradient::{Gradient, RowSparse};
 pub use machine::{available_devices, cpu, device, opened_devices};
 pub use node::Context;
@@ -36,6 +40,7 @@ pub use phynexus_core::{
     Layout, Owner, ReduceOp, Result, ScatterOp, Shape, Value,
 };
 pub use phynexus_cpu as cpu_device;
+#[cfg(not(target_family = "wasm"))]
 pub use phynexus_cuda::look_in;
 pub use phynexus_formula as formula;
 pub use phynexus_gpu as gpu;

@@ -1,6 +1,22 @@
 //! The devices of this machine.
 
+#[cfg(target_family = "wasm")]
+use none as phynexus_cuda;
 use phynexus_core::{Device, DeviceId, DeviceType, Error, Result};
+
+/// A browser has no CUDA and no ROCm.
+#[cfg(target_family = "wasm")]
+mod none {
+    use phynexus_webgpu::WebGpu;
+
+    pub fn cuda() -> &'static [WebGpu] {
+        &[]
+    }
+    pub use cuda as rocm;
+    pub fn known_devices() -> std::slice::Iter<'static, WebGpu> {
+        cuda().iter()
+    }
+}
 
 /// The CPU.
 pub fn cpu() -> &'static dyn Device {

@@ -95,6 +95,7 @@ macro_rules! pick {
         }
     };
 }
+#[cfg(target_arch = "x86_64")]
 pub(super) use pick;
 
 /// The portable register.
