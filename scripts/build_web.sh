@@ -39,7 +39,7 @@ if [ "$("$tool" --version 2>/dev/null)" != "wasm-bindgen $version" ]; then
 fi
 
 rm -rf web/dist
-"$tool" --target web --out-dir web/dist --out-name neurenix $built/$target/web/phynexus_web.wasm
+"$tool" --target web --remove-name-section --remove-producers-section --out-dir web/dist --out-name neurenix $built/$target/web/phynexus_web.wasm
 cp web/README.md LICENSE web/dist/
 if [ -f web/optimizers.json ]; then cp web/optimizers.json web/dist/; fi
 package=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)

@@ -5,6 +5,7 @@
 
 mod device;
 mod element;
+#[cfg_attr(target_family = "wasm", path = "factor_none.rs")]
 mod factor;
 mod functions;
 mod gather;

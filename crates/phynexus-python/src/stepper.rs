@@ -172,13 +172,19 @@ impl PyStepper {
     ) -> PyResult<usize> {
         let (hyper, extras) = (values(scalars), self::extras(extras));
         crate::error::run(py, self.elements, || {
-            self.inner.lock().step(Given { hyper: &hyper, extras: &extras, only, known: &known })
+            self.inner.lock().step(Given {
+                hyper: &hyper,
+                extras: &extras,
+                only,
+                known: &known,
+                ..Given::default()
+            })
         })
     }
     /// What one tensor gives to the next number over all tensors that is not known.
     fn look(&self, py: Python<'_>, scalars: Vec<f64>, only: usize, known: Vec<f64>) -> PyResult<Vec<f64>> {
         let hyper = values(scalars);
-        let given = Given { hyper: &hyper, extras: &[], only: Some(only), known: &known };
+        let given = Given { hyper: &hyper, only: Some(only), known: &known, ..Given::default() };
         detached(py, || look(&self.inner.lock(), &given))
     }
     /// The gradient of one tensor that tensor code is given.
@@ -190,7 +196,7 @@ impl PyStepper {
         known: Vec<f64>,
     ) -> PyResult<Vec<(usize, PyTensor)>> {
         let hyper = values(scalars);
-        let given = Given { hyper: &hyper, extras: &[], only: Some(only), known: &known };
+        let given = Given { hyper: &hyper, only: Some(only), known: &known, ..Given::default() };
         let mut found = detached(py, || prepare(&mut [(&mut *self.inner.lock(), given)]))?;
         Ok(found.remove(0).into_iter().map(|(i, t)| (i, PyTensor(t))).collect())
     }
@@ -218,7 +224,7 @@ fn together<T: Send>(
         let mut steps: Vec<(&mut Stepper, Given<'_>)> = locks
             .iter_mut()
             .zip(&given)
-            .map(|(lock, (_, hyper, extras))| (&mut **lock, Given { hyper, extras, only: None, known: &[] }))
+            .map(|(lock, (_, hyper, extras))| (&mut **lock, Given { hyper, extras, ..Given::default() }))
             .collect();
         work(&mut steps)
     })

@@ -9,9 +9,7 @@ use wasm_bindgen::prelude::*;
 /// Calls a function without recording what it does for `backward()`, and returns its result. The function must not be
 /// asynchronous: what it does after its first `await` is recorded again.
 #[wasm_bindgen(js_name = noGrad, unchecked_return_type = "T")]
-pub fn no_grad(
-    #[wasm_bindgen(unchecked_param_type = "() => T")] function: &Function,
-) -> Made<JsValue> {
+pub fn no_grad(#[wasm_bindgen(unchecked_param_type = "() => T")] function: &Function) -> Made<JsValue> {
     let _mode = GradMode::new(false);
     function.call0(&JsValue::UNDEFINED)
 }

@@ -109,7 +109,9 @@ pub fn dims(what: &str, value: &JsValue) -> Made<Option<Vec<isize>>> {
 pub fn shape(what: &str, value: &JsValue) -> Made<Shape> {
     let sizes: Made<Vec<usize>> = positions(what, value)?
         .into_iter()
-        .map(|n| usize::try_from(n).or_else(|_| wrong_value(format!("{what}: a size must be at least 0, got {n}"))))
+        .map(|n| {
+            usize::try_from(n).or_else(|_| wrong_value(format!("{what}: a size must be at least 0, got {n}")))
+        })
         .collect();
     Shape::new(&sizes?).map_err(thrown)
 }
@@ -140,7 +142,8 @@ pub fn device(name: &str) -> Made<&'static dyn Device> {
         return wrong_value(format!("unknown device {name:?}; expected \"cpu\" or \"webgpu:0\""));
     };
     phynexus::device(id).map_err(|_| {
-        let text = format!("device {id} is not available; `await devices()` looks for it, and says what there is");
+        let text =
+            format!("device {id} is not available; `await devices()` looks for it, and says what there is");
         js_sys::Error::new(&text).into()
     })
 }
@@ -174,7 +177,10 @@ pub fn option(options: &JsValue, name: &str) -> Made<Option<JsValue>> {
         return Ok(None);
     }
     if !options.is_object() {
-        return wrong_type(format!("expected an object of options such as {{ {name}: ... }}, got {}", described(options)));
+        return wrong_type(format!(
+            "expected an object of options such as {{ {name}: ... }}, got {}",
+            described(options)
+        ));
     }
     let value = Reflect::get(options, &name.into())?;
     Ok(Some(value).filter(|value| !is_nothing(value)))
@@ -185,7 +191,10 @@ pub fn check_options(what: &str, options: &JsValue, known: &[&str]) -> Made<()> 
     if !options.is_object() {
         return Ok(());
     }
-    for key in js_sys::Object::keys(options.unchecked_ref::<js_sys::Object>()).iter().filter_map(|key| key.as_string()) {
+    for key in js_sys::Object::keys(options.unchecked_ref::<js_sys::Object>())
+        .iter()
+        .filter_map(|key| key.as_string())
+    {
         if !known.contains(&key.as_str()) {
             return wrong_type(format!("{what}: no option is called {key:?}; known: {}", known.join(", ")));
         }

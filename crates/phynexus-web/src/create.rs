@@ -65,9 +65,11 @@ fn typed(value: &JsValue, dtype: Option<DType>) -> Made<Data> {
             ));
         }
     };
-    let field = |name: &str| Ok::<_, JsValue>(Reflect::get(value, &name.into())?.as_f64().unwrap_or(0.0) as u32);
+    let field =
+        |name: &str| Ok::<_, JsValue>(Reflect::get(value, &name.into())?.as_f64().unwrap_or(0.0) as u32);
     let buffer = Reflect::get(value, &"buffer".into())?;
-    let view = Uint8Array::new_with_byte_offset_and_length(&buffer, field("byteOffset")?, field("byteLength")?);
+    let view =
+        Uint8Array::new_with_byte_offset_and_length(&buffer, field("byteOffset")?, field("byteLength")?);
     let bytes = view.to_vec();
     let shape = Shape::new(&[bytes.len() / stored.size()]).map_err(thrown)?;
     Ok(Data { bytes, stored, dtype: dtype.unwrap_or(stored), shape })
@@ -253,7 +255,8 @@ impl Tensor {
         steps: f64,
         #[wasm_bindgen(unchecked_optional_param_type = "TensorOptions")] options: JsValue,
     ) -> Made<Tensor> {
-        let (steps, options) = (convert::shape("linspace", &steps.into())?.elements(), Options::of(&options)?);
+        let (steps, options) =
+            (convert::shape("linspace", &steps.into())?.elements(), Options::of(&options)?);
         options.finish(phynexus::linspace(start, end, steps, options.float(), options.device))
     }
 

@@ -53,7 +53,11 @@ impl Hyper {
             return Ok(vec![one(value.clone())?]);
         }
         if !Array::is_array(value) {
-            return wrong_type(format!("{}: expected an array of numbers, got {}", self.name, described(value)));
+            return wrong_type(format!(
+                "{}: expected an array of numbers, got {}",
+                self.name,
+                described(value)
+            ));
         }
         value.unchecked_ref::<Array>().iter().map(one).collect()
     }
@@ -91,7 +95,10 @@ impl Hypers {
         let known = || self.0.iter().filter(|h| h.largest.is_none());
         let Some(at) = self.0.iter().position(|h| h.name == name && h.largest.is_none()) else {
             let names: Vec<&str> = known().map(|h| h.name.as_str()).collect();
-            return wrong_type(format!("no hyperparameter is called {name:?} here; known: {}", names.join(", ")));
+            return wrong_type(format!(
+                "no hyperparameter is called {name:?} here; known: {}",
+                names.join(", ")
+            ));
         };
         let hyper = &mut self.0[at];
         let values = hyper.read(value)?;

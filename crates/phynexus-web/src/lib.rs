@@ -8,6 +8,8 @@ mod convert;
 mod create;
 mod device;
 mod error;
+mod hyper;
+mod optimizer;
 mod scope;
 mod tensor;
 mod types;

@@ -56,7 +56,8 @@ impl Form {
                 (_, Some("param")) => Init::Param,
                 _ => {
                     let from = text_option(&init, "hyper")?.and_then(|name| hypers.number(&name));
-                    let wrong = || wrong_type(format!("Optimizer: a state cannot begin as {}", described(&init)));
+                    let wrong =
+                        || wrong_type(format!("Optimizer: a state cannot begin as {}", described(&init)));
                     Init::Number(from.map_or_else(wrong, Ok)?)
                 }
             };
@@ -74,6 +75,11 @@ impl Form {
     fn member(&self, param: &phynexus::Tensor) -> phynexus::Result<Member> {
         let (array, shape) = (param.array(), param.shape());
         let view = view(&shape);
+        if shape.len() > 2 && (self.rule.is_mixed() || !self.rule.stages.is_empty()) {
+            return Err(phynexus::Error::Value(format!(
+                "a parameter of shape {shape} has more than two dimensions, of which this rule does not know rows and columns"
+            )));
+        }
         let mut member = Member {
             param: param.clone(),
             view,
@@ -159,10 +165,13 @@ impl Optimizer {
     pub fn new(
         #[wasm_bindgen(unchecked_param_type = "OptimizerEntry")] entry: &JsValue,
         #[wasm_bindgen(unchecked_param_type = "Tensor[]")] parameters: &JsValue,
-        #[wasm_bindgen(unchecked_optional_param_type = "Record<string, number | (number | null)[]>")] hyper: JsValue,
+        #[wasm_bindgen(unchecked_optional_param_type = "Record<string, number | (number | null)[]>")]
+        hyper: JsValue,
     ) -> Made<Optimizer> {
         let Some(name) = text_option(entry, "name")? else {
-            return wrong_type("Optimizer: expected an entry of optimizers.json, got an object without a name");
+            return wrong_type(
+                "Optimizer: expected an entry of optimizers.json, got an object without a name",
+            );
         };
         let (forms, list) = (option(entry, "forms")?.unwrap_or_default(), option(entry, "hyper")?);
         let mut hypers = Hypers::of(&JsArray::from(&list.unwrap_or_else(|| JsArray::new().into())))?;
@@ -217,7 +226,122 @@ impl Optimizer {
     /// Updates every parameter that has a gradient, and its states; returns how many.
     ///
     /// @throws {Error} on WebGPU, for rules that read numbers back within a step: those need `await stepAsync()`
-    pub fn step(&mut self) -> Made<number::Count> {
-        Ok(0.0)
+    pub fn step(&mut self) -> Made<usize> {
+        let on_gpu = self.units.iter().any(|unit| unit.device.kind == DeviceType::WebGpu);
+        if self.reduces && on_gpu {
+            let text = format!(
+                "{}: a step reads numbers back from the parameters' device, which a page cannot wait for on WebGPU; use \
+                 `await optimizer.stepAsync()`, or keep the parameters on the CPU",
+                self.name
+            );
+            return Err(js_sys::Error::new(&text).into());
+        }
+        self.check()?;
+        let hyper = self.hypers.scalars();
+        let mut steps = given(&mut self.units, &hyper);
+        let count = step(&mut steps).map_err(thrown)?;
+        self.hypers.count();
+        Ok(count)
     }
+
+    /// As `step`, for every rule on every device. Nothing else may change parameters or gradients before it is done.
+    #[wasm_bindgen(js_name = stepAsync)]
+    pub async fn step_async(&mut self) -> Made<usize> {
+        self.check()?;
+        let hyper = self.hypers.scalars();
+        let mut steps = given(&mut self.units, &hyper);
+        let count = phynexus::step_later(&mut steps).await.map_err(thrown)?;
+        self.hypers.count();
+        Ok(count)
+    }
+
+    /// Forgets the gradients of all parameters.
+    #[wasm_bindgen(js_name = zeroGrad)]
+    pub fn zero_grad(&self) -> Made<()> {
+        self.params.iter().try_for_each(|param| param.set_grad(None)).map_err(thrown)
+    }
+
+    /// The states of a parameter by name: tensors, and for states that are numbers those; and "step", how many it has made.
+    ///
+    /// @param index - its position among the parameters
+    /// @throws {RangeError} no such parameter
+    #[wasm_bindgen(unchecked_return_type = "Record<string, Tensor | number>")]
+    pub fn state(&self, index: usize) -> Made<Object> {
+        let found = self.units.iter().find_map(|unit| {
+            let place = unit.members.iter().position(|(param, _)| *param == index)?;
+            Some((unit, place))
+        });
+        let Some((unit, place)) = found else {
+            return wrong_value(format!("state: there is no parameter {index} of {}", self.params.len()));
+        };
+        let steps = unit.stepper.steps();
+        let numbers = unit.stepper.numbers();
+        let (mut tensors, mut numbers) = (unit.members[place].1.iter(), numbers[place].iter());
+        let object = Object::new();
+        Reflect::set(&object, &"step".into(), &(steps[place] as f64).into())?;
+        for (name, is_number) in &self.names[unit.matrix as usize] {
+            let value = match is_number {
+                true => numbers.next().map(|&x| JsValue::from(x)),
+                false => tensors.next().map(|t| Tensor::from(t.detach()).into()),
+            };
+            Reflect::set(&object, &name.as_str().into(), &value.unwrap_or_default())?;
+        }
+        Ok(object)
+    }
+}
+
+impl Optimizer {
+    /// That parameters are still what the steps were made for.
+    fn check(&self) -> Made<()> {
+        if self.units.iter().all(|unit| unit.stepper.is_current()) {
+            return Ok(());
+        }
+        wrong_value(format!("{}: a parameter has another shape or dtype than when this was made", self.name))
+    }
+}
+
+/// The steppers, and what they are given.
+fn given<'a>(units: &'a mut [Unit], hyper: &'a [Value]) -> Vec<(&'a mut Stepper, Given<'a>)> {
+    units.iter_mut().map(|unit| (&mut unit.stepper, Given { hyper, ..Given::default() })).collect()
+}
+
+fn check_parameters(name: &str, params: &[phynexus::Tensor]) -> Made<()> {
+    if params.is_empty() {
+        return wrong_value(format!("{name}: expected at least one parameter"));
+    }
+    for (i, param) in params.iter().enumerate() {
+        if param.dtype() != DType::F32 {
+            return wrong_type(format!(
+                "{name}: parameter {i} is {}, and the rule is made for float32",
+                param.dtype()
+            ));
+        }
+        if !param.is_leaf() || !param.requires_grad() {
+            return wrong_value(format!(
+                "{name}: parameter {i} is not a tensor made with {{ requiresGrad: true }}"
+            ));
+        }
+        if let Some(k) = params[..i].iter().position(|other| other.is(param)) {
+            return wrong_value(format!("{name}: parameters {k} and {i} are the same tensor"));
+        }
+    }
+    Ok(())
+}
+
+/// The parameters, those of one form on one device together.
+fn units(forms: &[Form; 2], params: &[phynexus::Tensor]) -> phynexus::Result<Vec<Unit>> {
+    let kind = |param: &phynexus::Tensor| (param.shape().len() > 1, param.device().id());
+    let mut kinds: Vec<_> = params.iter().map(kind).collect();
+    kinds.sort();
+    kinds.dedup();
+    let unit = |(matrix, device)| {
+        let (form, mut members, mut kept) = (&forms[matrix as usize], vec![], vec![]);
+        for (i, param) in params.iter().enumerate().filter(|(_, p)| kind(p) == (matrix, device)) {
+            let member = form.member(param)?;
+            kept.push((i, member.states.to_vec()));
+            members.push(member);
+        }
+        Ok(Unit { matrix, device, stepper: Stepper::new(&form.rule, members)?, members: kept })
+    };
+    kinds.into_iter().map(unit).collect()
 }

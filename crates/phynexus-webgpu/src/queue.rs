@@ -241,8 +241,7 @@ impl Queue {
         let polled = self.device.poll(wgpu::PollType::Wait { submission_index, timeout: None });
         self.complaints.check()?;
         polled.map_err(|e| Error::Runtime(format!("waiting for the GPU failed: {e}")))?;
-        crate::adapter::wait(question)
-            .unwrap_or_else(|| Err(Error::Runtime("the GPU did not answer".into())))
+        crate::adapter::wait(question).unwrap_or_else(|| Err(Error::Runtime("the GPU did not answer".into())))
     }
 
     /// Lets `look` see what was copied, and raises what kernels found.
@@ -252,8 +251,9 @@ impl Queue {
             let view = answer.bytes()?;
             let (status, bytes) = view.split_at(STATUS as usize);
             look(bytes);
-            let word =
-                |i: usize| u32::from_le_bytes([status[4 * i], status[4 * i + 1], status[4 * i + 2], status[4 * i + 3]]);
+            let word = |i: usize| {
+                u32::from_le_bytes([status[4 * i], status[4 * i + 1], status[4 * i + 2], status[4 * i + 3]])
+            };
             self.counters.downloaded += bytes.len() as u64;
             std::array::from_fn(word)
         };

@@ -28,7 +28,7 @@ pub use api::{
 };
 pub use array::Array;
 #[cfg(target_family = "wasm")]
-pub use browser::{fetch, open_devices};
+pub use browser::{fetch, open_devices, step_later};
 pub use gradient::{Gradient, RowSparse};
 pub use machine::{available_devices, cpu, device, opened_devices};
 pub use node::Context;

@@ -28,7 +28,7 @@ fn clipped(ty: Type) -> Formula {
 }
 
 const HYPER: [Value; 2] = [Value::F(0.1), Value::F(0.9)];
-const GIVEN: Given<'_> = Given { hyper: &HYPER, extras: &[], only: None, known: &[] };
+const GIVEN: Given<'_> = Given { hyper: &HYPER, extras: &[], only: None, known: &[], answers: None };
 
 /// A stepper for a rule without further ado.
 fn bind(formula: &Formula, params: &[Tensor], states: &[Vec<Tensor>], steps: &[i64]) -> Result<Stepper> {

@@ -30,7 +30,14 @@ export interface LossOptions {
 "#;
 
 impl Tensor {
-    fn loss(&self, what: &str, row: Row, target: &Tensor, options: &JsValue, scalars: &[f64]) -> Made<Tensor> {
+    fn loss(
+        &self,
+        what: &str,
+        row: Row,
+        target: &Tensor,
+        options: &JsValue,
+        scalars: &[f64],
+    ) -> Made<Tensor> {
         let reduction = convert::reduction(what, convert::text_option(options, "reduction")?.as_deref())?;
         done(phynexus::elementwise_loss(row, &self.get()?, &target.get()?, reduction, scalars))
     }
@@ -55,7 +62,11 @@ impl Tensor {
             None => None,
             Some(name) => match Row::ALL.iter().filter(known).find(|row| row.name() == name) {
                 Some(row) => Some(*row),
-                None => return wrong_value(format!("linear: no activation is called {name:?}; \"relu\", \"tanh\" and \"gelu\" are some")),
+                None => {
+                    return wrong_value(format!(
+                        "linear: no activation is called {name:?}; \"relu\", \"tanh\" and \"gelu\" are some"
+                    ));
+                }
             },
         };
         let bias = convert::optional_tensor("linear", &bias)?;
@@ -107,7 +118,8 @@ impl Tensor {
         let what = "crossEntropy";
         convert::check_options(what, &options, &["weight", "ignoreIndex", "reduction", "labelSmoothing"])?;
         let weight = convert::option(&options, "weight")?.map(|w| convert::tensor(what, &w)).transpose()?;
-        let ignored = convert::whole(what, convert::number_option(&options, "ignoreIndex")?.unwrap_or(-100.0))?;
+        let ignored =
+            convert::whole(what, convert::number_option(&options, "ignoreIndex")?.unwrap_or(-100.0))?;
         let reduction = convert::reduction(what, convert::text_option(&options, "reduction")?.as_deref())?;
         let smoothing = convert::number_option(&options, "labelSmoothing")?.unwrap_or(0.0);
         let (x, target) = (self.get()?, target.get()?);

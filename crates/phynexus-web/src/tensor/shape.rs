@@ -27,7 +27,10 @@ fn entry(value: &JsValue) -> Made<Index> {
             if convert::is_nothing(&value) { Ok(None) } else { convert::position("index", &value).map(Some) }
         };
         if array.length() > 3 {
-            return wrong_value(format!("index: a range is [start, stop, step], got {} numbers", array.length()));
+            return wrong_value(format!(
+                "index: a range is [start, stop, step], got {} numbers",
+                array.length()
+            ));
         }
         return Ok(Index::Range(bound(0)?, bound(1)?, bound(2)?));
     }
@@ -52,7 +55,10 @@ impl Tensor {
     /// The same elements in another shape; one size may be -1.
     ///
     /// @throws {RangeError} a shape of another number of elements
-    pub fn reshape(&self, #[wasm_bindgen(unchecked_param_type = "number | number[]")] shape: &JsValue) -> Made<Tensor> {
+    pub fn reshape(
+        &self,
+        #[wasm_bindgen(unchecked_param_type = "number | number[]")] shape: &JsValue,
+    ) -> Made<Tensor> {
         let tensor = self.get()?;
         let shape = convert::shape_of("reshape", shape, tensor.shape().elements())?;
         done(phynexus::reshape(&tensor, shape))
@@ -111,7 +117,10 @@ impl Tensor {
     /// The dimensions in another order.
     ///
     /// @throws {RangeError} an order that does not name each dimension once
-    pub fn permute(&self, #[wasm_bindgen(unchecked_param_type = "number[]")] order: &JsValue) -> Made<Tensor> {
+    pub fn permute(
+        &self,
+        #[wasm_bindgen(unchecked_param_type = "number[]")] order: &JsValue,
+    ) -> Made<Tensor> {
         let tensor = self.get()?;
         let axes: Made<Vec<usize>> = convert::positions("permute", order)?
             .into_iter()
@@ -120,13 +129,18 @@ impl Tensor {
         let axes = axes?;
         if axes.len() != tensor.shape().len() || (0..axes.len()).any(|axis| !axes.contains(&axis)) {
             let shape = tensor.shape();
-            return wrong_value(format!("permute: each dimension of shape {shape} must be named once, got {axes:?}"));
+            return wrong_value(format!(
+                "permute: each dimension of shape {shape} must be named once, got {axes:?}"
+            ));
         }
         done(phynexus::permute(&tensor, &axes))
     }
 
     /// Repeated to a larger shape, without a copy: sizes of 1 become any size.
-    pub fn expand(&self, #[wasm_bindgen(unchecked_param_type = "number | number[]")] shape: &JsValue) -> Made<Tensor> {
+    pub fn expand(
+        &self,
+        #[wasm_bindgen(unchecked_param_type = "number | number[]")] shape: &JsValue,
+    ) -> Made<Tensor> {
         let (tensor, shape) = (self.get()?, convert::shape("expand", shape)?);
         let common = tensor.shape().broadcast(&shape).map_err(thrown)?;
         if common != shape {
@@ -136,7 +150,10 @@ impl Tensor {
     }
 
     /// Dimensions backwards.
-    pub fn flip(&self, #[wasm_bindgen(unchecked_param_type = "number | number[]")] dims: &JsValue) -> Made<Tensor> {
+    pub fn flip(
+        &self,
+        #[wasm_bindgen(unchecked_param_type = "number | number[]")] dims: &JsValue,
+    ) -> Made<Tensor> {
         let tensor = self.get()?;
         let axes = tensor.axes(Some(&convert::positions("flip", dims)?)).map_err(thrown)?;
         done(phynexus::flip(&tensor, &axes))
@@ -188,7 +205,9 @@ impl Tensor {
         let tensor = self.get()?;
         let (shape, pads) = (tensor.shape(), convert::positions("pad", sizes)?);
         if pads.len() % 2 != 0 || pads.len() / 2 > shape.len() || pads.iter().any(|&n| n < 0) {
-            return wrong_value(format!("pad: expected pairs of sizes that are not negative for shape {shape}, got {pads:?}"));
+            return wrong_value(format!(
+                "pad: expected pairs of sizes that are not negative for shape {shape}, got {pads:?}"
+            ));
         }
         let mut result = tensor;
         for (k, pair) in pads.chunks_exact(2).enumerate() {
@@ -210,7 +229,9 @@ impl Tensor {
         let (tensor, axis) = self.axis("split", dim.unwrap_or(0.0))?;
         let (shape, size) = (tensor.shape(), convert::whole("split", size)?);
         if size < 1 || shape.is_empty() {
-            return wrong_value(format!("split: parts of shape {shape} need a size of at least 1, got {size}"));
+            return wrong_value(format!(
+                "split: parts of shape {shape} need a size of at least 1, got {size}"
+            ));
         }
         let step = size as usize;
         let whole = |n: usize| Range { start: 0, size: n, step: 1 };

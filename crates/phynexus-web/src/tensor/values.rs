@@ -71,7 +71,10 @@ impl Tensor {
 
     /// Replaces the gradient by one of the same shape, dtype and device, or by none.
     #[wasm_bindgen(setter)]
-    pub fn set_grad(&self, #[wasm_bindgen(unchecked_param_type = "Tensor | null | undefined")] grad: &JsValue) -> Made<()> {
+    pub fn set_grad(
+        &self,
+        #[wasm_bindgen(unchecked_param_type = "Tensor | null | undefined")] grad: &JsValue,
+    ) -> Made<()> {
         let grad = convert::optional_tensor("grad", grad)?;
         self.get()?.set_grad(grad).map_err(thrown)
     }
@@ -80,7 +83,9 @@ impl Tensor {
     /// for uint8 and bool, `BigInt64Array` for int64. Together with `item()` this is the only way back to JavaScript.
     ///
     /// @throws {Error} what is wrong on the GPU, also with operations before this one
-    #[wasm_bindgen(unchecked_return_type = "Float32Array | Float64Array | Int32Array | Uint8Array | BigInt64Array")]
+    #[wasm_bindgen(
+        unchecked_return_type = "Float32Array | Float64Array | Int32Array | Uint8Array | BigInt64Array"
+    )]
     pub async fn data(&self) -> Made<JsValue> {
         let (dtype, bytes) = host(self.get()?).await?;
         let buffer = buffer(&bytes);
@@ -119,7 +124,10 @@ impl Tensor {
     /// const y = x.to("webgpu:0").to("float16");
     /// ```
     /// @throws {Error} from a GPU to the CPU: await `data()` and make a tensor of it
-    pub fn to(&self, #[wasm_bindgen(unchecked_param_type = "DType | (string & {})")] target: &str) -> Made<Tensor> {
+    pub fn to(
+        &self,
+        #[wasm_bindgen(unchecked_param_type = "DType | (string & {})")] target: &str,
+    ) -> Made<Tensor> {
         let tensor = self.get()?;
         if let Some(dtype) = DType::from_name(target) {
             tensor.device().check_dtype(dtype).map_err(thrown)?;
@@ -139,7 +147,10 @@ impl Tensor {
     }
 
     /// Overwrites the values by those of another tensor, which broadcasts, or by a number. Of a parameter within `noGrad`.
-    pub fn assign(&self, #[wasm_bindgen(unchecked_param_type = "Tensor | number")] value: &JsValue) -> Made<()> {
+    pub fn assign(
+        &self,
+        #[wasm_bindgen(unchecked_param_type = "Tensor | number")] value: &JsValue,
+    ) -> Made<()> {
         let tensor = self.get()?;
         match Arg::of("assign", value)? {
             Arg::Tensor(other) => tensor.assign(&other, "assign"),
@@ -156,7 +167,8 @@ impl Tensor {
     pub fn backward(
         &self,
         #[wasm_bindgen(unchecked_optional_param_type = "Tensor | null")] gradient: JsValue,
-        #[wasm_bindgen(js_name = retainGraph, unchecked_optional_param_type = "boolean")] retain_graph: Option<bool>,
+        #[wasm_bindgen(js_name = retainGraph, unchecked_optional_param_type = "boolean")]
+        retain_graph: Option<bool>,
     ) -> Made<()> {
         let gradient = convert::optional_tensor("backward", &gradient)?;
         phynexus::backward(&[self.get()?], &[gradient], retain_graph.unwrap_or(false), false).map_err(thrown)

@@ -5,6 +5,7 @@
 //! Numbers (norms, states that are one number, what is made of them) are float64 on the host.
 
 mod compile;
+mod given;
 mod part;
 mod rule;
 mod text;
@@ -15,6 +16,7 @@ use crate::op::Operation;
 use crate::ops::reduce::Reduce;
 use crate::tensor::Tensor;
 use compile::{Phase, folding};
+pub use given::{Answers, Given};
 use part::{Arrays, Job, Part};
 use phynexus_core::{DType, Error, ReduceOp, Result, Shape, Value};
 use phynexus_formula::ops::Op as Row;
@@ -53,19 +55,6 @@ pub struct Stepper {
     shared: Vec<f64>,
     /// Computes the gradient for tensor code, after so many phases.
     prepared: Option<(Part, usize)>,
-}
-
-/// What a step is given.
-#[derive(Clone, Copy, Default)]
-pub struct Given<'a> {
-    /// The hyperparameters.
-    pub hyper: &'a [Value],
-    /// For each extra operand a tensor for each member.
-    pub extras: &'a [Vec<Option<Tensor>>],
-    /// Only this member, if any.
-    pub only: Option<usize>,
-    /// The first of the numbers over all tensors, where they are known from elsewhere.
-    pub known: &'a [f64],
 }
 
 /// A tensor that takes part in a step.
@@ -262,7 +251,7 @@ impl Stepper {
         while let Some(phase) = self.phases[..end].get(at) {
             if !matches!(phase, Phase::Everywhere { .. }) {
                 if !ready.is_empty() {
-                    self.reduce(phase, ready)?;
+                    self.reduce(phase, ready, given.answers)?;
                 }
             } else if let Some(&number) = given.known.get(self.couplings(at)) {
                 self.share(at, number, ready);
@@ -290,13 +279,13 @@ impl Stepper {
     }
 
     /// Runs one stage, or several that are one launch, over the tensors.
-    fn reduce(&self, phase: &Phase, ready: &mut [Ready]) -> Result<()> {
+    fn reduce(&self, phase: &Phase, ready: &mut [Ready], answers: Option<&Answers>) -> Result<()> {
         match phase {
             Phase::Fused { part, stages, .. } => {
                 let made = self.make(phase, part, ready)?;
                 for (r, outputs) in ready.iter_mut().zip(made) {
                     for (stage, output) in stages.clone().zip(outputs) {
-                        self.keep(stage, output, r)?;
+                        self.keep(stage, output, r, answers)?;
                     }
                 }
             }
@@ -305,12 +294,12 @@ impl Stepper {
                 let fold = Reduce { op: folding(*op), axes: axes.iter().copied().collect(), keepdim: true };
                 for r in ready {
                     let stored = self.make(phase, part, std::slice::from_ref(r))?.remove(0);
-                    self.keep(*stage, fold.run(&[&stored[0]])?.remove(0), r)?;
+                    self.keep(*stage, fold.run(&[&stored[0]])?.remove(0), r, answers)?;
                 }
             }
             Phase::Everywhere { .. } => {}
         }
-        Ok(())
+        answers.map_or(Ok(()), Answers::complete)
     }
 
     /// Runs a part of a phase over the tensors into fresh memory.
@@ -340,10 +329,14 @@ impl Stepper {
     }
 
     /// Makes the result of a stage an operand or a number of the stages that follow.
-    fn keep(&self, stage: usize, result: Array, r: &mut Ready) -> Result<()> {
+    fn keep(&self, stage: usize, result: Array, r: &mut Ready, answers: Option<&Answers>) -> Result<()> {
         for (slot, number) in self.rule.numbers.iter().enumerate() {
             if *number == Number::Reduced(stage) {
-                r.numbers[slot] = Value::F(result.first()?.as_f64());
+                let first = match answers {
+                    None => result.first()?.as_f64(),
+                    Some(answers) => answers.number(&result),
+                };
+                r.numbers[slot] = Value::F(first);
             }
         }
         for (slot, operand) in self.rule.inputs.iter().enumerate() {
