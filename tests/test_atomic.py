@@ -24,6 +24,9 @@ def test_mode_follows_the_umask_and_links_stay(tmp_path: Path) -> None:
     finally:
         os.umask(before)
     assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o640
+    (tmp_path / "a").chmod(0o600)  # as for a file that nobody else may read
+    nx.save({"x": 3}, tmp_path / "a")
+    assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o600
     (tmp_path / "folder").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "folder" / "target")
     nx.save({"x": 2}, tmp_path / "link")

@@ -126,9 +126,15 @@ class TestEncoder:
         assert encoder.transform(Table({"a": [None]})).tolist() == [[0.0]]
         assert encoder.notes == ["column 'a': 1 missing values take the mean, 2"]
 
-    def test_constant_columns_stay_finite(self):
+    def test_what_never_varied_says_nothing(self):
         encoder = Encoder.fit(Table({"a": [0.1] * 7}))
-        assert encoder.transform(Table({"a": [0.1, 1.1]}))[:, 0].tolist() == pytest.approx([0, 1])
+        assert encoder.transform(Table({"a": [0.1, 1e9, None]}))[:, 0].tolist() == [0, 0, 0]
+
+    @pytest.mark.parametrize("scale", [1e-310, 1e-30, 1.0, 1e200])
+    def test_every_scale_is_standardised(self, scale):
+        encoder = Encoder.fit(Table({"a": [scale, 2 * scale, 3 * scale]}))
+        encoded = encoder.transform(Table({"a": [scale, 2 * scale, 3 * scale]}))
+        assert encoded[:, 0].tolist() == pytest.approx([-(1.5**0.5), 0, 1.5**0.5])
 
     def test_one_hot(self):
         encoder = Encoder.fit(Table({"a": ["x", "y", "x"]}))
@@ -179,11 +185,19 @@ class TestTarget:
             (["a", "b"], None, "each row has a class of its own"),
             (["a", "b", "a"], "regression", "holds texts"),
             ([0.5, 0.5], "regression", "nothing to learn"),
+            ([1e-30] * 3, "regression", "nothing to learn"),
+            ([3, 3], None, "only the class '3'"),
         ],
     )
     def test_errors(self, values, task, message):
         with pytest.raises(DataError, match=message):
             Target.fit(Table({"y": values}, "y"), task)
+
+    @pytest.mark.parametrize("scale", [1e-30, 1e200])
+    def test_a_number_of_any_scale(self, scale):
+        table = Table({"y": [scale, 2.5 * scale, 4 * scale]}, "y")
+        encoded = Target.fit(table, "regression").transform(table)
+        assert encoded.tolist() == pytest.approx([-(1.5**0.5), 0, 1.5**0.5])
 
     def test_no_target_names_the_columns(self):
         with pytest.raises(DataError, match="--target; it has: a, b"):

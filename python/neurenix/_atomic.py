@@ -25,7 +25,7 @@ def writing(path: str | os.PathLike[str], needed: int) -> Iterator[BinaryIO]:
     """A new file that takes the place of `path` when the block ends well, and vanishes otherwise.
 
     Args:
-        path: the file; the target of a symbolic link is replaced, not the link.
+        path: the file; the target of a symbolic link is replaced, not the link. A file that exists keeps its mode.
         needed: bytes that will be written, for the error when they do not fit.
 
     Raises:
@@ -39,6 +39,8 @@ def writing(path: str | os.PathLike[str], needed: int) -> Iterator[BinaryIO]:
             os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
         )
         with open(os.open(temporary, flags, 0o666), "wb") as file:
+            with contextlib.suppress(FileNotFoundError):
+                shutil.copymode(target, temporary)
             yield file
             file.flush()
             os.fsync(file.fileno())

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from neurenix.data.table import Column, DataError, Table, is_text, missing, number
+from neurenix.data.table import Column, DataError, Table, is_text, missing, moments, number
 
 MAX_CATEGORIES = 100
 
@@ -17,7 +18,7 @@ MAX_CATEGORIES = 100
 class Encoder:
     """Turns the features of a table into a float32 matrix.
 
-    A number becomes (value - mean) / deviation, a missing one 0 (the mean). A text becomes one column for
+    A number becomes (value - mean) / deviation, a missing one 0 (the mean), and so does one that did not vary. A text becomes one column for
     each text that was seen, with 1 where it is the value; a missing or unseen one is 0 everywhere.
 
     Attributes:
@@ -81,12 +82,10 @@ class Encoder:
             meaning = "count as no category" if is_text(column) else f"take the mean, {there.mean():.4g}"
             self.notes.append(f"column {name!r}: {gaps.sum()} missing values {meaning}")
         if not is_text(column):
-            mean, deviation = float(there.mean()), float(there.std())
-            # A column that hardly varies would be divided by its rounding errors.
-            constant = deviation <= 1e-12 * max(1.0, abs(mean))
-            self.columns.append(
-                {"name": name, "kind": "number", "mean": mean, "deviation": 1.0 if constant else deviation}
-            )
+            mean, deviation = moments(there)
+            # What never varied was never learned from, so it must say nothing later: always 0.
+            deviation = deviation or math.inf
+            self.columns.append({"name": name, "kind": "number", "mean": mean, "deviation": deviation})
             return
         values = sorted(set(there.tolist()))
         if len(values) > MAX_CATEGORIES:

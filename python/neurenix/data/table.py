@@ -81,6 +81,14 @@ def missing(column: Column) -> NDArray[np.bool_]:
     return empty
 
 
+def moments(column: Column) -> tuple[float, float]:
+    """Mean and deviation of numbers; 0 for a deviation that is only what rounding makes of equal values."""
+    _, exponent = np.frexp(np.abs(column).max())
+    small = np.ldexp(column, -exponent)  # exact, and its squares neither overflow nor vanish
+    mean, deviation = small.mean(), small.std()
+    return float(np.ldexp(mean, exponent)), float(np.ldexp(deviation, exponent)) if deviation > 1e-12 else 0.0
+
+
 def number(text: str) -> float | None:
     """The number that a text says, or None."""
     try:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from neurenix.data.table import Column, DataError, Table, is_text, missing
+from neurenix.data.table import Column, DataError, Table, is_text, missing, moments
 
 Task = Literal["classification", "regression"]
 MAX_CLASSES = 20
@@ -64,8 +64,8 @@ class Target:
                 raise DataError(
                     f"{table.name}: the target {name!r} holds texts, so the task cannot be regression"
                 )
-            mean, deviation = float(column.mean()), float(column.std())
-            if deviation <= 1e-12 * max(1.0, abs(mean)):
+            mean, deviation = moments(column)
+            if not deviation:
                 raise DataError(
                     f"{table.name}: all values of the target {name!r} are {mean:g}; nothing to learn"
                 )
@@ -73,7 +73,7 @@ class Target:
         values = sorted(set(column.tolist()))
         if len(values) < 2:
             raise DataError(
-                f"{table.name}: the target {name!r} has only the class {values[0]!r}; nothing to learn"
+                f"{table.name}: the target {name!r} has only the class {_class_name(values[0])!r}; nothing to learn"
             )
         if len(values) == table.rows:
             raise DataError(

@@ -30,18 +30,22 @@ def averaged(optimizer: Optimizer) -> Iterator[None]:
     if "ema" not in optimizer.defaults:
         raise ValueError(f"{type(optimizer).__name__} keeps no average; give it one: ema=0.999")
     params = [param for group in optimizer.param_groups for param in group["params"]]
-    own = [param.detach().clone() for param in params]
-    with no_grad():
-        for param in params:
-            average = optimizer.state[param].get("ema")
-            if average is not None:
-                param.copy_(average)
+    own = {param: param.detach().clone() for param in params}
+    outer, optimizer._away = optimizer._away, {**own, **optimizer._away}
+    ours = optimizer._away
     try:
+        with no_grad():
+            for param in params:
+                average = optimizer.state[param].get("ema")
+                if average is not None:
+                    param.copy_(average)
         yield
     finally:
-        with no_grad():
-            for param, value in zip(params, own, strict=True):
-                param.copy_(value)
+        if optimizer._away is ours:  # else train() has put the weights of training in place
+            optimizer._away = outer
+            with no_grad():
+                for param, value in own.items():
+                    param.copy_(value)
 
 
 def switch(optimizer: Optimizer, train: bool) -> None:

@@ -89,8 +89,8 @@ class Governed:
         """One step between its hooks and under the policy for gradients that are not finite."""
         if self._away:
             raise RuntimeError(
-                f"{type(self).__name__}: the weights are those for evaluation; before the next step call train() "
-                "of the optimizer, or of the model that it follows"
+                f"{type(self).__name__}: the weights are those for evaluation; before the next step leave ema(), "
+                "or call train() of the optimizer or of the model that it follows"
             )
         if self._stepping:  # an overridden step() that calls its base
             return act(*args, **kwargs)

@@ -345,7 +345,8 @@ class Optimizer(UpdateRule, Governed):
         """
         if self._away:
             raise RuntimeError(
-                f"{type(self).__name__}: call train() before state_dict(), which belongs to the weights of training"
+                f"{type(self).__name__}: leave ema(), or call train(), before state_dict(), "
+                "which belongs to the weights of training"
             )
         return persistence.save(self)
 

@@ -45,7 +45,7 @@ class Stream:
             )
         if optimizer._away:
             raise RuntimeError(
-                "backward: the weights are those for evaluation; call train() of the optimizer first"
+                "backward: the weights are those for evaluation; leave ema(), or call train() of the optimizer, first"
             )
 
     def run(self) -> None:

@@ -25,7 +25,9 @@ def direction(g, s, t, betas, eps, amsgrad):
 
 
 @per_tensor
-def adam(p, g, s, t, *, lr, betas, eps, weight_decay, amsgrad):
+def adam(p, g, s, t, *, lr, betas, eps, weight_decay, amsgrad, decoupled_weight_decay):
+    if decoupled_weight_decay:
+        p, weight_decay = p * (1 - lr * weight_decay), 0
     return p - lr * direction(g + weight_decay * p, s, t, betas, eps, amsgrad)
 
 
@@ -73,14 +75,27 @@ RECORDS = [
     ),
     *(
         Record(
-            cls,
+            Adam,
+            arguments={**ADAM, "amsgrad": amsgrad, "decoupled_weight_decay": decoupled},
+            oracle=adam,
+            moves={**ADAM_MOVES, "amsgrad": not amsgrad, "decoupled_weight_decay": not decoupled},
+            errors=[
+                *ADAM_ERRORS,
+                ({"decoupled_weight_decay": 1}, TypeError, "decoupled_weight_decay must be True or False"),
+            ],
+            state_bytes=12 if amsgrad else 8,
+        )
+        for amsgrad, decoupled in ((False, False), (True, False), (False, True))
+    ),
+    *(
+        Record(
+            AdamW,
             arguments={**ADAM, "amsgrad": amsgrad},
-            oracle=oracle,
+            oracle=adamw,
             moves={**ADAM_MOVES, "amsgrad": not amsgrad},
             errors=ADAM_ERRORS,
             state_bytes=12 if amsgrad else 8,
         )
-        for cls, oracle in ((Adam, adam), (AdamW, adamw))
         for amsgrad in (False, True)
     ),
 ]

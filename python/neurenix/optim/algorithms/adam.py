@@ -34,6 +34,7 @@ class Adam(Optimizer):
         eps: ε, ≥ 0, bounds the step where gradients vanish.
         weight_decay: λ, L2 penalty, ≥ 0.
         amsgrad: divide by the largest v so far (before its correction) instead of the current one.
+        decoupled_weight_decay: shrink the parameters by 1 − ηλ instead of adding λ·p to the gradient, as `AdamW`.
         **options: `maximize` and `nonfinite`, see `neurenix.optim.Options`.
 
     Raises:
@@ -64,8 +65,12 @@ class Adam(Optimizer):
         eps: float = 1e-8,
         weight_decay: float = 0,
         amsgrad: bool = False,
+        *,
+        decoupled_weight_decay: bool = False,
         **options: Unpack[Options],
     ) -> None:
+        if Flag().check(f"{type(self).__name__}: decoupled_weight_decay", decoupled_weight_decay):
+            options.setdefault("weight_decay_mode", "decoupled")
         defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad}
         super().__init__(params, defaults, **options)
 
