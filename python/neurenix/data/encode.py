@@ -18,8 +18,9 @@ MAX_CATEGORIES = 100
 class Encoder:
     """Turns the features of a table into a float32 matrix.
 
-    A number becomes (value - mean) / deviation, a missing one 0 (the mean), and so does one that did not vary. A text becomes one column for
-    each text that was seen, with 1 where it is the value; a missing or unseen one is 0 everywhere.
+    A number becomes (value - mean) / deviation, a missing one 0 (the mean), and one that never varied always 0. A
+    text becomes one column for each text that was seen, with 1 where it is the value; a missing or unseen one is 0
+    everywhere.
 
     Attributes:
         columns: for each feature that is used, its ``name`` and ``kind``, and ``mean`` and ``deviation`` of
