@@ -216,6 +216,7 @@ class TestResume:
     def test_more_epochs(self, iris, tmp_path, cli):
         checkpoint = tmp_path / "checkpoint.safetensors"
         checkpoint.write_bytes((iris / "checkpoint.safetensors").read_bytes())
+        (tmp_path / "history.jsonl").write_text('{"another": "file"}\n[1]\n')
         assert "is complete: 80 epochs" in cli("train", "iris", "--output", tmp_path, "--resume")[1]
         assert cli("train", "iris", "--output", tmp_path, "--resume", "--epochs", 82)[0] == 0
         assert [line["epoch"] for line in history(tmp_path)] == [81, 82]
@@ -223,6 +224,7 @@ class TestResume:
     def test_what_does_not_fit_is_an_error(self, iris, cli):
         for arguments, message in (
             (("iris", "--lr", 0.5), "started with lr 0.01, not 0.5"),
+            (("iris", "--weight-decay", 0.5), "started with weight_decay its usual value, not 0.5"),
             (("iris", "--target", "x"), "started with the target 'class', not 'x'"),
             (("wine",), "wine has changed"),
         ):

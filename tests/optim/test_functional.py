@@ -57,6 +57,23 @@ def test_a_missing_gradient_leaves_a_parameter() -> None:
     assert [entry["step"] for entry in state["state"].values()] == [0, 1, 0]
 
 
+def test_a_rule_that_needs_the_loss() -> None:
+    pure, w = Functional(optim.MoMo, lr=1.0), Tensor([1.0], requires_grad=True)
+    params, state = pure.update(Tensor([2.0]), pure.init(w), w, loss=Tensor(0.5))
+    optimizer = optim.MoMo([w], lr=1.0)
+    w.grad = Tensor([2.0])
+    optimizer.step(loss=Tensor(0.5))
+    assert params.tolist() == w.tolist() != [1.0]
+    assert next(iter(state["state"].values()))["step"] == 1
+
+
+@pytest.mark.parametrize("keys", [("a.b", "a"), (1, "1")])
+def test_branches_that_cannot_be_told_apart(keys) -> None:
+    inner = {"b": Tensor([2.0])} if keys[1] == "a" else Tensor([2.0])
+    with pytest.raises(ValueError, match="two branches have the path"):
+        Functional(optim.SGD).init({keys[0]: Tensor([1.0]), keys[1]: inner})
+
+
 def test_a_tensor_alone_and_saving(tmp_path) -> None:
     pure, param = Functional(optim.Adam, lr=1.0), Tensor([1.0, 2.0])
     new, state = pure.update(Tensor([1.0, 1.0]), pure.init(param), param)

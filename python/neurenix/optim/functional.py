@@ -48,13 +48,16 @@ class Functional:
         optimizer.init_state()
         return {key: _copied(value) for key, value in optimizer.state_dict().items()}
 
-    def update(self, grads: Tree, state: Mapping[str, Any], params: Tree) -> tuple[Tree, dict[str, Any]]:
+    def update(
+        self, grads: Tree, state: Mapping[str, Any], params: Tree, **step: Any
+    ) -> tuple[Tree, dict[str, Any]]:
         """One step.
 
         Args:
             grads: gradients in the structure of `params`; None leaves a parameter as it is.
             state: what `init` or the last `update` returned.
             params: the parameters.
+            **step: what else the optimizer's `step()` takes, such as `loss` for MoMo.
 
         Returns:
             The new parameters, in the structure of `params`, and the new state.
@@ -71,7 +74,7 @@ class Functional:
         fresh = {name: param for group in optimizer.param_groups for name, param in _named(group)}
         for name, param in fresh.items():
             param.grad = given[name]
-        optimizer.step()
+        optimizer.step(**step)
         return _rebuilt(params, {n: p.detach() for n, p in fresh.items()}, ""), optimizer.state_dict()
 
     def _bind(self, leaves: Mapping[str, Tensor]) -> Optimizer:
@@ -107,7 +110,10 @@ def _leaves(what: str, tree: Tree, path: str = "", optional: bool = False) -> di
         )
     found: dict[str, Any] = {}
     for inner, value in _items(tree, path):
-        found |= _leaves(what, value, inner, optional)
+        further = _leaves(what, value, inner, optional)
+        if both := found.keys() & further.keys():
+            raise ValueError(f"{what}: two branches have the path {min(both)!r}; name their keys otherwise")
+        found |= further
     return found
 
 

@@ -58,14 +58,17 @@ class History(Callback):
 
 
 def read_history(path: str | Path) -> list[dict[str, float]]:
-    """The lines of a history; a last line that was cut off is left out, and a missing file is empty."""
-    lines = []
+    """The lines of a history up to the first that is cut off or none of ours; a missing file is empty."""
+    lines: list[dict[str, float]] = []
     if Path(path).is_file():
-        for text in Path(path).read_text().splitlines():
+        for text in Path(path).read_text(errors="replace").splitlines():
             try:
-                lines.append(json.loads(text))
+                line = json.loads(text)
             except json.JSONDecodeError:
                 break
+            if not isinstance(line, dict) or "epoch" not in line:
+                break
+            lines.append(line)
     return lines
 
 

@@ -140,8 +140,9 @@ class Run:
         for name, value in asdict(options).items():
             before = getattr(saved, name)
             if value != before and name not in ("device", "epochs"):
+                usual = "its usual value" if before is None else before
                 raise DataError(
-                    f"this run was started with {name} {before}, not {value}; leave the option out"
+                    f"this run was started with {name} {usual}, not {value}; leave the option out"
                 )
         run = cls(options.prepare(table), options)
         if state["data"] != run.data.fingerprint:
