@@ -10,12 +10,30 @@ X = Tensor([[1.0, 5.0, 2.0], [4.0, 3.0, 6.0]])
 PLACES, VALUES = Tensor([[0, 1, 0]]), Tensor([[1.0, 2.0, 3.0]])
 
 ALONG = "sum mean prod amax amin argmax argmin any all var std logsumexp softmax log_softmax cumsum max min"
+KEEPING = "sum mean prod amax amin argmax argmin any all logsumexp max min"
 OF_ALL = "sum mean amax amin var std norm logsumexp any all"
 SAME = [
     *((f"{name} axis", getattr(Tensor, name), (1,), {"axis": 1}) for name in ALONG.split()),
     *((f"{name} of ()", getattr(Tensor, name), (), {"dim": ()}) for name in OF_ALL.split()),
     ("norm axis", Tensor.norm, (2, 0), {"p": 2, "axis": 0}),
     ("norm fro", Tensor.norm, (2.0, 1), {"p": "fro", "dim": 1}),
+    *(
+        (f"{name} keepdims", getattr(Tensor, name), (1, True), {"axis": 1, "keepdims": True})
+        for name in KEEPING.split()
+    ),
+    ("norm keepdims", Tensor.norm, (2, 0, True), {"p": 2, "axis": 0, "keepdims": True}),
+    ("var keepdims", Tensor.var, (0, True, True), {"axis": 0, "keepdims": True}),
+    ("std keepdims", Tensor.std, (0, True, True), {"axis": 0, "keepdims": True}),
+    *(
+        (f"{name} axis", getattr(Tensor, name), (0,), {"axis": 0})
+        for name in ("sort", "argsort", "unsqueeze")
+    ),
+    ("topk axis", Tensor.topk, (2, 1), {"k": 2, "axis": 1}),
+    ("split axis", Tensor.split, (1, 1), {"split_size": 1, "axis": 1}),
+    ("squeeze axis", lambda x, *a, **k: x[None].squeeze(*a, **k), (0,), {"axis": 0}),
+    ("cat axis", lambda x, *a, **k: neurenix.cat([x, x], *a, **k), (1,), {"axis": 1}),
+    ("stack axis", lambda x, *a, **k: neurenix.stack([x, x], *a, **k), (1,), {"axis": 1}),
+    ("to non_blocking", Tensor.to, ("cpu",), {"device": "cpu", "non_blocking": True}),
     ("permute", Tensor.permute, (1, 0), {"dims": (1, 0)}),
     ("reshape", Tensor.reshape, (3, -1), {"shape": (3, -1)}),
     ("view", Tensor.view, (6,), {"size": [6]}),
@@ -30,6 +48,32 @@ def test_keywords_mean_what_places_do(call, places, words):
     for a, b in zip(*(r if isinstance(r, tuple) else (r,) for r in (plain, named)), strict=True):
         assert a.shape == b.shape
         assert a.tobytes() == b.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("call", "names"),
+    [
+        (lambda: X.sum(0, axis=0), "dim and axis"),
+        (lambda: X.sum(0, True, keepdims=True), "keepdim and keepdims"),
+        (lambda: X.sort(0, axis=0), "dim and axis"),
+        (lambda: neurenix.cat([X], 0, axis=0), "dim and axis"),
+        (lambda: X.to("cpu", inplace=True, copy=True), "inplace or copy"),
+    ],
+)
+def test_two_names_of_one_thing_are_refused(call, names):
+    with pytest.raises(TypeError, match=names):
+        call()
+
+
+def test_to_copies_when_asked_to():
+    assert X.to("cpu") is X
+    copied = X.to("cpu", copy=True)
+    assert copied is not X
+    assert copied.tolist() == X.tolist()
+    assert np.asarray(copied).ctypes.data != np.asarray(X).ctypes.data
+    leaf = neurenix.ones(2, requires_grad=True)
+    leaf.to("cpu", copy=True).sum().backward()
+    assert leaf.grad.tolist() == [1, 1]
 
 
 def test_variance_is_corrected_in_every_form():

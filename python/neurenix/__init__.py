@@ -9,7 +9,7 @@ tensor([2.0000, 4.0000, 6.0000])
 
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 
-from neurenix import functions
+from neurenix import composed, functions
 from neurenix._phynexus import (
     Generator,
     RowSparse,
@@ -20,6 +20,7 @@ from neurenix._phynexus import (
 )
 from neurenix._phynexus import version as _version
 from neurenix.autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from neurenix.composed import *  # noqa: F403
 from neurenix.device import (
     Device,
     DeviceType,
@@ -82,6 +83,7 @@ __all__ = [
     "testing",
     "uint8",
 ]
+__all__ += composed.__all__
 __all__ += functions.__all__
 
 

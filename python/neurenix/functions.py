@@ -7,6 +7,7 @@ from neurenix._phynexus import Tensor, cat, stack, where
 
 __all__ = [
     "abs",
+    "acos",
     "add",
     "all",
     "allclose",
@@ -17,6 +18,8 @@ __all__ = [
     "argmax",
     "argmin",
     "argsort",
+    "asin",
+    "atan",
     "atan2",
     "bmm",
     "cat",
@@ -116,11 +119,13 @@ __all__ = [
     "sum",
     "t",
     "take_along_dim",
+    "tan",
     "tanh",
     "topk",
     "transpose",
     "tril",
     "triu",
+    "trunc",
     "unbind",
     "unflatten",
     "unsqueeze",
@@ -188,8 +193,12 @@ round = Tensor.round
 sign = Tensor.sign
 square = Tensor.square
 sub = Tensor.sub
+trunc = Tensor.trunc
 
 # Transcendental
+acos = Tensor.acos
+asin = Tensor.asin
+atan = Tensor.atan
 cos = Tensor.cos
 erf = Tensor.erf
 exp = Tensor.exp
@@ -205,6 +214,7 @@ rsqrt = Tensor.rsqrt
 sigmoid = Tensor.sigmoid
 sin = Tensor.sin
 sqrt = Tensor.sqrt
+tan = Tensor.tan
 tanh = Tensor.tanh
 
 # Reductions

@@ -252,6 +252,16 @@ pub fn dim(what: &str, dim: Option<Dim>, axis: Option<Dim>) -> PyResult<isize> {
     either(["dim", "axis"], dim, axis)?.map(|d| d.0).ok_or_else(missing)
 }
 
+/// One dimension by either name, or the usual one.
+pub fn dim_or(usual: isize, dim: Option<Dim>, axis: Option<Dim>) -> PyResult<isize> {
+    Ok(either(["dim", "axis"], dim, axis)?.map_or(usual, |d| d.0))
+}
+
+/// Whether reduced dimensions stay, by either name.
+pub fn keepdim(keepdim: Option<bool>, keepdims: Option<bool>) -> PyResult<bool> {
+    Ok(either(["keepdim", "keepdims"], keepdim, keepdims)?.unwrap_or(false))
+}
+
 /// An index expression.
 pub fn index(value: &Bound<'_, PyAny>) -> PyResult<Vec<Index>> {
     match value.cast::<PyTuple>() {

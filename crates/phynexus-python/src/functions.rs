@@ -1,6 +1,6 @@
 //! Functions of several tensors, and the fused ones behind `neurenix.nn.functional`.
 
-use crate::convert::{self, Arg, Given};
+use crate::convert::{self, Arg, Dim, Given};
 use crate::error::{run, to_python};
 use crate::generator::PyGenerator;
 use crate::tensor::{Made, PyTensor, values};
@@ -56,9 +56,9 @@ fn row(name: &str) -> PyResult<Row> {
 ///     >>> neurenix.cat([neurenix.zeros(1), neurenix.ones(2)]).tolist()
 ///     [0.0, 1.0, 1.0]
 #[pyfunction]
-#[pyo3(signature = (tensors, dim=0))]
-fn cat(py: Python<'_>, tensors: &Bound<'_, PyAny>, dim: isize) -> Made {
-    let tensors = all(tensors)?;
+#[pyo3(signature = (tensors, dim=None, *, axis=None), text_signature = "(tensors, dim=0, *, axis=None)")]
+fn cat(py: Python<'_>, tensors: &Bound<'_, PyAny>, dim: Option<Dim>, axis: Option<Dim>) -> Made {
+    let (tensors, dim) = (all(tensors)?, convert::dim_or(0, dim, axis)?);
     let elements = tensors.iter().map(|t| t.shape().elements()).sum();
     run(py, elements, || phynexus::cat(&tensors, dim)).map(PyTensor)
 }
@@ -70,9 +70,9 @@ fn cat(py: Python<'_>, tensors: &Bound<'_, PyAny>, dim: isize) -> Made {
 ///     >>> neurenix.stack([neurenix.zeros(2), neurenix.ones(2)]).shape
 ///     (2, 2)
 #[pyfunction]
-#[pyo3(signature = (tensors, dim=0))]
-fn stack(py: Python<'_>, tensors: &Bound<'_, PyAny>, dim: isize) -> Made {
-    let tensors = all(tensors)?;
+#[pyo3(signature = (tensors, dim=None, *, axis=None), text_signature = "(tensors, dim=0, *, axis=None)")]
+fn stack(py: Python<'_>, tensors: &Bound<'_, PyAny>, dim: Option<Dim>, axis: Option<Dim>) -> Made {
+    let (tensors, dim) = (all(tensors)?, convert::dim_or(0, dim, axis)?);
     let elements = tensors.iter().map(|t| t.shape().elements()).sum();
     run(py, elements, || phynexus::stack(&tensors, dim)).map(PyTensor)
 }

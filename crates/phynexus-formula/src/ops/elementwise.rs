@@ -11,6 +11,20 @@ pub(super) fn to_integer(op: Unary, x: Expr) -> Expr {
     if x.ty().is_float() { x.unary(op) } else { x }
 }
 
+pub(super) fn truncated(x: Expr) -> Expr {
+    if x.ty().is_float() { x.lt(0.0).select(x.unary(Unary::Ceil), x.unary(Unary::Floor)) } else { x }
+}
+
+/// Of the point (x, y), from the positive x axis.
+pub(super) fn angle<'g>(y: Expr<'g>, x: Expr<'g>) -> Expr<'g> {
+    y.binary(Binary::Atan2, x)
+}
+
+/// Of the right triangle of hypotenuse 1 that has `leg`; exact near 1 as well.
+pub(super) fn other_leg(leg: Expr) -> Expr {
+    ((1.0 - leg) * (1.0 + leg)).sqrt()
+}
+
 /// Not `max(x, 0)`: the derivative at 0 is 0, and it can be read off the result.
 pub(super) fn relu(x: Expr) -> Expr {
     x.except(x.le(0.0), 0.0)

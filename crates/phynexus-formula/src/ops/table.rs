@@ -59,11 +59,15 @@ operations! {
     Sin = Row::new("sin", Float, 1, WIDE, f!(x => x[0].unary(U::Sin)));
     Cos = Row::new("cos", Float, 1, WIDE, f!(x => x[0].unary(U::Cos)));
     Tan = Row::new("tan", Float, 1, &[(-1.2, 1.2)], f!(x => x[0].unary(U::Sin) / x[0].unary(U::Cos)));
+    Asin = Row::new("asin", Float, 1, &[(-0.9, 0.9)], f!(x => e::angle(x[0], e::other_leg(x[0]))));
+    Acos = Row::new("acos", Float, 1, &[(-0.9, 0.9)], f!(x => e::angle(e::other_leg(x[0]), x[0])));
+    Atan = Row::new("atan", Float, 1, WIDE, f!(x => e::angle(x[0], x[0].number(1.0))));
     Tanh = Row::new("tanh", Float, 1, REAL, f!(x => x[0].tanh()));
     Sigmoid = Row::new("sigmoid", Float, 1, WIDE, f!(x => x[0].sigmoid()));
     Erf = Row::new("erf", Float, 1, REAL, f!(x => x[0].unary(U::Erf)));
     Floor = Row::new("floor", Number, 1, WIDE, f!(x => e::to_integer(U::Floor, x[0])));
     Ceil = Row::new("ceil", Number, 1, WIDE, f!(x => e::to_integer(U::Ceil, x[0])));
+    Trunc = Row::new("trunc", Number, 1, WIDE, f!(x => e::truncated(x[0])));
     Round = Row::new("round", Number, 1, WIDE, f!(x => e::to_integer(U::Round, x[0])));
     RoundTo = Row::new("round_to", Float, 1, WIDE, f!(x, s => (x[0] * s[0] / s[1]).unary(U::Round) * s[1] / s[0])).scalars(&[10.0, 1.0]);
     Relu = Row::new("relu", Number, 1, REAL, f!(x => e::relu(x[0])));
@@ -92,7 +96,7 @@ operations! {
     Pow = Row::new("pow", Number, 2, &[(0.3, 2.0), (-2.0, 2.0)], f!(x => x[0].pow(x[1])));
     Minimum = Row::new("minimum", Any, 2, REAL, f!(x => e::arithmetic(B::Min, x)));
     Maximum = Row::new("maximum", Any, 2, REAL, f!(x => e::arithmetic(B::Max, x)));
-    Atan2 = Row::new("atan2", Float, 2, &[(0.3, 2.0), (-2.0, 2.0)], f!(x => x[0].binary(B::Atan2, x[1])));
+    Atan2 = Row::new("atan2", Float, 2, &[(0.3, 2.0), (-2.0, 2.0)], f!(x => e::angle(x[0], x[1])));
     AddScaled = Row::new("add_scaled", Number, 2, REAL, f!(x, s => x[0] + s[0] * x[1])).scalars(&[0.6]);
     Eq = Row::new("eq", Any, 2, REAL, f!(x => x[0].eq(x[1]))).truth();
     Ne = Row::new("ne", Any, 2, REAL, f!(x => x[0].ne(x[1]))).truth();

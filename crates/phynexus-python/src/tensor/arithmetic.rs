@@ -67,12 +67,16 @@ unary! {
     reciprocal Reciprocal "1 / x, elementwise.";
     sin Sin "The sine of x in radians, elementwise.";
     cos Cos "The cosine of x in radians, elementwise.";
+    asin Asin "The angle in radians whose sine is x, elementwise; NaN outside of -1 to 1.";
+    acos Acos "The angle in radians whose cosine is x, elementwise; NaN outside of -1 to 1.";
+    atan Atan "The angle in radians whose tangent is x, elementwise.";
     tan Tan "The tangent of x in radians, elementwise.";
     tanh Tanh "The hyperbolic tangent, elementwise.";
     sigmoid Sigmoid "1 / (1 + exp(-x)), elementwise.";
     erf Erf "The error function, elementwise.";
     floor Floor "The largest integer that is not larger, elementwise.";
     ceil Ceil "The smallest integer that is not smaller, elementwise.";
+    trunc Trunc "The integer without what follows the point, elementwise.";
     isnan IsNan "Where the tensor is NaN.";
     isinf IsInf "Where the tensor is infinite.";
     isfinite IsFinite "Where the tensor is neither NaN nor infinite.";

@@ -1,7 +1,7 @@
 //! Reading and writing by index.
 
 use super::{Made, PyTensor, made};
-use crate::convert::{self, Arg, Given};
+use crate::convert::{self, Arg, Dim, Given};
 use crate::error::{run, to_python};
 use phynexus::formula::ops::Op as Row;
 use phynexus::{Category, DType, Index, Operand, ScatterOp, Shape, Tensor, Value};
@@ -121,21 +121,46 @@ impl PyTensor {
     }
 
     /// Values in order along `dim` and where they stood: stable; NaN counts as the largest.
-    #[pyo3(signature = (dim=-1, descending=false))]
-    fn sort(&self, py: Python<'_>, dim: isize, descending: bool) -> PyResult<Py<PyAny>> {
+    #[pyo3(
+        signature = (dim=None, descending=false, *, axis=None),
+        text_signature = "($self, dim=-1, descending=False, *, axis=None)"
+    )]
+    fn sort(
+        &self,
+        py: Python<'_>,
+        dim: Option<Dim>,
+        descending: bool,
+        axis: Option<Dim>,
+    ) -> PyResult<Py<PyAny>> {
+        let dim = convert::dim_or(-1, dim, axis)?;
         let (values, at) = run(py, self.0.shape().elements(), || self.0.sort(dim, descending))?;
         found(py, values, at)
     }
 
     /// Where the values in order along `dim` stand.
-    #[pyo3(signature = (dim=-1, descending=false))]
-    fn argsort(&self, py: Python<'_>, dim: isize, descending: bool) -> Made {
+    #[pyo3(
+        signature = (dim=None, descending=false, *, axis=None),
+        text_signature = "($self, dim=-1, descending=False, *, axis=None)"
+    )]
+    fn argsort(&self, py: Python<'_>, dim: Option<Dim>, descending: bool, axis: Option<Dim>) -> Made {
+        let dim = convert::dim_or(-1, dim, axis)?;
         run(py, self.0.shape().elements(), || self.0.sort(dim, descending)).map(|(_, at)| PyTensor(at))
     }
 
     /// The k largest (or smallest) values along `dim`, in order, and where they stand.
-    #[pyo3(signature = (k, dim=-1, largest=true))]
-    fn topk(&self, py: Python<'_>, k: isize, dim: isize, largest: bool) -> PyResult<Py<PyAny>> {
+    #[pyo3(
+        signature = (k, dim=None, largest=true, *, axis=None),
+        text_signature = "($self, k, dim=-1, largest=True, *, axis=None)"
+    )]
+    fn topk(
+        &self,
+        py: Python<'_>,
+        k: isize,
+        dim: Option<Dim>,
+        largest: bool,
+        axis: Option<Dim>,
+    ) -> PyResult<Py<PyAny>> {
+        let dim = convert::dim_or(-1, dim, axis)?;
         let shape = self.0.shape();
         let axis = shape.axis(dim).map_err(to_python)?;
         let size = shape.get(axis).copied().unwrap_or(1);

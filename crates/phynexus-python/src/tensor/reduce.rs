@@ -98,16 +98,23 @@ impl<'py> FromPyObject<'_, 'py> for Power {
     }
 }
 
-/// Reductions over one dimension, several or all (None or ()); `axis` is another name of `dim`.
+/// Reductions over one dimension, several or all (None or ()); `axis` and `keepdims` are NumPy's names of `dim` and `keepdim`.
 macro_rules! reductions {
     ($($name:ident $op:ident $doc:literal;)*) => {
         #[pymethods]
         impl PyTensor {
             $(
                 #[doc = $doc]
-                #[pyo3(signature = (dim=None, keepdim=false, *, axis=None))]
-                fn $name(&self, py: Python<'_>, dim: Dims<'_, '_>, keepdim: bool, axis: Dims<'_, '_>) -> Made {
-                    let dims = convert::dims(dim, axis)?;
+                #[pyo3(signature = (dim=None, keepdim=None, *, axis=None, keepdims=None))]
+                fn $name(
+                    &self,
+                    py: Python<'_>,
+                    dim: Dims<'_, '_>,
+                    keepdim: Option<bool>,
+                    axis: Dims<'_, '_>,
+                    keepdims: Option<bool>,
+                ) -> Made {
+                    let (dims, keepdim) = (convert::dims(dim, axis)?, convert::keepdim(keepdim, keepdims)?);
                     let reduce = || self.0.reduce(ReduceOp::$op, dims.as_deref(), keepdim);
                     run(py, self.0.shape().elements(), reduce).map(PyTensor)
                 }
@@ -135,45 +142,49 @@ impl PyTensor {
     ///     dim: a dimension, several, or None for all; as in PyTorch, () means all, too.
     ///     keepdim: whether summed dimensions stay, with size 1.
     ///     dtype: the dtype to sum in.
-    ///     axis: another name of `dim`.
+    ///     axis, keepdims: NumPy's names of `dim` and `keepdim`.
     ///
     /// Example:
     ///     >>> import neurenix
     ///     >>> neurenix.ones(2, 3).sum(dim=1).tolist()
     ///     [3.0, 3.0]
-    #[pyo3(signature = (dim=None, keepdim=false, *, dtype=None, axis=None))]
+    #[pyo3(signature = (dim=None, keepdim=None, *, dtype=None, axis=None, keepdims=None))]
     fn sum(
         &self,
         py: Python<'_>,
         dim: Dims<'_, '_>,
-        keepdim: bool,
+        keepdim: Option<bool>,
         dtype: Option<&Bound<'_, PyAny>>,
         axis: Dims<'_, '_>,
+        keepdims: Option<bool>,
     ) -> Made {
         let (dims, dtype) = (convert::dims(dim, axis)?, dtype.map(PyDType::parse).transpose()?);
+        let keepdim = convert::keepdim(keepdim, keepdims)?;
         run(py, self.0.shape().elements(), || self.0.sum_as(dims.as_deref(), keepdim, dtype)).map(PyTensor)
     }
     /// The largest element; with `dim` the largest along it and where it stands; with a tensor the larger of both.
-    #[pyo3(signature = (dim=None, keepdim=false, *, axis=None))]
+    #[pyo3(signature = (dim=None, keepdim=None, *, axis=None, keepdims=None))]
     fn max(
         &self,
         py: Python<'_>,
         dim: Dims<'_, '_>,
-        keepdim: bool,
+        keepdim: Option<bool>,
         axis: Dims<'_, '_>,
+        keepdims: Option<bool>,
     ) -> PyResult<Py<PyAny>> {
-        self.extreme(py, (ArgOf::Max, "max"), dim, keepdim, axis)
+        self.extreme(py, (ArgOf::Max, "max"), dim, convert::keepdim(keepdim, keepdims)?, axis)
     }
     /// The smallest element; with `dim` the smallest along it and where it stands; with a tensor the smaller of both.
-    #[pyo3(signature = (dim=None, keepdim=false, *, axis=None))]
+    #[pyo3(signature = (dim=None, keepdim=None, *, axis=None, keepdims=None))]
     fn min(
         &self,
         py: Python<'_>,
         dim: Dims<'_, '_>,
-        keepdim: bool,
+        keepdim: Option<bool>,
         axis: Dims<'_, '_>,
+        keepdims: Option<bool>,
     ) -> PyResult<Py<PyAny>> {
-        self.extreme(py, (ArgOf::Min, "min"), dim, keepdim, axis)
+        self.extreme(py, (ArgOf::Min, "min"), dim, convert::keepdim(keepdim, keepdims)?, axis)
     }
     /// The variance over dimensions: squared distances from the mean over (count - correction).
     ///
@@ -182,35 +193,41 @@ impl PyTensor {
     ///     unbiased: True is a correction of 1, False of 0.
     ///     keepdim: whether these dimensions stay, with size 1.
     ///     correction: what the divisor is less than the count, 1 by default.
-    ///     axis: another name of `dim`.
+    ///     axis, keepdims: NumPy's names of `dim` and `keepdim`.
     ///
     /// Example:
     ///     >>> import neurenix
     ///     >>> neurenix.Tensor([1.0, 3.0]).var(unbiased=False).item()
     ///     1.0
-    #[pyo3(signature = (dim=None, unbiased=None, keepdim=false, *, correction=None, axis=None))]
+    #[pyo3(signature = (dim=None, unbiased=None, keepdim=None, *, correction=None, axis=None, keepdims=None))]
+    #[expect(clippy::too_many_arguments, reason = "each is a Python argument")]
     fn var(
         &self,
         py: Python<'_>,
         dim: Dims<'_, '_>,
         unbiased: Option<bool>,
-        keepdim: bool,
+        keepdim: Option<bool>,
         correction: Option<f64>,
         axis: Dims<'_, '_>,
+        keepdims: Option<bool>,
     ) -> Made {
+        let keepdim = convert::keepdim(keepdim, keepdims)?;
         self.variance(py, (dim, axis), Spread { unbiased, correction, keepdim })
     }
     /// The square root of the variance; its gradient where all elements are the same is 0, as PyTorch's.
-    #[pyo3(signature = (dim=None, unbiased=None, keepdim=false, *, correction=None, axis=None))]
+    #[pyo3(signature = (dim=None, unbiased=None, keepdim=None, *, correction=None, axis=None, keepdims=None))]
+    #[expect(clippy::too_many_arguments, reason = "each is a Python argument")]
     fn std(
         &self,
         py: Python<'_>,
         dim: Dims<'_, '_>,
         unbiased: Option<bool>,
-        keepdim: bool,
+        keepdim: Option<bool>,
         correction: Option<f64>,
         axis: Dims<'_, '_>,
+        keepdims: Option<bool>,
     ) -> Made {
+        let keepdim = convert::keepdim(keepdim, keepdims)?;
         let var = self.variance(py, (dim, axis), Spread { unbiased, correction, keepdim })?.0;
         let root = || {
             let same = phynexus::binary(Row::Eq, &var, 0.0)?;
@@ -220,21 +237,31 @@ impl PyTensor {
         made(root())
     }
     /// The p-norm over dimensions: (sum |x|^p)^(1/p); p may be 0, inf, -inf, and "fro" or None, which mean 2.
-    #[pyo3(signature = (p=None, dim=None, keepdim=false, *, axis=None))]
+    #[pyo3(signature = (p=None, dim=None, keepdim=None, *, axis=None, keepdims=None))]
     fn norm(
         &self,
         py: Python<'_>,
         p: Option<Power>,
         dim: Dims<'_, '_>,
-        keepdim: bool,
+        keepdim: Option<bool>,
         axis: Dims<'_, '_>,
+        keepdims: Option<bool>,
     ) -> Made {
         let (p, dims) = (p.map_or(2.0, |p| p.0), convert::dims(dim, axis)?);
+        let keepdim = convert::keepdim(keepdim, keepdims)?;
         run(py, self.0.shape().elements(), || self.0.norm(p, dims.as_deref(), keepdim)).map(PyTensor)
     }
     /// log(sum(exp(x))) over dimensions, without overflow; None or () means all.
-    #[pyo3(signature = (dim=None, keepdim=false, *, axis=None))]
-    fn logsumexp(&self, py: Python<'_>, dim: Dims<'_, '_>, keepdim: bool, axis: Dims<'_, '_>) -> Made {
+    #[pyo3(signature = (dim=None, keepdim=None, *, axis=None, keepdims=None))]
+    fn logsumexp(
+        &self,
+        py: Python<'_>,
+        dim: Dims<'_, '_>,
+        keepdim: Option<bool>,
+        axis: Dims<'_, '_>,
+        keepdims: Option<bool>,
+    ) -> Made {
+        let keepdim = convert::keepdim(keepdim, keepdims)?;
         let dims = convert::dims(dim, axis)?.unwrap_or_else(|| (0..self.0.shape().len() as isize).collect());
         run(py, self.0.shape().elements(), || self.0.along(Row::LogSumExp, &dims, keepdim)).map(PyTensor)
     }

@@ -1,7 +1,7 @@
 //! Shapes and views.
 
 use super::{Made, PyTensor, made};
-use crate::convert::{self, Arg, Count};
+use crate::convert::{self, Arg, Count, Dim};
 use crate::error::{run, to_python};
 use phynexus::{Range, Shape, Tensor};
 use pyo3::exceptions::{PyTypeError, PyValueError};
@@ -94,21 +94,21 @@ impl PyTensor {
         made(Shape::new(&dims).and_then(|s| phynexus::reshape(&self.0, s)))
     }
     /// Without the dimensions in `dim` (one or several) that have size 1; without all such dimensions if None.
-    #[pyo3(signature = (dim=None))]
-    fn squeeze(&self, dim: Named<'_, '_>) -> Made {
+    #[pyo3(signature = (dim=None, *, axis=None))]
+    fn squeeze(&self, dim: Named<'_, '_>, axis: Named<'_, '_>) -> Made {
         let shape = self.0.shape();
-        let among = match dim {
-            None => None,
-            Some(dim) => Some(convert::dims(Some(dim), None)?.unwrap_or_default()),
-        };
+        let given = dim.is_some() || axis.is_some();
+        let dims = convert::dims(dim, axis)?;
+        let among = given.then(|| dims.unwrap_or_default());
         let axes = self.0.axes(among.as_deref()).map_err(to_python)?;
         let gone = |i: usize| shape[i] == 1 && axes.contains(&i);
         let dims: Vec<usize> = (0..shape.len()).filter(|&i| !gone(i)).map(|i| shape[i]).collect();
         made(Shape::new(&dims).and_then(|s| phynexus::reshape(&self.0, s)))
     }
     /// With a new dimension of size 1 at `dim`.
-    fn unsqueeze(&self, dim: isize) -> Made {
-        let shape = self.0.shape();
+    #[pyo3(signature = (dim=None, *, axis=None))]
+    fn unsqueeze(&self, dim: Option<Dim>, axis: Option<Dim>) -> Made {
+        let (shape, dim) = (self.0.shape(), convert::dim("unsqueeze", dim, axis)?);
         let n = shape.len() as isize + 1;
         if dim < -n || dim >= n {
             return Err(pyo3::exceptions::PyIndexError::new_err(format!(
@@ -212,14 +212,18 @@ impl PyTensor {
         made(phynexus::flip(&self.0, &axes))
     }
     /// Parts of `split_size` along a dimension (the last may be smaller), or parts of given sizes.
-    #[pyo3(signature = (split_size, dim=0))]
+    #[pyo3(
+        signature = (split_size, dim=None, *, axis=None),
+        text_signature = "($self, split_size, dim=0, *, axis=None)"
+    )]
     fn split<'py>(
         &self,
         py: Python<'py>,
         split_size: &Bound<'_, PyAny>,
-        dim: isize,
+        dim: Option<Dim>,
+        axis: Option<Dim>,
     ) -> PyResult<Bound<'py, PyTuple>> {
-        let axis = self.axis(dim)?;
+        let axis = self.axis(convert::dim_or(0, dim, axis)?)?;
         let total =
             *self.0.shape().get(axis).ok_or_else(|| PyValueError::new_err("split: a scalar has no parts"))?;
         let sizes: Vec<usize> = match split_size.extract::<usize>() {

@@ -169,6 +169,8 @@ impl PyTensor {
     ///     inplace: whether this object itself moves.
     ///     device: where to, in place of a target.
     ///     dtype: what to, in place of a target.
+    ///     non_blocking: taken for PyTorch's sake; work is queued wherever that is safe.
+    ///     copy: a copy also where nothing changes.
     ///
     /// Raises:
     ///     RuntimeError: a device that is not there, or `inplace` on a result of recorded operations.
@@ -177,15 +179,22 @@ impl PyTensor {
     ///     >>> import neurenix
     ///     >>> neurenix.ones(1).to("float64").dtype
     ///     neurenix.float64
-    #[pyo3(signature = (*targets, inplace=false, device=None, dtype=None))]
+    #[pyo3(signature = (*targets, inplace=false, device=None, dtype=None, non_blocking=false, copy=false))]
     fn to<'py>(
         this: &Bound<'py, Self>,
         targets: &Bound<'_, PyTuple>,
         mut inplace: bool,
         device: Option<&Bound<'_, PyAny>>,
         dtype: Option<&Bound<'_, PyAny>>,
+        non_blocking: bool,
+        copy: bool,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let t = this.get();
+        let (t, _) = (this.get(), non_blocking);
+        if inplace && copy {
+            return Err(PyTypeError::new_err(
+                "to() cannot both copy and change this object: give inplace or copy",
+            ));
+        }
         let mut device = device.map(|d| PyDevice::resolve(Some(d))).transpose()?;
         let mut dtype = dtype.map(PyDType::parse).transpose()?;
         for (k, value) in targets.iter().enumerate() {
@@ -210,7 +219,9 @@ impl PyTensor {
         }
         let (device, dtype) = (device.unwrap_or(t.0.device()), dtype.unwrap_or(t.0.dtype()));
         if device.id() == t.0.device().id() && dtype == t.0.dtype() {
-            return Ok(this.clone().into_any());
+            let copied =
+                || -> PyResult<_> { Ok(Bound::new(this.py(), PyTensor::clone(t, this.py())?)?.into_any()) };
+            return if copy { copied() } else { Ok(this.clone().into_any()) };
         }
         if !inplace {
             let moved = phynexus::to(&t.0, device, dtype).map_err(to_python)?;
