@@ -133,3 +133,12 @@ def test_to_in_place():
     assert x.to("float64", inplace=True) is x
     assert x.dtype == "float64"
     assert x.to("cpu") is x or x.to("cpu").data_ptr() == x.data_ptr()
+
+
+def test_buffers_keep_their_dtype():
+    import array
+
+    for source in (array.array("d", [0.1]), memoryview(np.array([0.1]))):
+        assert Tensor(source).dtype == neurenix.float64
+        assert Tensor(source).item() == 0.1
+    assert Tensor([0.1]).dtype == Tensor((0.1,)).dtype == neurenix.float32

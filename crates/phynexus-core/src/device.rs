@@ -30,7 +30,8 @@ pub struct DeviceId {
 impl std::fmt::Display for DeviceId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let name = match self.kind {
-            DeviceType::Cpu => return f.write_str("cpu"),
+            DeviceType::Cpu if self.index == 0 => return f.write_str("cpu"),
+            DeviceType::Cpu => "cpu",
             DeviceType::Cuda => "cuda",
             DeviceType::Rocm => "rocm",
             DeviceType::WebGpu => "webgpu",
@@ -140,6 +141,7 @@ pub struct Buffer {
     handle: u64,
     bytes: usize,
     version: AtomicU32,
+    followed: AtomicU32,
     owner: Option<Box<dyn Owner>>,
 }
 
@@ -151,7 +153,14 @@ impl Buffer {
     pub fn new(device: &'static dyn Device, bytes: usize) -> Result<Buffer> {
         let handle = device.allocate(bytes)?;
         device.usage().add(bytes);
-        Ok(Buffer { device, handle, bytes, version: AtomicU32::new(0), owner: None })
+        Ok(Buffer {
+            device,
+            handle,
+            bytes,
+            version: AtomicU32::new(0),
+            followed: AtomicU32::new(0),
+            owner: None,
+        })
     }
 
     /// Memory that belongs to `owner`.
@@ -164,7 +173,14 @@ impl Buffer {
         bytes: usize,
         owner: Box<dyn Owner>,
     ) -> Buffer {
-        Buffer { device, handle, bytes, version: AtomicU32::new(0), owner: Some(owner) }
+        Buffer {
+            device,
+            handle,
+            bytes,
+            version: AtomicU32::new(0),
+            followed: AtomicU32::new(0),
+            owner: Some(owner),
+        }
     }
 
     /// Where the memory is.
@@ -186,6 +202,14 @@ impl Buffer {
     /// Says that it was changed in place.
     pub fn bump(&self) {
         self.version.fetch_add(1, Ordering::Relaxed);
+    }
+    /// Says that the last change in place was one that the tape follows.
+    pub fn follow(&self) {
+        self.followed.store(self.version(), Ordering::Relaxed);
+    }
+    /// The version since which values depend on what the tape follows; 0 if they never did.
+    pub fn followed(&self) -> u32 {
+        self.followed.load(Ordering::Relaxed)
     }
     /// Whether the memory belongs to somebody else (NumPy, DLPack).
     pub fn is_foreign(&self) -> bool {

@@ -7,7 +7,7 @@ use crate::tensor::PyTensor;
 use phynexus::{Array, Category, DType, Device, Shape, Tensor};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::{PyFloat, PyInt, PyList, PyTuple};
+use pyo3::types::{PyFloat, PyInt, PyList, PyMemoryView, PyTuple};
 
 /// A new tensor of data. Always a copy.
 pub fn tensor(
@@ -37,8 +37,11 @@ pub fn tensor(
             Ok(array) => memory::from_array(&array)?,
             Err(error) => return Err(ragged(data, "data")?.unwrap_or(error)),
         };
-        // Python floats are float64 for NumPy; here they mean the default float.
-        if array.dtype() == DType::F64 && dtype.is_none_or(|d| d == DType::F32) {
+        // Python floats are float64 for NumPy; here they mean the default float, but not those of a buffer.
+        if array.dtype() == DType::F64
+            && dtype.is_none_or(|d| d == DType::F32)
+            && PyMemoryView::from(data).is_err()
+        {
             array.cast(DType::F32).map_err(to_python)?
         } else {
             array.copy().map_err(to_python)?

@@ -129,7 +129,11 @@ impl Array {
     /// Writes one value everywhere.
     pub fn fill(&self, value: Value) -> Result<()> {
         let kernel = kernels::fill(self.dtype());
-        let value = if self.dtype().is_float() { Value::F(value.as_f64()) } else { Value::I(value.as_i64()) };
+        let value = match self.dtype() {
+            dtype if dtype.is_float() => Value::F(value.as_f64()),
+            DType::Bool => Value::I(value.is_true() as i64),
+            _ => Value::I(value.as_i64()),
+        };
         self.device().launch(kernel, &[Task { inputs: &[], outputs: &[self.view()], scalars: &[value] }])
     }
 

@@ -150,6 +150,13 @@ operations! {
     Range(random::Range),
 }
 
+impl Op {
+    /// Whether the result is made of its only operand's elements, perhaps of its very memory.
+    pub(crate) fn is_view(&self) -> bool {
+        matches!(self, Op::Reshape(_) | Op::Permute(_) | Op::Expand(_) | Op::Slice(_))
+    }
+}
+
 /// Runs an operation; records it on the tape where a gradient is wanted.
 pub fn apply(op: Op, inputs: &[&Tensor]) -> Result<Few<Tensor>> {
     let mut arrays: SmallVec<[Array; 3]> = SmallVec::new();

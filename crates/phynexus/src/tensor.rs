@@ -3,6 +3,7 @@
 use crate::array::Array;
 use crate::gradient::Gradient;
 use crate::node::Edge;
+use crate::tape::grad_enabled;
 use parking_lot::{Mutex, MutexGuard};
 use phynexus_core::{DType, Device, Error, Result, Shape};
 use std::sync::Arc;
@@ -108,10 +109,16 @@ impl Tensor {
         (state.array.clone(), self.edge_of(&state))
     }
 
-    /// The same as an operand of an operation: an error if the values no longer are those that the edge made.
+    /// The same as an operand of an operation: an error if the values no longer are those that the edge made, or, where
+    /// there is none, if they have become results that the tape follows to another tensor.
     pub(crate) fn operand(&self, what: &str) -> Result<(Array, Edge)> {
         let state = self.state();
-        if matches!(state.edge, Edge::Node(..)) && state.version != state.array.buffer().version() {
+        let buffer = state.array.buffer();
+        let stale = match state.edge {
+            Edge::Node(..) => state.version != buffer.version(),
+            _ => state.version < buffer.followed() && !state.requires_grad && grad_enabled(),
+        };
+        if stale {
             return Err(Error::Runtime(format!(
                 "{what}: the values of a tensor of shape {} were changed in place through another tensor that shares their \
                  memory, so its gradient would be wrong; change a copy (.clone()) instead",

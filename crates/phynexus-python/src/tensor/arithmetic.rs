@@ -35,6 +35,41 @@ fn scaled(py: Python<'_>, a: &Tensor, other: &Arg, alpha: Option<&Arg>, row: Row
     }
 }
 
+/// What values are cut off at: the formula for numbers, of one kind, or the operation for each tensor.
+pub enum Bounds {
+    Numbers(Row, Vec<f64>, Category),
+    Tensors(Vec<(Row, Arg)>),
+}
+
+impl Bounds {
+    pub fn new(what: &str, min: Option<Arg>, max: Option<Arg>) -> PyResult<Bounds> {
+        let row = match (&min, &max) {
+            (Some(_), Some(_)) => Row::Clamp,
+            (Some(_), None) => Row::ClampMin,
+            (None, Some(_)) => Row::ClampMax,
+            (None, None) => return Err(PyTypeError::new_err(format!("{what} needs min, max or both"))),
+        };
+        let numbers: Option<Vec<(f64, Category)>> = [&min, &max]
+            .into_iter()
+            .flatten()
+            .map(|bound| match bound {
+                Arg::Number(value, kind) => Some((value.as_f64(), *kind)),
+                Arg::Tensor(_) => None,
+            })
+            .collect();
+        Ok(match numbers {
+            Some(numbers) => {
+                let kind = numbers.iter().map(|n| n.1).max().unwrap_or(Category::Bool);
+                Bounds::Numbers(row, numbers.into_iter().map(|n| n.0).collect(), kind)
+            }
+            None => {
+                let sides = [(Row::Maximum, min), (Row::Minimum, max)];
+                Bounds::Tensors(sides.into_iter().filter_map(|(row, bound)| Some((row, bound?))).collect())
+            }
+        })
+    }
+}
+
 /// Methods of one tensor.
 macro_rules! unary {
     ($($name:ident $row:ident $doc:literal;)*) => {
@@ -248,25 +283,30 @@ impl PyTensor {
     fn __round__(&self, py: Python<'_>, ndigits: Option<i32>) -> Made {
         self.round(py, ndigits.unwrap_or(0))
     }
-    /// Cut off below `min` and above `max`, elementwise; None leaves a side open.
+    /// Cut off below `min` and above `max`, elementwise; None leaves a side open. Bounds are numbers, or tensors that
+    /// broadcast.
     ///
     /// Example:
     ///     >>> import neurenix
     ///     >>> neurenix.Tensor([-1.0, 5.0]).clamp(0, 2).tolist()
     ///     [0.0, 2.0]
     #[pyo3(signature = (min=None, max=None))]
-    fn clamp(&self, py: Python<'_>, min: Option<f64>, max: Option<f64>) -> Made {
-        let x = (&self.0).into();
-        match (min, max) {
-            (Some(low), Some(high)) => apply(py, Row::Clamp, &[x], &[low, high]),
-            (Some(low), None) => apply(py, Row::ClampMin, &[x], &[low]),
-            (None, Some(high)) => apply(py, Row::ClampMax, &[x], &[high]),
-            (None, None) => Err(PyTypeError::new_err("clamp needs min, max or both")),
+    fn clamp(&self, py: Python<'_>, min: Option<Arg>, max: Option<Arg>) -> Made {
+        match Bounds::new("clamp", min, max)? {
+            Bounds::Numbers(row, bounds, kind) => {
+                // A fraction among the bounds makes fractions of integers.
+                let fraction = kind == Category::Float && !self.0.dtype().is_float();
+                let x = if fraction { &self.cast(py, phynexus::DType::F32)?.0 } else { &self.0 };
+                apply(py, row, &[x.into()], &bounds)
+            }
+            Bounds::Tensors(bounds) => bounds.into_iter().try_fold(Clone::clone(self), |x, (row, bound)| {
+                apply(py, row, &[(&x.0).into(), bound.operand()], &[])
+            }),
         }
     }
     /// As `clamp`.
     #[pyo3(signature = (min=None, max=None))]
-    fn clip(&self, py: Python<'_>, min: Option<f64>, max: Option<f64>) -> Made {
+    fn clip(&self, py: Python<'_>, min: Option<Arg>, max: Option<Arg>) -> Made {
         self.clamp(py, min, max)
     }
     /// x times the probability that a normal variable is below x; "tanh" is the usual approximation (arXiv:1606.08415).

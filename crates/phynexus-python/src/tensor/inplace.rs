@@ -1,6 +1,7 @@
 //! Changes in place.
 
 use super::PyTensor;
+use super::arithmetic::Bounds;
 use crate::convert::{self, Arg, Given, Other};
 use crate::error::{run, to_python};
 use crate::generator::PyGenerator;
@@ -129,12 +130,14 @@ impl PyTensor {
     }
     /// Cuts off below `min` and above `max`.
     #[pyo3(signature = (min=None, max=None))]
-    fn clamp_(this: This<'_>, min: Option<f64>, max: Option<f64>) -> PyResult<This<'_>> {
-        match (min, max) {
-            (Some(low), Some(high)) => update(this.clone(), "clamp_", Row::Clamp, &[], &[low, high])?,
-            (Some(low), None) => update(this.clone(), "clamp_", Row::ClampMin, &[], &[low])?,
-            (None, Some(high)) => update(this.clone(), "clamp_", Row::ClampMax, &[], &[high])?,
-            (None, None) => return Err(PyTypeError::new_err("clamp_ needs min, max or both")),
+    fn clamp_(this: This<'_>, min: Option<Arg>, max: Option<Arg>) -> PyResult<This<'_>> {
+        match Bounds::new("clamp_", min, max)? {
+            Bounds::Numbers(row, bounds, _) => update(this.clone(), "clamp_", row, &[], &bounds)?,
+            Bounds::Tensors(bounds) => {
+                for (row, bound) in &bounds {
+                    update(this.clone(), "clamp_", *row, &[bound.operand()], &[])?;
+                }
+            }
         }
         Ok(this)
     }

@@ -205,11 +205,11 @@ impl PyTensor {
         })
         .map(PyTensor)
     }
-    /// Some dimensions backwards.
-    fn flip(&self, dims: &Bound<'_, PyAny>) -> Made {
+    /// A copy with some dimensions backwards; `x[::-1]` is a view.
+    fn flip(&self, py: Python<'_>, dims: &Bound<'_, PyAny>) -> Made {
         let dims = convert::dims(Some(dims), None)?.unwrap_or_default();
         let axes = self.0.axes(Some(&dims)).map_err(to_python)?;
-        made(phynexus::flip(&self.0, &axes))
+        run(py, self.0.shape().elements(), || phynexus::flip(&self.0, &axes)?.copy()).map(PyTensor)
     }
     /// Parts of `split_size` along a dimension (the last may be smaller), or parts of given sizes.
     #[pyo3(

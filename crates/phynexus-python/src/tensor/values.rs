@@ -42,7 +42,7 @@ fn target(value: &Bound<'_, PyAny>) -> PyResult<Target> {
 }
 
 impl PyTensor {
-    fn cast(&self, py: Python<'_>, dtype: DType) -> Made {
+    pub(super) fn cast(&self, py: Python<'_>, dtype: DType) -> Made {
         run(py, self.0.shape().elements(), || phynexus::cast(&self.0, dtype)).map(PyTensor)
     }
 

@@ -2,28 +2,42 @@
 //! the version of their memory.
 
 use crate::array::Array;
+use crate::node::Edge;
 use crate::op::{Op, same_device};
 use crate::ops::index::Scatter;
-use crate::ops::shape::Copy;
+use crate::ops::shape::{Copy, Overwrite, Range};
 use crate::tape::grad_enabled;
 use crate::tensor::Tensor;
 use phynexus_core::{Error, Result, ScatterOp, Shape, Value};
+use std::sync::Arc;
 
 impl Tensor {
     /// Whether the tensor may be changed in place now.
     pub fn check_writable(&self, what: &str) -> Result<()> {
-        let state = self.state();
-        if state.array.layout().overlaps() {
+        let (array, edge) = self.array_and_edge();
+        if array.layout().overlaps() {
             return Err(Error::Runtime(format!(
                 "{what}: several elements of an expanded tensor share memory; write to a copy (.clone())"
             )));
         }
-        if grad_enabled() && state.requires_grad && matches!(state.edge, crate::node::Edge::None) {
-            return Err(Error::Runtime(format!(
-                "{what}: a leaf that requires gradients cannot be changed in place while recording; use no_grad()"
-            )));
+        if !grad_enabled() {
+            return Ok(());
         }
-        Ok(())
+        let mut origin = &edge;
+        while let Edge::Node(node, _) = origin
+            && node.op.is_view()
+        {
+            origin = &node.edges[0];
+        }
+        match origin {
+            Edge::Leaf(leaf) if Arc::ptr_eq(leaf.array().buffer(), array.buffer()) => {
+                let which = if leaf.is(self) { "a leaf" } else { "a view of a leaf" };
+                Err(Error::Runtime(format!(
+                    "{what}: {which} that requires gradients cannot be changed in place while recording; use no_grad()"
+                )))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Replaces all values by those of `value`, which is the tensor's new history too.
@@ -31,12 +45,23 @@ impl Tensor {
         self.check_writable(what)?;
         crate::program::forbid(what)?;
         let (source, edge) = value.array_and_edge();
-        let recorded = grad_enabled() && !matches!(edge, crate::node::Edge::None);
+        let recorded = grad_enabled() && !matches!(edge, Edge::None);
+        if !recorded && grad_enabled() && !self.is_leaf() {
+            return self.assign(&self.overwritten(value, what)?, what);
+        }
         if recorded && !self.dtype().is_float() {
             return Err(Error::Type(format!("{what}: a {} tensor cannot carry gradients", self.dtype())));
         }
         self.write_values(&source, what)?;
         if recorded { self.become_result_of(value) } else { Ok(()) }
+    }
+
+    /// Values that nothing depends on, as a result of this tensor, whose gradient then is zero.
+    fn overwritten(&self, value: &Tensor, what: &str) -> Result<Tensor> {
+        let (array, shape) = (value.array(), self.shape());
+        let fitted = Tensor::new(expand_to(&array, &shape, what)?);
+        let ranges = shape.iter().map(|&size| Range { start: 0, size, step: 1 }).collect();
+        crate::op::apply1(Op::Overwrite(Overwrite { ranges }), &[self, &fitted])
     }
 
     /// Takes over the history of `value`, cast and expanded to this tensor's dtype and shape.
@@ -48,6 +73,7 @@ impl Tensor {
         let mut state = self.state();
         state.requires_grad = true;
         state.edge = edge;
+        state.array.buffer().follow();
         Ok(())
     }
 
@@ -91,13 +117,14 @@ impl Tensor {
         crate::program::forbid("fill_")?;
         let array = self.array();
         array.dtype().check("fill_", value)?;
+        if grad_enabled() && !self.is_leaf() {
+            let value = super::full(Shape::SCALAR, value, array.dtype(), array.device())?;
+            return self.assign(&value, "fill_");
+        }
         if array.elements() > 0 {
             array.fill(value)?;
         }
         self.renew_after_change();
-        if grad_enabled() && !self.is_leaf() {
-            self.detach_in_place();
-        }
         Ok(())
     }
 
