@@ -170,6 +170,12 @@ BAD = [
     ("device of a number", lambda: neurenix.zeros(1, device=3), TypeError, ["3"]),
     # random numbers
     ("randint of nothing", lambda: neurenix.randint(3, 3, (2,)), ValueError, ["3"]),
+    (
+        "randint past float16",
+        lambda: neurenix.randint(0, 65506, (2,), dtype="float16"),
+        ValueError,
+        ["65506", "65504"],
+    ),
     ("uniform upside down", lambda: neurenix.zeros(2).uniform_(1, 0), ValueError, ["1", "0"]),
     ("negative std", lambda: neurenix.zeros(2).normal_(0, -1), ValueError, ["-1"]),
     ("p of 2", lambda: neurenix.zeros(2).bernoulli_(2), ValueError, ["[0, 1]", "2"]),

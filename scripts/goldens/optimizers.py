@@ -283,6 +283,13 @@ CASES: dict[str, tuple[Any, ...]] = {
         {},
     ),
     "prodigy": (from_torch("prodigyopt", prodigyopt.Prodigy), "Prodigy", {**OWN, "weight_decay": 0.1}, {}),
+    "prodigy_slice": (
+        from_torch("prodigyopt", prodigyopt.Prodigy),
+        "Prodigy",
+        {**OWN, "weight_decay": 0.1, "slice_p": 4},
+        {},
+        {"tolerance": {"float32": 2e-5, "float64": 1e-11}},
+    ),
     "prodigy_safe": (
         from_torch("prodigyopt", prodigyopt.Prodigy),
         "Prodigy",

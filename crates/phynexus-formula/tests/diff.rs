@@ -47,7 +47,7 @@ fn objective(f: &Formula, inputs: &[Vec<Value>], scalars: &[Value], upstream: &[
     outputs.iter().zip(upstream).map(dot).sum()
 }
 
-/// Central differences of the objective by each element of input `slot`.
+/// Central differences of fourth order of the objective by each element of input `slot`.
 fn differences(
     f: &Formula,
     slot: usize,
@@ -55,13 +55,14 @@ fn differences(
     scalars: &[Value],
     upstream: &[Vec<Value>],
 ) -> Vec<f64> {
-    let h = 1e-5;
+    let h = 1e-4;
     let at = |i: usize, step: f64| {
         let mut moved = inputs.to_vec();
         moved[slot][i] = Value::F(moved[slot][i].as_f64() + step);
         objective(f, &moved, scalars, upstream)
     };
-    (0..inputs[0].len()).map(|i| (at(i, h) - at(i, -h)) / (2.0 * h)).collect()
+    let slope = |i: usize| (8.0 * (at(i, h) - at(i, -h)) - (at(i, 2.0 * h) - at(i, -2.0 * h))) / (12.0 * h);
+    (0..inputs[0].len()).map(slope).collect()
 }
 
 fn random_upstream(f: &Formula, length: usize, rng: &mut Rng) -> Vec<Vec<Value>> {

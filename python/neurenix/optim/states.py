@@ -35,8 +35,8 @@ class State:
         kind: "full" is a tensor of the parameter's shape; "row", "column" and "batch" hold one value for each row,
             column or matrix of the parameter seen as (batch, rows, columns); "scalar" is one float64 number; "tensor"
             is of any shape and belongs to the optimizer's tensor code, formulas do not see it.
-        init: what it begins as: a number, "param" (the parameter's value), "identity" (a number by the
-            parameter's name or place), or a function of the group.
+        init: what it begins as: a number, "param" (the parameter's value, of a row, column or matrix the first),
+            "identity" (a number by the parameter's name or place), or a function of the group.
         sized: for "tensor", its shape as a function of (parameter, group); without it the tensor code makes it.
         stored: "asked" in the format of the option `state_dtype`, "param" in the parameter's dtype, "own" always in
             float32.
@@ -67,6 +67,12 @@ class State:
         kept = tuple(size if keep else 1 for size, keep in zip(view, _KEPT[self.kind], strict=True))
         return kept if param.ndim > 2 or view[0] > 1 else kept[1:]
 
+    def _first(self, value: Tensor, view: View) -> Tensor:
+        """Of each row, column or matrix of a tensor the first value."""
+        keeps = zip(view, _KEPT[self.kind], strict=True)
+        places = tuple(slice(None) if keep else slice(1) for _, keep in keeps)
+        return value.reshape(view)[places].clone()
+
     def expected(self, param: Tensor, view: View, group: dict[str, Any]) -> tuple[int, ...] | None:
         """The shape that it must have; None where tensor code decides, or for a number."""
         if self.kind == "scalar" or (self.kind == "tensor" and self.sized is None):
@@ -82,7 +88,8 @@ class State:
         if self.init == "identity":
             return float(identity)
         if self.init == "param":
-            return param.detach().to(dtype).clone()
+            own = param.detach().to(dtype).clone()
+            return own if self.kind == "full" else self._first(own, view).reshape(self.shape(param, view))
         value = float(self.init(group) if callable(self.init) else self.init)
         if self.kind == "scalar":
             return value

@@ -24,6 +24,10 @@ def correction(betas, t, wanted):
     return math.sqrt(1 - betas[1] ** t) / (1 - betas[0] ** t) if wanted else 1.0
 
 
+def apart(size, slice_p):
+    return max(n for n in range(1, slice_p + 1) if size % n == 0)
+
+
 def prodigy(
     params,
     grads,
@@ -40,21 +44,25 @@ def prodigy(
     d0,
     d_coef,
     growth_rate,
+    slice_p,
 ):
+    def seen(xs):
+        return [x.reshape(-1)[:: apart(x.size, slice_p)] for x in xs]
+
     zeros = [0 * p for p in params]
     s.setdefault("p0", params)
     beta3 = math.sqrt(betas[1]) if beta3 is None else beta3
     d, top = s.get("d", d0), s.get("top", d0)
     rate = d * lr * correction(betas, t, use_bias_correction)
     away = [p0 - p for p0, p in zip(s["p0"], params, strict=True)]
-    s["n"] = beta3 * s.get("n", 0) + d / d0 * rate * dot(grads, away)
+    s["n"] = beta3 * s.get("n", 0) + d / d0 * rate * dot(seen(grads), seen(away))
     step = d if safeguard_warmup else rate
     s["s"] = [beta3 * a + d / d0 * step * g for a, g in zip(s.get("s", zeros), grads, strict=True)]
     s["m"] = [betas[0] * m + (1 - betas[0]) * d * g for m, g in zip(s.get("m", zeros), grads, strict=True)]
     s["v"] = [
         betas[1] * v + (1 - betas[1]) * (d * g) ** 2 for v, g in zip(s.get("v", zeros), grads, strict=True)
     ]
-    length = sum(np.abs(a).sum() for a in s["s"])
+    length = sum(np.abs(a).sum() for a in seen(s["s"]))
     if length:
         guess = d_coef * s["n"] / length
         d = max(d, guess) if d == d0 else d
@@ -194,6 +202,7 @@ RECORDS = [
             "use_bias_correction": True,
             "safeguard_warmup": True,
             "d_coef": 1.3,
+            "slice_p": 2,
         },
         [*ERRORS, *EPS, *D0, ({"beta3": 1.0}, ValueError, "beta3")],
         16,
@@ -211,9 +220,22 @@ RECORDS = [
             "use_bias_correction": False,
             "safeguard_warmup": False,
             "d_coef": 1.3,
+            "slice_p": 2,
         },
         ERRORS,
         16,
+        couples=True,
+        tolerance=KINK,
+    ),
+    Record(
+        Prodigy,
+        {**OWN, "d0": 1e-2, "slice_p": 3},
+        prodigy,
+        {**OWN_MOVES, **D_MOVES, "beta3": 0.9, "use_bias_correction": True, "d_coef": 1.3, "slice_p": 2},
+        [*ERRORS, ({"slice_p": 0}, ValueError, "slice_p must be an integer")],
+        lambda shape: 8 * math.prod(shape) * (1 + 1 / apart(math.prod(shape), 3)),
+        still={"safeguard_warmup": "has a record without slices"},
+        temporaries=1,  # what the sums of rows are made of
         couples=True,
         tolerance=KINK,
     ),

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from neurenix._phynexus import Tensor
 
 from ..formula import Value, abs_, debias, everywhere, maximum, minimum, sqrt, total, where
-from ..groups import Params
-from ..limits import FRACTION, POSITIVE, Flag, Number, OrNone
+from ..groups import Group, Params
+from ..limits import FRACTION, POSITIVE, Flag, Number, OrNone, Whole
 from ..optimizer import Optimizer
 from ..options import Options
-from ..states import State
+from ..states import Kind, State, View
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -26,9 +29,9 @@ class Prodigy(Optimizer):
         d ← the largest of d_coef·n/‖s‖₁ so far
         p ← p − δ·(m / (√v + d·ε) + λ·p)
 
-    Leave η at 1, or let it only fall in the end (as a cosine does). Keeps four floats for each parameter. d
-    and its parts are numbers that all tensors of the optimizer share; groups with another η take their share
-    of it.
+    Leave η at 1, or let it only fall in the end (as a cosine does). Keeps four floats for each parameter, with
+    slice_p two and two for slice_p of them. d and its parts are numbers that all tensors of the optimizer
+    share; groups with another η take their share of it.
 
     Args:
         params: tensors, (name, tensor) pairs, a module, or dicts that define groups.
@@ -42,6 +45,8 @@ class Prodigy(Optimizer):
         d0: first guess of d, > 0; too small costs only a few steps.
         d_coef: multiplies what d is estimated to be, > 0; the knob to turn.
         growth_rate: by which factor d may grow in a step, ≥ 1; None for any.
+        slice_p: estimate d from every so manieth element only, ≥ 1, which saves memory; 11 is reasonable. For each
+            tensor it is the largest number up to this that divides its size.
         **options: what every optimizer takes, see `neurenix.optim.Options`.
 
     Raises:
@@ -64,15 +69,6 @@ class Prodigy(Optimizer):
         2306.06101, algorithm 4.
     """
 
-    states = (
-        "exp_avg",
-        "exp_avg_sq",
-        "s",
-        State("p0", init="param"),
-        State("d", kind="scalar", init=lambda group: group["d0"]),
-        State("d_max", kind="scalar", init=lambda group: group["d0"]),
-        State("d_numerator", kind="scalar"),
-    )
     limits: ClassVar = {
         "beta3": OrNone(FRACTION),
         "use_bias_correction": Flag(),
@@ -80,6 +76,7 @@ class Prodigy(Optimizer):
         "d0": POSITIVE,
         "d_coef": POSITIVE,
         "growth_rate": OrNone(Number(1)),
+        "slice_p": Whole(1),
     }
 
     def __init__(
@@ -95,6 +92,7 @@ class Prodigy(Optimizer):
         d0: float = 1e-6,
         d_coef: float = 1.0,
         growth_rate: float | None = None,
+        slice_p: int = 1,
         **options: Unpack[Options],
     ) -> None:
         defaults = {
@@ -108,8 +106,32 @@ class Prodigy(Optimizer):
             "d0": d0,
             "d_coef": d_coef,
             "growth_rate": growth_rate,
+            "slice_p": slice_p,
         }
         super().__init__(params, defaults, **options)
+
+    def variant(self, param: Tensor, group: Group) -> int:
+        """How far the elements that d is estimated from are apart."""
+        size = param.numel()
+        return next(n for n in range(min(group["slice_p"], size), 0, -1) if size % n == 0)
+
+    def view(self, param: Tensor, group: Group) -> View:
+        """As rows, each with one element in s and p₀; the whole parameter without slices."""
+        apart = self.variant(param, group)
+        return super().view(param, group) if apart == 1 else (1, param.numel() // apart, apart)
+
+    def states_for(self, group: Group, variant: Any = None) -> Sequence[str | State]:
+        """The averages, what d is estimated from, and d."""
+        kind: Kind = "full" if variant == 1 else "row"
+        return (
+            "exp_avg",
+            "exp_avg_sq",
+            State("s", kind=kind),
+            State("p0", kind=kind, init="param"),
+            State("d", kind="scalar", init=lambda group: group["d0"]),
+            State("d_max", kind="scalar", init=lambda group: group["d0"]),
+            State("d_numerator", kind="scalar"),
+        )
 
     @staticmethod
     def formula(
@@ -134,6 +156,7 @@ class Prodigy(Optimizer):
         d0: Value,
         d_coef: Value,
         growth_rate: Value | None,
+        variant: int,
     ) -> tuple[Value, ...]:
         """The rule above."""
         beta1, beta2 = betas
@@ -142,11 +165,15 @@ class Prodigy(Optimizer):
         rate = d * lr
         if use_bias_correction:
             rate = rate * sqrt(debias(beta2, t)) / debias(beta1, t)
-        n = beta3 * n + d / d0 * rate * total(g * (p0 - p))
+        seen = (
+            1.0 if variant == 1 else where(p.tape.position() % variant == 0, 1.0, 0.0)
+        )  # the first of each row
+        n = beta3 * n + d / d0 * rate * total(seen * g * (p0 - p))
         m = beta1 * m + (1 - beta1) * d * g
         v = beta2 * v + (1 - beta2) * d * d * g * g
-        s = beta3 * s + d / d0 * (d if safeguard_warmup else rate) * g
-        length = everywhere(total(abs_(s)))
+        here = g if variant == 1 else total(seen * g, axis=-1)
+        s = beta3 * s + d / d0 * (d if safeguard_warmup else rate) * here
+        length = everywhere(total(seen * abs_(s)))
         known = length > 0
         guess = where(known, d_coef * everywhere(n) / where(known, length, 1), d)
         d_max = maximum(d_max, guess)
