@@ -36,7 +36,9 @@ LONG = {  # file: why it may be longer
 def dependencies(crate: str) -> set[str]:
     """What a crate's library depends on."""
     text = (CRATES / crate / "Cargo.toml").read_text()
-    sections = re.findall(r"^\[(?:target\..*\.)?dependencies\]\n(.*?)(?=^\[|\Z)", text, re.MULTILINE | re.DOTALL)
+    sections = re.findall(
+        r"^\[(?:target\..*\.)?dependencies\]\n(.*?)(?=^\[|\Z)", text, re.MULTILINE | re.DOTALL
+    )
     return {name for section in sections for name in re.findall(r"^([\w-]+)", section, re.MULTILINE)}
 
 

@@ -260,32 +260,6 @@ def atan2(y: Value, x: Value) -> Value:
     return x.binary("atan2", y, swap=True) if isinstance(x, Symbol) else np.arctan2(y, x)
 
 
-def cbrt(x: Value) -> Value:
-    """The cube root of x, x ≥ 0.
-
-    >>> round(float(cbrt(27.0)), 12)
-    3.0
-    """
-    if not isinstance(x, Symbol) or not x.is_element:
-        return np.cbrt(x) if not isinstance(x, Symbol) else x ** (1 / 3)
-    if x.type != "float32":
-        guess = exp(log(x) / 3)
-        root = guess - (guess - x / (guess * guess)) / 3  # one step of Newton's doubles the digits
-    else:
-        tiny, huge = x < 2.0**-126, x > 2.0**126
-        y = x * where(tiny, 2.0**24, where(huge, 2.0**-24, 1.0))
-        third = y.unary("bits")
-        third = (
-            third.new(third.graph.cast("float32", third.id)) / 3 + 709_965_728
-        )  # of the exponent, above all
-        root = third.new(third.graph.cast("int32", third.id)).unary("from_bits")
-        for _ in range(2):  # Halley's steps, each triples the digits
-            cube = root * root * root
-            root = root - root * ((cube - y) * 0.25 / (cube * 0.5 + y * 0.25))
-        root = root * where(tiny, 2.0**-8, where(huge, 2.0**8, 1.0))
-    return where((x > 0) & (x < math.inf), root, x)
-
-
 def minimum(a: Value, b: Value) -> Value:
     """The smaller of two; NaN if either is NaN."""
     if isinstance(a, Symbol):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from ..formula import Value, atan2, debias
+from ..formula import Value, debias
 from ..groups import Params
 from ..limits import NOT_NEGATIVE
 from ..optimizer import Optimizer
 from ..options import Options
+from ..special import angle
 from ._moments import moments, spread
 
 if TYPE_CHECKING:
@@ -84,4 +85,4 @@ class AdamAtan2(Optimizer):
         """The rule above, without weight decay."""
         beta1, beta2 = betas
         m, v = moments(g, m, v, betas)
-        return p - lr * a * atan2(m / debias(beta1, t), b * spread(v, beta2, t)), m, v
+        return p - lr * a * angle(m / debias(beta1, t), b * spread(v, beta2, t)), m, v

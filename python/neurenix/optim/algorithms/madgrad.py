@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ..formula import Value, cbrt, sqrt, where
+from ..formula import Value, sqrt, where
 from ..groups import Group, Params
 from ..limits import FRACTION
 from ..optimizer import Optimizer
 from ..options import Options
+from ..special import cbrt
 from ..states import State
 
 if TYPE_CHECKING:
