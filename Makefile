@@ -3,6 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 BUILT := $(VENV)/.built
 TOOLS := $(VENV)/.tools
+DIGITS := examples/web/digits.bin
 RUST := $(shell find crates -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
 
 # What maturin tells PyO3's build script: told otherwise, cargo would build PyO3 again each time clippy follows a build.
@@ -21,7 +22,8 @@ develop: $(BUILT) ## build the engine and install the package with its tools int
 demo: $(BUILT) ## train a model on handwritten digits; results in runs/digits
 	@$(BIN)/neurenix train digits
 
-test: lint rust-test $(BUILT) ## everything: lint, types, Rust tests, Python tests, all examples
+test: lint rust-test $(BUILT) $(DIGITS) ## everything: lint, types, Rust tests, Python tests, all examples, tests in a browser
+	@scripts/build_web.sh --if-possible
 	$(BIN)/pytest -q
 
 test-gpu: export NEURENIX_SOFTWARE_GPU = 0
@@ -49,11 +51,15 @@ fmt: $(BUILT) ## format Rust and Python
 	$(BIN)/ruff check --fix --quiet
 	$(BIN)/ruff format --quiet
 
-docs: $(BUILT) ## rewrite docs/api from the docstrings
+docs: $(BUILT) ## rewrite docs/api from the docstrings, and web/optimizers.json from the optimizers
 	$(BIN)/python scripts/api_pages.py
+	$(BIN)/python scripts/export_optimizers.py
 
-web: ## build the package for browsers into web/dist
+web: $(DIGITS) ## build the package for browsers into web/dist, and the data of the page in examples/web
 	@scripts/build_web.sh
+
+$(DIGITS): scripts/export_digits.py $(BUILT)
+	@$(BIN)/python $<
 
 bench: $(BUILT) ## time Neurenix beside the peers that are installed; writes benches/results
 	$(BIN)/python benches/run.py
@@ -62,7 +68,7 @@ bench-peers: ## install the peers (torch, jax, scikit-learn) that `make bench` c
 	@benches/setup.sh
 
 clean: ## remove .venv, target, runs and caches
-	rm -rf $(VENV) target runs benches/results .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) target runs benches/results web/dist $(DIGITS) .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	rm -f python/neurenix/_phynexus*.so
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -23,7 +23,7 @@ FLAGS = (
 MODULE = """<!doctype html><meta charset="utf-8"><script type="module">
 const parameters = new URLSearchParams(location.search);
 const { default: main } = await import(parameters.get("module"));
-const result = await main(JSON.parse(parameters.get("given")));
+const result = await main(await (await fetch("/given.json")).json());
 await fetch(parameters.get("report"), { method: "POST", body: JSON.stringify({ result }) });
 </script>"""
 DRIVER = """<!doctype html><meta charset="utf-8"><style>iframe { width: 1200px; height: 800px }</style><script>
@@ -140,7 +140,9 @@ class Browser:
             try:
                 place, found = self.results.get(timeout=timeout)
             except queue.Empty:
-                raise TimeoutError(f"{page} has reported nothing for {timeout:g} s") from None
+                ended = self._process.poll()
+                state = "" if ended is None else f"; Chromium has ended with {ended}"
+                raise TimeoutError(f"{page} has reported nothing for {timeout:g} s{state}") from None
             if place == report:
                 break
         if "error" in found:
@@ -149,5 +151,5 @@ class Browser:
 
     def run(self, module: str, given: Any = None, timeout: float = 120) -> Any:
         """What the function that a JavaScript module of this folder exports gives for `given`."""
-        path = f"/tests/web/{module}"
-        return self.load("/module.html", timeout, module=path, given=json.dumps(given))
+        self.data["/given.json"] = json.dumps(given).encode()
+        return self.load("/module.html", timeout, module=f"/tests/web/{module}")

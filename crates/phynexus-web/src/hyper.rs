@@ -16,6 +16,8 @@ struct Hyper {
     high: (f64, bool),
     /// Whose largest value so far it is.
     largest: Option<String>,
+    /// Whether the formulas have it.
+    is_read: bool,
 }
 
 impl Hyper {
@@ -31,6 +33,7 @@ impl Hyper {
             low: (number_option(entry, "low")?.unwrap_or(f64::NEG_INFINITY), included("lowIncluded")?),
             high: (number_option(entry, "high")?.unwrap_or(f64::INFINITY), included("highIncluded")?),
             largest: text_option(entry, "largest")?,
+            is_read: included("read")?,
         };
         if hyper.largest.is_none() {
             let value = Reflect::get(entry, &"value".into())?;
@@ -109,6 +112,13 @@ impl Hypers {
                 "{name}: expected {} numbers, with null where {:?} has none; the formula is made for that",
                 hyper.values.len(),
                 hyper.values
+            ));
+        }
+        if !hyper.is_read && values != hyper.values {
+            return wrong_value(format!(
+                "{name}: the formulas leave it out, as it was {:?} when they were made; export the optimizer from Python with \
+                 the value that you want",
+                hyper.values.iter().flatten().collect::<Vec<_>>()
             ));
         }
         hyper.values = values;

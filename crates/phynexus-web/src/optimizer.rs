@@ -19,7 +19,7 @@ export interface OptimizerEntry {
   /** The numbers that may be set, with their defaults and bounds. */
   hyper: readonly {
     name: string; value?: number | readonly (number | null)[]; largest?: string;
-    low?: number; high?: number; lowIncluded?: boolean; highIncluded?: boolean;
+    low?: number; high?: number; lowIncluded?: boolean; highIncluded?: boolean; read?: boolean;
   }[];
   /** Hyperparameters that are part of the formulas. */
   fixed: object;
