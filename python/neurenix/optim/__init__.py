@@ -14,7 +14,7 @@ from neurenix.optim.algorithms import *  # noqa: F403
 from neurenix.optim.binding import Batch
 from neurenix.optim.functional import Functional
 from neurenix.optim.governed import Hook
-from neurenix.optim.limits import Choice, Each, Flag, Limit, Number, OrNone, Whole
+from neurenix.optim.limits import Choice, Each, Fixed, Flag, Limit, Number, OrNone, Whole
 from neurenix.optim.optimizer import Optimizer
 from neurenix.optim.options import Options
 from neurenix.optim.param_groups import param_groups
@@ -33,6 +33,7 @@ __all__ = [
     "Batch",
     "Choice",
     "Each",
+    "Fixed",
     "Flag",
     "Functional",
     "Hook",

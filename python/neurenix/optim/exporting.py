@@ -9,7 +9,7 @@ from typing import Any, Final
 from neurenix._phynexus import Tensor
 
 from .groups import Group
-from .limits import Each, Limit, Number, OrNone, Whole, has_schedule
+from .limits import Each, Fixed, Limit, Number, OrNone, Whole, has_schedule
 from .optimizer import Optimizer
 from .plan import Plan
 from .rule import UpdateRule
@@ -130,7 +130,7 @@ def _described(limit: Limit, name: str, value: Any) -> dict[str, Any]:
     if name == "peak_lr":
         return {"name": name, "largest": "lr"}
     entry = {"name": name, "value": value}
-    while isinstance(limit, (Each, OrNone)):
+    while isinstance(limit, (Each, Fixed, OrNone)):
         limit = limit.limit
     if isinstance(limit, Whole):
         limit = Number(limit.low)

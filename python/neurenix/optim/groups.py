@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from neurenix._phynexus import Tensor
 
+if TYPE_CHECKING:
+    from neurenix.nn import Module
+
 Group: TypeAlias = dict[str, Any]
-Params: TypeAlias = Iterable[Tensor] | Iterable[tuple[str, Tensor]] | Iterable[dict[str, Any]]
+Params: TypeAlias = "Iterable[Tensor | tuple[str, Tensor] | Mapping[str, Any]] | Module"
+Scheduled: TypeAlias = float | Callable[[Any], float]
+"""A hyperparameter: a number, or a schedule of the step."""
 
 # Keys of a group that are no hyperparameters: "name" is a label of the user's, "initial_lr" that of `lr_scheduler`.
 LABELS: Final = ("name", "initial_lr")

@@ -86,6 +86,27 @@ class Whole:
 
 
 @dataclass(frozen=True)
+class Fixed:
+    """What another limit allows, but no schedule: what begins or sizes a state.
+
+    >>> from neurenix.optim import Fixed, Number
+    >>> Fixed(Number(0)).check("d0", lambda step: 1.0)
+    Traceback (most recent call last):
+    TypeError: d0 must be a number in [0, inf), and cannot be a schedule: it counts at the beginning alone
+    """
+
+    limit: Limit
+
+    def check(self, name: str, value: Any) -> Any:
+        """The value as the other limit has it."""
+        if callable(value):
+            raise TypeError(
+                f"{name} must be {self.limit}, and cannot be a schedule: it counts at the beginning alone"
+            )
+        return self.limit.check(name, value)
+
+
+@dataclass(frozen=True)
 class OrNone:
     """What another limit allows, or None.
 

@@ -20,7 +20,7 @@ from .wrapper import Wrapper
 if TYPE_CHECKING:
     from neurenix.nn import Module
 
-    from .groups import Params
+    from .groups import Params, Scheduled
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Named:
     def __call__(
         self,
         params: Params | Module,
-        lr: float | Callable[[float], float] | None = None,
+        lr: Scheduled | None = None,
         weight_decay: float | None = None,
     ) -> Optimizer:
         """Builds the optimizer.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from neurenix._phynexus import Tensor
 
+from .groups import Scheduled
 from .limits import NOT_NEGATIVE
 from .schedule import chain
 from .schedule.arguments import Between, Each
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 def param_groups(
     model: Module | Iterable[tuple[str, Tensor]],
     *,
-    lr: float | Callable[[float], float] | None = None,
-    weight_decay: float | Callable[[float], float] | None = None,
+    lr: Scheduled | None = None,
+    weight_decay: Scheduled | None = None,
     no_decay: Sequence[str] = ("bias", "norm"),
     layer_decay: float = 1.0,
     lr_mult: Mapping[str, float] | None = None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ..groups import Params
+from ..groups import Params, Scheduled
 from ..limits import FRACTION
 from ..options import Options
 from .muon import Muon
@@ -31,13 +31,13 @@ class SecondMoment(Muon):
     def __init__(
         self,
         params: Params,
-        lr: float,
-        weight_decay: float,
-        momentum: float,
+        lr: Scheduled,
+        weight_decay: Scheduled,
+        momentum: Scheduled,
         nesterov: bool,
-        beta2: float,
+        beta2: Scheduled,
         ns_coefficients: Any,
-        eps: float,
+        eps: Scheduled,
         ns_steps: int,
         adjust_lr_fn: str | None,
         **options: Unpack[MuonOptions],

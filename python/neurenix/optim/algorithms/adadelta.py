@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from ..formula import Value, sqrt
-from ..groups import Params
+from ..groups import Params, Scheduled
 from ..limits import FRACTION
 from ..optimizer import Optimizer
 from ..options import Options
@@ -55,10 +55,10 @@ class Adadelta(Optimizer):
     def __init__(
         self,
         params: Params,
-        lr: float = 1.0,
-        rho: float = 0.9,
-        eps: float = 1e-6,
-        weight_decay: float = 0,
+        lr: Scheduled = 1.0,
+        rho: Scheduled = 0.9,
+        eps: Scheduled = 1e-6,
+        weight_decay: Scheduled = 0,
         **options: Unpack[Options],
     ) -> None:
         defaults = {"lr": lr, "rho": rho, "eps": eps, "weight_decay": weight_decay}

@@ -11,7 +11,7 @@ from neurenix._phynexus import Tensor
 
 from ..binding import Batch
 from ..formula import Value, maximum, mean, minimum, rsqrt, sqrt, where
-from ..groups import Group, Params
+from ..groups import Group, Params, Scheduled
 from ..limits import ANY_NUMBER, NOT_NEGATIVE, Choice, Each, Flag, Number, OrNone, Whole
 from ..optimizer import Optimizer
 from ..options import Options
@@ -117,19 +117,19 @@ class Adafactor(Optimizer):
     def __init__(
         self,
         params: Params,
-        lr: float | None = None,
-        beta2_decay: float = -0.8,
+        lr: Scheduled | None = None,
+        beta2_decay: Scheduled = -0.8,
         eps: tuple[float | None, float] = (None, 1e-3),
-        d: float | None = None,
-        weight_decay: float = 0,
+        d: Scheduled | None = None,
+        weight_decay: Scheduled = 0,
         *,
         variant: Style = "torch",
-        momentum: float | None = None,
+        momentum: Scheduled | None = None,
         relative_step: bool | None = None,
         scale_parameter: bool | None = None,
         warmup_init: bool = False,
         min_dim_size_to_factor: int | None = None,
-        beta2_cap: float | None = None,
+        beta2_cap: Scheduled | None = None,
         decay_offset: int = 0,
         **options: Unpack[Options],
     ) -> None:

@@ -6,8 +6,8 @@ import operator
 from typing import TYPE_CHECKING, ClassVar
 
 from ..formula import Value, sqrt
-from ..groups import Params
-from ..limits import NOT_NEGATIVE
+from ..groups import Params, Scheduled
+from ..limits import NOT_NEGATIVE, Fixed
 from ..optimizer import Optimizer
 from ..options import Options
 from ..states import State
@@ -55,16 +55,16 @@ class Adagrad(Optimizer):
 
     states = (State("sum", init=operator.itemgetter("initial_accumulator_value")),)
     takes_rows: ClassVar = "still"
-    limits: ClassVar = {"lr_decay": NOT_NEGATIVE, "initial_accumulator_value": NOT_NEGATIVE}
+    limits: ClassVar = {"lr_decay": NOT_NEGATIVE, "initial_accumulator_value": Fixed(NOT_NEGATIVE)}
 
     def __init__(
         self,
         params: Params,
-        lr: float = 0.01,
-        lr_decay: float = 0,
-        weight_decay: float = 0,
+        lr: Scheduled = 0.01,
+        lr_decay: Scheduled = 0,
+        weight_decay: Scheduled = 0,
         initial_accumulator_value: float = 0,
-        eps: float = 1e-10,
+        eps: Scheduled = 1e-10,
         **options: Unpack[Options],
     ) -> None:
         defaults = {

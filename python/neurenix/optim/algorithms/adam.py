@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..formula import Value, debias, maximum
-from ..groups import Group, Params
+from ..groups import Group, Params, Scheduled
 from ..limits import Flag
 from ..optimizer import Optimizer
 from ..options import Options
@@ -60,10 +60,10 @@ class Adam(Optimizer):
     def __init__(
         self,
         params: Params,
-        lr: float = 0.001,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8,
-        weight_decay: float = 0,
+        lr: Scheduled = 0.001,
+        betas: tuple[Scheduled, Scheduled] = (0.9, 0.999),
+        eps: Scheduled = 1e-8,
+        weight_decay: Scheduled = 0,
         amsgrad: bool = False,
         *,
         decoupled_weight_decay: bool = False,

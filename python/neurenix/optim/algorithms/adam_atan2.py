@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from ..formula import Value, debias
-from ..groups import Params
+from ..groups import Params, Scheduled
 from ..limits import NOT_NEGATIVE
 from ..optimizer import Optimizer
 from ..options import Options
@@ -59,11 +59,11 @@ class AdamAtan2(Optimizer):
     def __init__(
         self,
         params: Params,
-        lr: float = 0.0001,
-        betas: tuple[float, float] = (0.9, 0.99),
-        weight_decay: float = 0.0,
-        a: float = 1.27,
-        b: float = 1.0,
+        lr: Scheduled = 0.0001,
+        betas: tuple[Scheduled, Scheduled] = (0.9, 0.99),
+        weight_decay: Scheduled = 0.0,
+        a: Scheduled = 1.27,
+        b: Scheduled = 1.0,
         **options: Unpack[Options],
     ) -> None:
         defaults = {"lr": lr, "betas": betas, "weight_decay": weight_decay, "a": a, "b": b}

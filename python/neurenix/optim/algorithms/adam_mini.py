@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from neurenix._phynexus import Tensor
 
 from ..formula import Value, debias, mean
-from ..groups import Group, Params
+from ..groups import Group, Params, Scheduled
 from ..limits import OrNone, Whole
 from ..optimizer import Optimizer
 from ..options import Options
@@ -62,10 +62,10 @@ class AdamMini(Optimizer):
     def __init__(
         self,
         params: Params,
-        lr: float = 0.001,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8,
-        weight_decay: float = 0.0,
+        lr: Scheduled = 0.001,
+        betas: tuple[Scheduled, Scheduled] = (0.9, 0.999),
+        eps: Scheduled = 1e-8,
+        weight_decay: Scheduled = 0.0,
         blocks: int | None = None,
         **options: Unpack[Options],
     ) -> None:

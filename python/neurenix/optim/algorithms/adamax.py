@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..formula import Value, abs_, debias, maximum
-from ..groups import Params
+from ..groups import Params, Scheduled
 from ..optimizer import Optimizer
 from ..options import Options
 
@@ -53,10 +53,10 @@ class Adamax(Optimizer):
     def __init__(
         self,
         params: Params,
-        lr: float = 0.002,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8,
-        weight_decay: float = 0,
+        lr: Scheduled = 0.002,
+        betas: tuple[Scheduled, Scheduled] = (0.9, 0.999),
+        eps: Scheduled = 1e-8,
+        weight_decay: Scheduled = 0,
         **options: Unpack[Options],
     ) -> None:
         defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}

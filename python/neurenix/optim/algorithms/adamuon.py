@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from neurenix._phynexus import Tensor
 
 from ..formula import Value, debias, mean, sqrt, where
-from ..groups import Group, Params
+from ..groups import Group, Params, Scheduled
 from ..states import State
 from ._orthogonal import scale
 from ._second_moment import MuonOptions, SecondMoment
@@ -56,13 +56,13 @@ class AdaMuon(SecondMoment):
     def __init__(
         self,
         params: Params,
-        lr: float = 0.001,
-        weight_decay: float = 0.1,
-        momentum: float = 0.95,
+        lr: Scheduled = 0.001,
+        weight_decay: Scheduled = 0.1,
+        momentum: Scheduled = 0.95,
         nesterov: bool = True,
-        beta2: float = 0.95,
+        beta2: Scheduled = 0.95,
         ns_coefficients: Any = ORIGINAL,
-        eps: float = 1e-7,
+        eps: Scheduled = 1e-7,
         ns_steps: int = 5,
         adjust_lr_fn: str | None = "none",
         **options: Unpack[MuonOptions],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from ..groups import Params
+from ..groups import Params, Scheduled
 from ..options import Options
 from .adam import Adam
 
@@ -56,10 +56,10 @@ class AdamW(Adam):
     def __init__(
         self,
         params: Params,
-        lr: float = 0.001,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8,
-        weight_decay: float = 0.01,
+        lr: Scheduled = 0.001,
+        betas: tuple[Scheduled, Scheduled] = (0.9, 0.999),
+        eps: Scheduled = 1e-8,
+        weight_decay: Scheduled = 0.01,
         amsgrad: bool = False,
         **options: Unpack[Options],
     ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from ..formula import Value, debias, where
-from ..groups import Params
+from ..groups import Params, Scheduled
 from ..limits import FRACTION, Each
 from ..optimizer import Optimizer
 from ..options import Options
@@ -59,10 +59,10 @@ class Adan(Optimizer):
     def __init__(
         self,
         params: Params,
-        lr: float = 0.001,
-        betas: tuple[float, float, float] = (0.98, 0.92, 0.99),
-        eps: float = 1e-8,
-        weight_decay: float = 0.0,
+        lr: Scheduled = 0.001,
+        betas: tuple[Scheduled, Scheduled, Scheduled] = (0.98, 0.92, 0.99),
+        eps: Scheduled = 1e-8,
+        weight_decay: Scheduled = 0.0,
         **options: Unpack[Options],
     ) -> None:
         defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}

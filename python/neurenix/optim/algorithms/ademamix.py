@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, ClassVar
 
 from ..formula import Value, debias, exp, log, minimum, where
-from ..groups import Params
+from ..groups import Params, Scheduled
 from ..limits import FRACTION, NOT_NEGATIVE, Each, Number, OrNone
 from ..optimizer import Optimizer
 from ..options import Options
@@ -74,13 +74,13 @@ class AdEMAMix(Optimizer):
     def __init__(
         self,
         params: Params,
-        lr: float = 0.001,
-        betas: tuple[float, float, float] = (0.9, 0.999, 0.9999),
-        alpha: float = 2.0,
-        beta3_warmup: float | None = None,
-        alpha_warmup: float | None = None,
-        eps: float = 1e-8,
-        weight_decay: float = 0.0,
+        lr: Scheduled = 0.001,
+        betas: tuple[Scheduled, Scheduled, Scheduled] = (0.9, 0.999, 0.9999),
+        alpha: Scheduled = 2.0,
+        beta3_warmup: Scheduled | None = None,
+        alpha_warmup: Scheduled | None = None,
+        eps: Scheduled = 1e-8,
+        weight_decay: Scheduled = 0.0,
         **options: Unpack[Options],
     ) -> None:
         defaults = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from ..formula import Value, clamp, maximum, sqrt, where
-from ..groups import Params
+from ..groups import Params, Scheduled
 from ..limits import NOT_NEGATIVE, OrNone
 from ..optimizer import Optimizer
 from ..options import Options
@@ -61,11 +61,11 @@ class ADOPT(Optimizer):
     def __init__(
         self,
         params: Params,
-        lr: float = 0.001,
-        betas: tuple[float, float] = (0.9, 0.9999),
-        eps: float = 1e-6,
-        clip_exp: float | None = 0.25,
-        weight_decay: float = 0.0,
+        lr: Scheduled = 0.001,
+        betas: tuple[Scheduled, Scheduled] = (0.9, 0.9999),
+        eps: Scheduled = 1e-6,
+        clip_exp: Scheduled | None = 0.25,
+        weight_decay: Scheduled = 0.0,
         **options: Unpack[Options],
     ) -> None:
         defaults = {"lr": lr, "betas": betas, "eps": eps, "clip_exp": clip_exp, "weight_decay": weight_decay}

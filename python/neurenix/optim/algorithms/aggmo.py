@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..formula import Value
-from ..groups import Group, Params
+from ..groups import Group, Params, Scheduled
 from ..limits import FRACTION, Each
 from ..optimizer import Optimizer
 from ..options import Options
@@ -53,9 +53,9 @@ class AggMo(Optimizer):
     def __init__(
         self,
         params: Params,
-        lr: float = 0.001,
+        lr: Scheduled = 0.001,
         betas: tuple[float, ...] = (0.0, 0.9, 0.99),
-        weight_decay: float = 0.0,
+        weight_decay: Scheduled = 0.0,
         **options: Unpack[Options],
     ) -> None:
         defaults = {"lr": lr, "betas": betas, "weight_decay": weight_decay}

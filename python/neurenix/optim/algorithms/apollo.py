@@ -10,7 +10,7 @@ from neurenix._phynexus import Generator, Tensor
 
 from ..binding import Batch
 from ..formula import Value, maximum, norm, sqrt, where
-from ..groups import Group, Params
+from ..groups import Group, Params, Scheduled
 from ..limits import Choice, Flag, Whole
 from ..options import Options
 from ..states import State
@@ -81,13 +81,13 @@ class APOLLO(Projected):
     def __init__(
         self,
         params: Params,
-        lr: float = 0.001,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-6,
-        weight_decay: float = 0.0,
+        lr: Scheduled = 0.001,
+        betas: tuple[Scheduled, Scheduled] = (0.9, 0.999),
+        eps: Scheduled = 1e-6,
+        weight_decay: Scheduled = 0.0,
         rank: int = 256,
         update_proj_gap: int = 200,
-        scale: float = 1.0,
+        scale: Scheduled = 1.0,
         scale_type: str = "channel",
         limit_growth: bool = True,
         correct_bias: bool = True,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..groups import Params
+from ..groups import Params, Scheduled
 from ..options import Options
 from .apollo import APOLLO
 
@@ -51,12 +51,12 @@ class APOLLOMini(APOLLO):
     def __init__(
         self,
         params: Params,
-        lr: float = 0.001,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-6,
-        weight_decay: float = 0.0,
+        lr: Scheduled = 0.001,
+        betas: tuple[Scheduled, Scheduled] = (0.9, 0.999),
+        eps: Scheduled = 1e-6,
+        weight_decay: Scheduled = 0.0,
         update_proj_gap: int = 200,
-        scale: float = 128.0,
+        scale: Scheduled = 128.0,
         limit_growth: bool = True,
         correct_bias: bool = True,
         seed: int = 0,

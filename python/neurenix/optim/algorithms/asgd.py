@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from ..formula import Value, maximum, where
-from ..groups import Params
+from ..groups import Params, Scheduled
 from ..limits import NOT_NEGATIVE
 from ..optimizer import Optimizer
 from ..options import Options
@@ -59,11 +59,11 @@ class ASGD(Optimizer):
     def __init__(
         self,
         params: Params,
-        lr: float = 0.01,
-        lambd: float = 1e-4,
-        alpha: float = 0.75,
-        t0: float = 1e6,
-        weight_decay: float = 0,
+        lr: Scheduled = 0.01,
+        lambd: Scheduled = 1e-4,
+        alpha: Scheduled = 0.75,
+        t0: Scheduled = 1e6,
+        weight_decay: Scheduled = 0,
         **options: Unpack[Options],
     ) -> None:
         defaults = {"lr": lr, "lambd": lambd, "alpha": alpha, "t0": t0, "weight_decay": weight_decay}

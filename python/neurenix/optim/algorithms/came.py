@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from neurenix._phynexus import Tensor
 
 from ..formula import Value, maximum, mean, sqrt, where
-from ..groups import Group, Params
+from ..groups import Group, Params, Scheduled
 from ..limits import FRACTION, NOT_NEGATIVE, POSITIVE, Each
 from ..optimizer import Optimizer
 from ..options import Options
@@ -88,11 +88,11 @@ class CAME(Optimizer):
     def __init__(
         self,
         params: Params,
-        lr: float = 0.0002,
-        eps: tuple[float, float] = (1e-30, 1e-16),
-        clip_threshold: float = 1.0,
-        betas: tuple[float, float, float] = (0.9, 0.999, 0.9999),
-        weight_decay: float = 0.0,
+        lr: Scheduled = 0.0002,
+        eps: tuple[Scheduled, Scheduled] = (1e-30, 1e-16),
+        clip_threshold: Scheduled = 1.0,
+        betas: tuple[Scheduled, Scheduled, Scheduled] = (0.9, 0.999, 0.9999),
+        weight_decay: Scheduled = 0.0,
         **options: Unpack[Options],
     ) -> None:
         defaults = {

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from ..formula import Value, abs_, debias, everywhere, sqrt, total
-from ..groups import Params
-from ..limits import POSITIVE, Flag, Number, OrNone
+from ..groups import Params, Scheduled
+from ..limits import POSITIVE, Fixed, Flag, Number, OrNone
 from ..optimizer import Optimizer
 from ..options import Options
 from ..states import State
@@ -67,18 +67,22 @@ class DAdaptAdam(Optimizer):
         State("d", kind="scalar", init=lambda group: group["d0"]),
         State("numerator", kind="scalar"),
     )
-    limits: ClassVar = {"use_bias_correction": Flag(), "d0": POSITIVE, "growth_rate": OrNone(Number(1))}
+    limits: ClassVar = {
+        "use_bias_correction": Flag(),
+        "d0": Fixed(POSITIVE),
+        "growth_rate": OrNone(Number(1)),
+    }
 
     def __init__(
         self,
         params: Params,
-        lr: float = 1.0,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8,
-        weight_decay: float = 0.0,
+        lr: Scheduled = 1.0,
+        betas: tuple[Scheduled, Scheduled] = (0.9, 0.999),
+        eps: Scheduled = 1e-8,
+        weight_decay: Scheduled = 0.0,
         use_bias_correction: bool = False,
         d0: float = 1e-6,
-        growth_rate: float | None = None,
+        growth_rate: Scheduled | None = None,
         **options: Unpack[Options],
     ) -> None:
         defaults = {

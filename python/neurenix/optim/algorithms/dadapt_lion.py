@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from ..formula import Value, abs_, everywhere, sign, sqrt, total
-from ..groups import Params
-from ..limits import POSITIVE
+from ..groups import Params, Scheduled
+from ..limits import POSITIVE, Fixed
 from ..optimizer import Optimizer
 from ..options import Options
 from ..states import State
@@ -63,14 +63,14 @@ class DAdaptLion(Optimizer):
         State("d", kind="scalar", init=lambda group: group["d0"]),
         State("numerator", kind="scalar"),
     )
-    limits: ClassVar = {"d0": POSITIVE}
+    limits: ClassVar = {"d0": Fixed(POSITIVE)}
 
     def __init__(
         self,
         params: Params,
-        lr: float = 1.0,
-        betas: tuple[float, float] = (0.9, 0.99),
-        weight_decay: float = 0.0,
+        lr: Scheduled = 1.0,
+        betas: tuple[Scheduled, Scheduled] = (0.9, 0.99),
+        weight_decay: Scheduled = 0.0,
         d0: float = 1e-6,
         **options: Unpack[Options],
     ) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from ..formula import Value, everywhere, sqrt, total, where
-from ..groups import Params
-from ..limits import FRACTION, POSITIVE, Number, OrNone
+from ..groups import Params, Scheduled
+from ..limits import FRACTION, POSITIVE, Fixed, Number, OrNone
 from ..optimizer import Optimizer
 from ..options import Options
 from ..states import State
@@ -65,16 +65,16 @@ class DAdaptSGD(Optimizer):
         State("numerator", kind="scalar"),
         State("g0_norm", kind="scalar"),
     )
-    limits: ClassVar = {"momentum": FRACTION, "d0": POSITIVE, "growth_rate": OrNone(Number(1))}
+    limits: ClassVar = {"momentum": FRACTION, "d0": Fixed(POSITIVE), "growth_rate": OrNone(Number(1))}
 
     def __init__(
         self,
         params: Params,
-        lr: float = 1.0,
-        momentum: float = 0.0,
-        weight_decay: float = 0.0,
+        lr: Scheduled = 1.0,
+        momentum: Scheduled = 0.0,
+        weight_decay: Scheduled = 0.0,
         d0: float = 1e-6,
-        growth_rate: float | None = None,
+        growth_rate: Scheduled | None = None,
         **options: Unpack[Options],
     ) -> None:
         defaults = {

@@ -13,8 +13,8 @@ from neurenix._phynexus import Tensor
 
 from ..binding import Batch
 from ..formula import Value
-from ..groups import Group, Params
-from ..limits import FRACTION, Each, Flag, Number
+from ..groups import Group, Params, Scheduled
+from ..limits import FRACTION, Each, Fixed, Flag, Number
 from ..optimizer import Optimizer
 from ..options import Options
 from ..states import State, View
@@ -81,7 +81,7 @@ class Dion(Optimizer):
     decay_mode: ClassVar = "decoupled"
     limits: ClassVar = {
         "momentum": FRACTION,
-        "rank_fraction": Number(0, 1, high_included=True, low_included=False),
+        "rank_fraction": Fixed(Number(0, 1, high_included=True, low_included=False)),
         "adjust_lr_fn": SCALES,
         "use_muon": Flag(),
         "aux_betas": Each(FRACTION, 2),
@@ -90,15 +90,15 @@ class Dion(Optimizer):
     def __init__(
         self,
         params: Params,
-        lr: float = 0.01,
-        weight_decay: float = 0.01,
-        momentum: float = 0.95,
+        lr: Scheduled = 0.01,
+        weight_decay: Scheduled = 0.01,
+        momentum: Scheduled = 0.95,
         rank_fraction: float = 0.25,
         adjust_lr_fn: str | None = "spectral_unclamped",
         *,
         use_muon: bool = True,
-        aux_betas: tuple[float, float] = (0.9, 0.95),
-        aux_eps: float = 1e-10,
+        aux_betas: tuple[Scheduled, Scheduled] = (0.9, 0.95),
+        aux_eps: Scheduled = 1e-10,
         **options: Unpack[Options],
     ) -> None:
         defaults = {

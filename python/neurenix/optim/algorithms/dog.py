@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from ..formula import Value, everywhere, maximum, sqrt, total, where
-from ..groups import Params
+from ..groups import Params, Scheduled
 from ..limits import POSITIVE
 from ..optimizer import Optimizer
 from ..options import Options
@@ -59,10 +59,10 @@ class DoG(Optimizer):
     def __init__(
         self,
         params: Params,
-        lr: float = 1.0,
-        reps_rel: float = 1e-6,
-        eps: float = 1e-8,
-        weight_decay: float = 0.0,
+        lr: Scheduled = 1.0,
+        reps_rel: Scheduled = 1e-6,
+        eps: Scheduled = 1e-8,
+        weight_decay: Scheduled = 0.0,
         **options: Unpack[Options],
     ) -> None:
         defaults = {"lr": lr, "reps_rel": reps_rel, "eps": eps, "weight_decay": weight_decay}

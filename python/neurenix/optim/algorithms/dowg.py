@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from ..formula import Value, everywhere, maximum, sqrt, total, where
-from ..groups import Params
+from ..groups import Params, Scheduled
 from ..limits import POSITIVE, OrNone
 from ..optimizer import Optimizer
 from ..options import Options
@@ -62,10 +62,10 @@ class DoWG(Optimizer):
     def __init__(
         self,
         params: Params,
-        lr: float = 1.0,
-        init_estim_sq_dist: float | None = None,
-        eps: float = 1e-4,
-        weight_decay: float = 0.0,
+        lr: Scheduled = 1.0,
+        init_estim_sq_dist: Scheduled | None = None,
+        eps: Scheduled = 1e-4,
+        weight_decay: Scheduled = 0.0,
         **options: Unpack[Options],
     ) -> None:
         defaults = {

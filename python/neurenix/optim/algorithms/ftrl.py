@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, ClassVar
 from neurenix._phynexus import Tensor
 
 from ..formula import Value, clamp, sqrt, where
-from ..groups import Group, Params
-from ..limits import NOT_NEGATIVE, Number
+from ..groups import Group, Params, Scheduled
+from ..limits import NOT_NEGATIVE, Fixed, Number
 from ..optimizer import Optimizer
 from ..options import Options
 from ..states import State
@@ -59,7 +59,7 @@ class FTRL(Optimizer):
     states = (State("accum", init=lambda group: group["initial_accumulator_value"]), "linear")
     limits: ClassVar = {
         "lr_power": Number(high=0, high_included=True),
-        "initial_accumulator_value": NOT_NEGATIVE,
+        "initial_accumulator_value": Fixed(NOT_NEGATIVE),
         "l1": NOT_NEGATIVE,
         "l2": NOT_NEGATIVE,
         "l2_shrinkage": NOT_NEGATIVE,
@@ -69,14 +69,14 @@ class FTRL(Optimizer):
     def __init__(
         self,
         params: Params,
-        lr: float = 0.001,
-        lr_power: float = -0.5,
+        lr: Scheduled = 0.001,
+        lr_power: Scheduled = -0.5,
         initial_accumulator_value: float = 0.1,
-        l1: float = 0.0,
-        l2: float = 0.0,
-        l2_shrinkage: float = 0.0,
-        beta: float = 0.0,
-        weight_decay: float = 0.0,
+        l1: Scheduled = 0.0,
+        l2: Scheduled = 0.0,
+        l2_shrinkage: Scheduled = 0.0,
+        beta: Scheduled = 0.0,
+        weight_decay: Scheduled = 0.0,
         **options: Unpack[Options],
     ) -> None:
         defaults = {

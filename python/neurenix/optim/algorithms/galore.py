@@ -11,7 +11,7 @@ from neurenix._phynexus import Tensor, where
 
 from ..binding import Batch
 from ..formula import Value
-from ..groups import Group, Params
+from ..groups import Group, Params, Scheduled
 from ..limits import Choice
 from ..options import Options
 from ..states import State
@@ -72,13 +72,13 @@ class GaLore(Projected):
     def __init__(
         self,
         params: Params,
-        lr: float = 0.001,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-6,
-        weight_decay: float = 0.0,
+        lr: Scheduled = 0.001,
+        betas: tuple[Scheduled, Scheduled] = (0.9, 0.999),
+        eps: Scheduled = 1e-6,
+        weight_decay: Scheduled = 0.0,
         rank: int = 128,
         update_proj_gap: int = 200,
-        scale: float = 0.25,
+        scale: Scheduled = 0.25,
         proj_type: str = "std",
         correct_bias: bool = True,
         **options: Unpack[Options],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from ..formula import Value, where
+from ..groups import Scheduled
 from ..limits import FRACTION, NOT_NEGATIVE
 from ..optimizer import Optimizer
 from ..wrapper import Wrapper
@@ -42,7 +43,7 @@ class Grokfast(Wrapper):
     states: ClassVar = ("slow_grad",)
     limits: ClassVar = {"alpha": FRACTION, "lamb": NOT_NEGATIVE}
 
-    def __init__(self, optimizer: Optimizer, alpha: float = 0.98, lamb: float = 2.0) -> None:
+    def __init__(self, optimizer: Optimizer, alpha: Scheduled = 0.98, lamb: Scheduled = 2.0) -> None:
         super().__init__(optimizer, {"alpha": alpha, "lamb": lamb})
 
     @staticmethod

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from ..formula import Value, debias, everywhere, maximum, minimum, norm, sqrt, total, where
-from ..groups import Params
+from ..groups import Params, Scheduled
 from ..limits import POSITIVE, Flag, OrNone
 from ..optimizer import Optimizer
 from ..options import Options
@@ -73,11 +73,11 @@ class LAMB(Optimizer):
     def __init__(
         self,
         params: Params,
-        lr: float = 0.001,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-6,
-        weight_decay: float = 0.01,
-        max_grad_norm: float | None = 1.0,
+        lr: Scheduled = 0.001,
+        betas: tuple[Scheduled, Scheduled] = (0.9, 0.999),
+        eps: Scheduled = 1e-6,
+        weight_decay: Scheduled = 0.01,
+        max_grad_norm: Scheduled | None = 1.0,
         grad_averaging: bool = True,
         trust_clip: bool = False,
         always_adapt: bool = False,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..formula import Value, minimum, norm, where
-from ..groups import Group, Params
+from ..groups import Group, Params, Scheduled
 from ..limits import FRACTION, NOT_NEGATIVE, Flag
 from ..optimizer import Optimizer
 from ..options import Options
@@ -61,12 +61,12 @@ class LARS(Optimizer):
     def __init__(
         self,
         params: Params,
-        lr: float = 1.0,
-        momentum: float = 0.9,
-        weight_decay: float = 0.0,
+        lr: Scheduled = 1.0,
+        momentum: Scheduled = 0.9,
+        weight_decay: Scheduled = 0.0,
         nesterov: bool = False,
-        trust_coeff: float = 0.001,
-        eps: float = 1e-8,
+        trust_coeff: Scheduled = 0.001,
+        eps: Scheduled = 1e-8,
         trust_clip: bool = False,
         **options: Unpack[Options],
     ) -> None:

@@ -10,7 +10,7 @@ from neurenix._phynexus import Tensor
 
 from ..curvature import Memory
 from ..flat import Flat
-from ..groups import Params
+from ..groups import Params, Scheduled
 from ..limits import NOT_NEGATIVE, Choice, Whole
 from ..line_search import Point, strong_wolfe
 from ..optimizer import Optimizer
@@ -94,14 +94,14 @@ class LBFGS(Optimizer):
     def __init__(
         self,
         params: Params,
-        lr: float = 1,
+        lr: Scheduled = 1,
         max_iter: int = 20,
         max_eval: int | None = None,
-        tolerance_grad: float = 1e-7,
-        tolerance_change: float = 1e-9,
+        tolerance_grad: Scheduled = 1e-7,
+        tolerance_change: Scheduled = 1e-9,
         history_size: int = 100,
         line_search_fn: str | None = None,
-        weight_decay: float = 0,
+        weight_decay: Scheduled = 0,
         **options: Unpack[Options],
     ) -> None:
         refused = sorted(set(options) - {"maximize", "nonfinite", "foreach", "fused", "capturable"})

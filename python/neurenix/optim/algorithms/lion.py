@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from ..formula import Value, sign
-from ..groups import Params
+from ..groups import Params, Scheduled
 from ..optimizer import Optimizer
 from ..options import Options
 
@@ -52,9 +52,9 @@ class Lion(Optimizer):
     def __init__(
         self,
         params: Params,
-        lr: float = 0.0001,
-        betas: tuple[float, float] = (0.9, 0.99),
-        weight_decay: float = 0.0,
+        lr: Scheduled = 0.0001,
+        betas: tuple[Scheduled, Scheduled] = (0.9, 0.99),
+        weight_decay: Scheduled = 0.0,
         **options: Unpack[Options],
     ) -> None:
         defaults = {"lr": lr, "betas": betas, "weight_decay": weight_decay}

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from neurenix._phynexus import Tensor
 
 from ..formula import Value, where
-from ..groups import Group
+from ..groups import Group, Scheduled
 from ..limits import Number
 from ..optimizer import Optimizer
 from ..states import State
@@ -47,7 +47,7 @@ class Lookahead(Wrapper):
     states: ClassVar = (State("slow", init="param"),)
     limits: ClassVar = {"k": Number(1), "alpha": Number(0, 1, high_included=True)}
 
-    def __init__(self, optimizer: Optimizer, k: int = 5, alpha: float = 0.5) -> None:
+    def __init__(self, optimizer: Optimizer, k: int = 5, alpha: Scheduled = 0.5) -> None:
         super().__init__(optimizer, {"k": k, "alpha": alpha})
 
     @staticmethod

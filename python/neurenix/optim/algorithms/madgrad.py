@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..formula import Value, sqrt, where
-from ..groups import Group, Params
+from ..groups import Group, Params, Scheduled
 from ..limits import FRACTION
 from ..optimizer import Optimizer
 from ..options import Options
@@ -66,10 +66,10 @@ class MADGRAD(Optimizer):
     def __init__(
         self,
         params: Params,
-        lr: float = 0.01,
-        momentum: float = 0.9,
-        weight_decay: float = 0.0,
-        eps: float = 1e-6,
+        lr: Scheduled = 0.01,
+        momentum: Scheduled = 0.9,
+        weight_decay: Scheduled = 0.0,
+        eps: Scheduled = 1e-6,
         **options: Unpack[Options],
     ) -> None:
         defaults = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "eps": eps}

@@ -9,7 +9,7 @@ from neurenix._phynexus import Tensor
 
 from ..binding import Batch
 from ..formula import Value, debias, maximum, norm, sign, where
-from ..groups import Group, Params
+from ..groups import Group, Params, Scheduled
 from ..limits import FRACTION, NOT_NEGATIVE, Choice, Each, Flag
 from ..optimizer import Optimizer
 from ..options import Options
@@ -85,15 +85,15 @@ class MARS(Optimizer):
     def __init__(
         self,
         params: Params,
-        lr: float = 0.003,
-        betas: tuple[float, float] = (0.95, 0.99),
-        eps: float = 1e-8,
-        weight_decay: float = 0.0,
-        gamma: float = 0.025,
+        lr: Scheduled = 0.003,
+        betas: tuple[Scheduled, Scheduled] = (0.95, 0.99),
+        eps: Scheduled = 1e-8,
+        weight_decay: Scheduled = 0.0,
+        gamma: Scheduled = 0.025,
         kind: str = "adamw",
         optimize_1d: bool = False,
-        lr_1d: float = 0.003,
-        betas_1d: tuple[float, float] = (0.9, 0.95),
+        lr_1d: Scheduled = 0.003,
+        betas_1d: tuple[Scheduled, Scheduled] = (0.9, 0.95),
         **options: Unpack[Options],
     ) -> None:
         defaults = {

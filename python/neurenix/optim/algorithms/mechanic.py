@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import ClassVar, Final
 
 from ..formula import Value, clamp, everywhere, maximum, sqrt, total
-from ..limits import NOT_NEGATIVE, POSITIVE
+from ..groups import Scheduled
+from ..limits import NOT_NEGATIVE, POSITIVE, Fixed
 from ..optimizer import Optimizer
 from ..states import State
 from ..wrapper import Wrapper
@@ -63,10 +64,14 @@ class Mechanic(Wrapper):
             for i in range(len(_BETAS))
         ),
     )
-    limits: ClassVar = {"mechanic_decay": NOT_NEGATIVE, "s_init": POSITIVE, "mechanic_eps": POSITIVE}
+    limits: ClassVar = {"mechanic_decay": NOT_NEGATIVE, "s_init": Fixed(POSITIVE), "mechanic_eps": POSITIVE}
 
     def __init__(
-        self, optimizer: Optimizer, decay: float = 1e-2, s_init: float = 1e-6, eps: float = 1e-8
+        self,
+        optimizer: Optimizer,
+        decay: Scheduled = 1e-2,
+        s_init: float = 1e-6,
+        eps: Scheduled = 1e-8,
     ) -> None:
         super().__init__(optimizer, {"mechanic_decay": decay, "s_init": s_init, "mechanic_eps": eps})
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from neurenix._phynexus import Tensor
 
 from ..formula import Value, debias, everywhere, maximum, minimum, sqrt, total, where
-from ..groups import Params
-from ..limits import ANY_NUMBER, FRACTION, Flag
+from ..groups import Params, Scheduled
+from ..limits import ANY_NUMBER, FRACTION, Fixed, Flag
 from ..optimizer import Optimizer
 from ..options import Options
 from ..states import State
@@ -62,7 +62,7 @@ class MoMo(Optimizer):
     decay_mode: ClassVar = "inside"
     limits: ClassVar = {
         "beta": FRACTION,
-        "lower_bound": ANY_NUMBER,
+        "lower_bound": Fixed(ANY_NUMBER),
         "adapt_lower_bound": Flag(),
         "loss": ANY_NUMBER,
     }
@@ -70,10 +70,10 @@ class MoMo(Optimizer):
     def __init__(
         self,
         params: Params,
-        lr: float = 1.0,
-        beta: float = 0.9,
+        lr: Scheduled = 1.0,
+        beta: Scheduled = 0.9,
         lower_bound: float = 0.0,
-        weight_decay: float = 0.0,
+        weight_decay: Scheduled = 0.0,
         adapt_lower_bound: bool = False,
         **options: Unpack[Options],
     ) -> None:
@@ -170,11 +170,11 @@ class MoMoAdam(MoMo):
     def __init__(
         self,
         params: Params,
-        lr: float = 1e-2,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8,
+        lr: Scheduled = 1e-2,
+        betas: tuple[Scheduled, Scheduled] = (0.9, 0.999),
+        eps: Scheduled = 1e-8,
         lower_bound: float = 0.0,
-        weight_decay: float = 0.0,
+        weight_decay: Scheduled = 0.0,
         adapt_lower_bound: bool = False,
         **options: Unpack[Options],
     ) -> None:

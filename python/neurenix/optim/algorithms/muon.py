@@ -12,7 +12,7 @@ from neurenix.nn.embedding import Embedding
 
 from ..binding import Batch
 from ..formula import Value, debias
-from ..groups import Group, Params, describe
+from ..groups import Group, Params, Scheduled, describe
 from ..limits import FRACTION, NOT_NEGATIVE, Choice, Each, Flag, Number
 from ..optimizer import Optimizer
 from ..options import Options
@@ -112,20 +112,20 @@ class Muon(Optimizer):
     def __init__(
         self,
         params: Params,
-        lr: float = 1e-3,
-        weight_decay: float = 0.1,
-        momentum: float = 0.95,
+        lr: Scheduled = 1e-3,
+        weight_decay: Scheduled = 0.1,
+        momentum: Scheduled = 0.95,
         nesterov: bool = True,
         ns_coefficients: Any = ORIGINAL,
-        eps: float = 1e-7,
+        eps: Scheduled = 1e-7,
         ns_steps: int = 5,
         adjust_lr_fn: str | None = None,
         *,
         use_muon: bool = True,
         heads: int = 1,
         batched: bool = False,
-        aux_betas: tuple[float, float] = (0.9, 0.95),
-        aux_eps: float = 1e-10,
+        aux_betas: tuple[Scheduled, Scheduled] = (0.9, 0.95),
+        aux_eps: Scheduled = 1e-10,
         **options: Unpack[Options],
     ) -> None:
         defaults = {

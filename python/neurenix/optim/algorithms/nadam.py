@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..formula import Value, debias
-from ..groups import Group, Params
+from ..groups import Group, Params, Scheduled
 from ..limits import NOT_NEGATIVE, Flag, OrNone
 from ..optimizer import Optimizer
 from ..options import Options
@@ -66,11 +66,11 @@ class NAdam(Optimizer):
     def __init__(
         self,
         params: Params,
-        lr: float = 0.002,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8,
-        weight_decay: float = 0,
-        momentum_decay: float | None = 0.004,
+        lr: Scheduled = 0.002,
+        betas: tuple[Scheduled, Scheduled] = (0.9, 0.999),
+        eps: Scheduled = 1e-8,
+        weight_decay: Scheduled = 0,
+        momentum_decay: Scheduled | None = 0.004,
         decoupled_weight_decay: bool = False,
         **options: Unpack[Options],
     ) -> None:

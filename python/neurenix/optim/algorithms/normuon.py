@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..formula import Value, mean, sqrt, total, where
-from ..groups import Group, Params
+from ..groups import Group, Params, Scheduled
 from ..states import State
 from ._orthogonal import scale
 from ._second_moment import MuonOptions, SecondMoment
@@ -54,13 +54,13 @@ class NorMuon(SecondMoment):
     def __init__(
         self,
         params: Params,
-        lr: float = 0.01,
-        weight_decay: float = 0.01,
-        momentum: float = 0.95,
+        lr: Scheduled = 0.01,
+        weight_decay: Scheduled = 0.01,
+        momentum: Scheduled = 0.95,
         nesterov: bool = True,
-        beta2: float = 0.95,
+        beta2: Scheduled = 0.95,
         ns_coefficients: Any = ORIGINAL,
-        eps: float = 1e-7,
+        eps: Scheduled = 1e-7,
         ns_steps: int = 5,
         adjust_lr_fn: str | None = "match_rms_adamw",
         **options: Unpack[MuonOptions],

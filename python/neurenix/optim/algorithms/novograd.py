@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..formula import Value, maximum, sqrt, total, where
-from ..groups import Group, Params
+from ..groups import Group, Params, Scheduled
 from ..limits import Flag
 from ..optimizer import Optimizer
 from ..options import Options
@@ -58,10 +58,10 @@ class NovoGrad(Optimizer):
     def __init__(
         self,
         params: Params,
-        lr: float = 0.001,
-        betas: tuple[float, float] = (0.95, 0.98),
-        eps: float = 1e-8,
-        weight_decay: float = 0.0,
+        lr: Scheduled = 0.001,
+        betas: tuple[Scheduled, Scheduled] = (0.95, 0.98),
+        eps: Scheduled = 1e-8,
+        weight_decay: Scheduled = 0.0,
         grad_averaging: bool = False,
         amsgrad: bool = False,
         **options: Unpack[Options],

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from neurenix._phynexus import Tensor
 
 from ..formula import Value, abs_, debias, everywhere, maximum, minimum, sqrt, total, where
-from ..groups import Group, Params
-from ..limits import FRACTION, POSITIVE, Flag, Number, OrNone, Whole
+from ..groups import Group, Params, Scheduled
+from ..limits import FRACTION, POSITIVE, Fixed, Flag, Number, OrNone, Whole
 from ..optimizer import Optimizer
 from ..options import Options
 from ..states import Kind, State, View
@@ -73,7 +73,7 @@ class Prodigy(Optimizer):
         "beta3": OrNone(FRACTION),
         "use_bias_correction": Flag(),
         "safeguard_warmup": Flag(),
-        "d0": POSITIVE,
+        "d0": Fixed(POSITIVE),
         "d_coef": POSITIVE,
         "growth_rate": OrNone(Number(1)),
         "slice_p": Whole(1),
@@ -82,16 +82,16 @@ class Prodigy(Optimizer):
     def __init__(
         self,
         params: Params,
-        lr: float = 1.0,
-        betas: tuple[float, float] = (0.9, 0.999),
-        beta3: float | None = None,
-        eps: float = 1e-8,
-        weight_decay: float = 0.0,
+        lr: Scheduled = 1.0,
+        betas: tuple[Scheduled, Scheduled] = (0.9, 0.999),
+        beta3: Scheduled | None = None,
+        eps: Scheduled = 1e-8,
+        weight_decay: Scheduled = 0.0,
         use_bias_correction: bool = False,
         safeguard_warmup: bool = False,
         d0: float = 1e-6,
-        d_coef: float = 1.0,
-        growth_rate: float | None = None,
+        d_coef: Scheduled = 1.0,
+        growth_rate: Scheduled | None = None,
         slice_p: int = 1,
         **options: Unpack[Options],
     ) -> None:

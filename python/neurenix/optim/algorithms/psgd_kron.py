@@ -13,7 +13,7 @@ from neurenix._phynexus import Generator, Tensor
 
 from ..binding import Batch
 from ..formula import Value, mean, minimum, sqrt
-from ..groups import Group, Params
+from ..groups import Group, Params, Scheduled
 from ..limits import FRACTION, POSITIVE, Choice, Flag, Number, OrNone, Whole
 from ..optimizer import Optimizer
 from ..options import Options
@@ -103,16 +103,16 @@ class PSGDKron(Optimizer):
     def __init__(
         self,
         params: Params,
-        lr: float = 0.0003,
-        b1: float = 0.9,
-        weight_decay: float = 0.0,
-        preconditioner_update_probability: float | None = None,
+        lr: Scheduled = 0.0003,
+        b1: Scheduled = 0.9,
+        weight_decay: Scheduled = 0.0,
+        preconditioner_update_probability: Scheduled | None = None,
         max_size_triangular: int = 8192,
         min_ndim_triangular: int = 2,
         memory_save_mode: str | None = None,
         momentum_into_precond_update: bool = True,
-        precond_lr: float = 0.1,
-        precond_init_scale: float = 1.0,
+        precond_lr: Scheduled = 0.1,
+        precond_init_scale: Scheduled = 1.0,
         merge_dims: bool = True,
         seed: int = 0,
         **options: Unpack[Options],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from ..formula import Value, debias, sqrt
-from ..groups import Params
+from ..groups import Params, Scheduled
 from ..limits import Each, Number
 from ..optimizer import Optimizer
 from ..options import Options
@@ -57,11 +57,11 @@ class QHAdam(Optimizer):
     def __init__(
         self,
         params: Params,
-        lr: float = 0.001,
-        betas: tuple[float, float] = (0.9, 0.999),
-        nus: tuple[float, float] = (1.0, 1.0),
-        weight_decay: float = 0.0,
-        eps: float = 1e-8,
+        lr: Scheduled = 0.001,
+        betas: tuple[Scheduled, Scheduled] = (0.9, 0.999),
+        nus: tuple[Scheduled, Scheduled] = (1.0, 1.0),
+        weight_decay: Scheduled = 0.0,
+        eps: Scheduled = 1e-8,
         **options: Unpack[Options],
     ) -> None:
         defaults = {"lr": lr, "betas": betas, "nus": nus, "weight_decay": weight_decay, "eps": eps}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..formula import Value, debias, sqrt, where
-from ..groups import Params
+from ..groups import Params, Scheduled
 from ..limits import Flag
 from ..optimizer import Optimizer
 from ..options import Options
@@ -59,10 +59,10 @@ class RAdam(Optimizer):
     def __init__(
         self,
         params: Params,
-        lr: float = 0.001,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8,
-        weight_decay: float = 0,
+        lr: Scheduled = 0.001,
+        betas: tuple[Scheduled, Scheduled] = (0.9, 0.999),
+        eps: Scheduled = 1e-8,
+        weight_decay: Scheduled = 0,
         decoupled_weight_decay: bool = False,
         **options: Unpack[Options],
     ) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..formula import Value, maximum, sqrt
-from ..groups import Group, Params
+from ..groups import Group, Params, Scheduled
 from ..limits import FRACTION, Flag
 from ..optimizer import Optimizer
 from ..options import Options
@@ -60,11 +60,11 @@ class RMSprop(Optimizer):
     def __init__(
         self,
         params: Params,
-        lr: float = 0.01,
-        alpha: float = 0.99,
-        eps: float = 1e-8,
-        weight_decay: float = 0,
-        momentum: float = 0,
+        lr: Scheduled = 0.01,
+        alpha: Scheduled = 0.99,
+        eps: Scheduled = 1e-8,
+        weight_decay: Scheduled = 0,
+        momentum: Scheduled = 0,
         centered: bool = False,
         **options: Unpack[Options],
     ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from ..formula import Value, clamp, sign, where
-from ..groups import Group, Params
+from ..groups import Group, Params, Scheduled
 from ..limits import NOT_NEGATIVE, Each, has_schedule
 from ..optimizer import Optimizer
 from ..options import Options
@@ -62,10 +62,10 @@ class Rprop(Optimizer):
     def __init__(
         self,
         params: Params,
-        lr: float = 0.01,
-        etas: tuple[float, float] = (0.5, 1.2),
-        step_sizes: tuple[float, float] = (1e-6, 50),
-        weight_decay: float = 0,
+        lr: Scheduled = 0.01,
+        etas: tuple[Scheduled, Scheduled] = (0.5, 1.2),
+        step_sizes: tuple[Scheduled, Scheduled] = (1e-6, 50),
+        weight_decay: Scheduled = 0,
         **options: Unpack[Options],
     ) -> None:
         defaults = {"lr": lr, "etas": etas, "step_sizes": step_sizes, "weight_decay": weight_decay}

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from ..formula import Value, everywhere, sqrt, total
-from ..groups import Group
+from ..groups import Group, Scheduled
 from ..limits import NOT_NEGATIVE, Flag
 from ..optimizer import Optimizer
 from ..wrapper import Wrapper
@@ -51,7 +51,7 @@ class SAM(Wrapper):
 
     limits: ClassVar = {"rho": NOT_NEGATIVE, "adaptive": Flag()}
 
-    def __init__(self, optimizer: Optimizer, rho: float = 0.05, adaptive: bool = False) -> None:
+    def __init__(self, optimizer: Optimizer, rho: Scheduled = 0.05, adaptive: bool = False) -> None:
         super().__init__(optimizer, {"rho": rho, "adaptive": adaptive})
 
     @staticmethod

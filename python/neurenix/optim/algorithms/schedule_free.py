@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from neurenix._phynexus import Tensor
 
 from ..formula import Value, where
-from ..groups import Group
+from ..groups import Group, Scheduled
 from ..limits import ANY_NUMBER, NOT_NEGATIVE, Number
 from ..optimizer import Optimizer
 from ..states import State
@@ -59,7 +59,11 @@ class ScheduleFree(Wrapper):
     }
 
     def __init__(
-        self, optimizer: Optimizer, momentum: float = 0.9, r: float = 0.0, weight_lr_power: float = 2.0
+        self,
+        optimizer: Optimizer,
+        momentum: Scheduled = 0.9,
+        r: Scheduled = 0.0,
+        weight_lr_power: Scheduled = 2.0,
     ) -> None:
         super().__init__(optimizer, {"averaging": momentum, "r": r, "weight_lr_power": weight_lr_power})
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from ..formula import Value, where
-from ..groups import Params
+from ..groups import Params, Scheduled
 from ..limits import Flag
 from ..options import Options
 from ..states import State
@@ -69,12 +69,12 @@ class ScheduleFreeRAdam(Averaging):
     def __init__(
         self,
         params: Params,
-        lr: float = 0.0025,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8,
-        weight_decay: float = 0.0,
-        r: float = 0.0,
-        weight_lr_power: float = 2.0,
+        lr: Scheduled = 0.0025,
+        betas: tuple[Scheduled, Scheduled] = (0.9, 0.999),
+        eps: Scheduled = 1e-8,
+        weight_decay: Scheduled = 0.0,
+        r: Scheduled = 0.0,
+        weight_lr_power: Scheduled = 2.0,
         silent_sgd_phase: bool = True,
         **options: Unpack[Options],
     ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..formula import Value
-from ..groups import Params
+from ..groups import Params, Scheduled
 from ..options import Options
 from ..states import State
 from ._schedule_free import SUMS, Averaging, averaged, warmed
@@ -62,12 +62,12 @@ class ScheduleFreeSGD(Averaging):
     def __init__(
         self,
         params: Params,
-        lr: float = 1.0,
-        momentum: float = 0.9,
-        weight_decay: float = 0.0,
+        lr: Scheduled = 1.0,
+        momentum: Scheduled = 0.9,
+        weight_decay: Scheduled = 0.0,
         warmup_steps: int = 0,
-        r: float = 0.0,
-        weight_lr_power: float = 2.0,
+        r: Scheduled = 0.0,
+        weight_lr_power: Scheduled = 2.0,
         **options: Unpack[Options],
     ) -> None:
         defaults = {

@@ -9,7 +9,7 @@ from neurenix._phynexus import Tensor
 
 from ..binding import Batch
 from ..formula import Value, count, mean, sign, sqrt
-from ..groups import Group, Params
+from ..groups import Group, Params, Scheduled
 from ..limits import NOT_NEGATIVE, Choice, Flag, Number
 from ..optimizer import Optimizer
 from ..options import Options
@@ -78,15 +78,15 @@ class Scion(Optimizer):
     def __init__(
         self,
         params: Params,
-        lr: float = 1e-3,
-        momentum: float = 0.1,
+        lr: Scheduled = 1e-3,
+        momentum: Scheduled = 0.1,
         norm: str = "auto",
-        scale: float = 1.0,
+        scale: Scheduled = 1.0,
         unconstrained: bool = False,
-        weight_decay: float = 0.0,
+        weight_decay: Scheduled = 0.0,
         *,
         ns_coefficients: Any = ORIGINAL,
-        eps: float = 1e-7,
+        eps: Scheduled = 1e-7,
         ns_steps: int = 5,
         **options: Unpack[Options],
     ) -> None:

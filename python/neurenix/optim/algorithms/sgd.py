@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..formula import Value, where
-from ..groups import Group, Params
+from ..groups import Group, Params, Scheduled
 from ..limits import ANY_NUMBER, Flag
 from ..optimizer import Optimizer
 from ..options import Options
@@ -58,10 +58,10 @@ class SGD(Optimizer):
     def __init__(
         self,
         params: Params,
-        lr: float = 0.01,
-        momentum: float = 0,
-        dampening: float = 0,
-        weight_decay: float = 0,
+        lr: Scheduled = 0.01,
+        momentum: Scheduled = 0,
+        dampening: Scheduled = 0,
+        weight_decay: Scheduled = 0,
         nesterov: bool = False,
         **options: Unpack[Options],
     ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from ..formula import Value
-from ..groups import Params
+from ..groups import Params, Scheduled
 from ..limits import ANY_NUMBER, FRACTION, NOT_NEGATIVE, Flag, Number
 from ..optimizer import Optimizer
 from ..options import Options
@@ -67,14 +67,14 @@ class SGDP(Optimizer):
     def __init__(
         self,
         params: Params,
-        lr: float = 0.01,
-        momentum: float = 0.0,
-        dampening: float = 0.0,
-        weight_decay: float = 0.0,
+        lr: Scheduled = 0.01,
+        momentum: Scheduled = 0.0,
+        dampening: Scheduled = 0.0,
+        weight_decay: Scheduled = 0.0,
         nesterov: bool = False,
-        eps: float = 1e-8,
-        delta: float = 0.1,
-        wd_ratio: float = 0.1,
+        eps: Scheduled = 1e-8,
+        delta: Scheduled = 0.1,
+        wd_ratio: Scheduled = 0.1,
         **options: Unpack[Options],
     ) -> None:
         defaults = {

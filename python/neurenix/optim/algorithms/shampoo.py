@@ -12,7 +12,7 @@ from neurenix._phynexus import Tensor, cat
 
 from ..binding import Batch
 from ..formula import Value
-from ..groups import Group, Params
+from ..groups import Group, Params, Scheduled
 from ..limits import NOT_NEGATIVE, Choice, Each, Flag, Number, Whole
 from ..optimizer import Optimizer
 from ..options import Options
@@ -92,17 +92,17 @@ class Shampoo(Optimizer):
     def __init__(
         self,
         params: Params,
-        lr: float = 0.01,
-        betas: tuple[float, float] = (0.9, 1.0),
-        eps: float = 1e-12,
-        weight_decay: float = 0.0,
+        lr: Scheduled = 0.01,
+        betas: tuple[Scheduled, Scheduled] = (0.9, 1.0),
+        eps: Scheduled = 1e-12,
+        weight_decay: Scheduled = 0.0,
         max_preconditioner_dim: int = 1024,
         precondition_frequency: int = 1,
         start_preconditioning_step: int = -1,
         use_bias_correction: bool = True,
         grafting: str | None = None,
-        grafting_beta: float = 0.999,
-        grafting_eps: float = 1e-8,
+        grafting_beta: Scheduled = 0.999,
+        grafting_eps: Scheduled = 1e-8,
         **options: Unpack[Options],
     ) -> None:
         defaults = {

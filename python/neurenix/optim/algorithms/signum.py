@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..formula import Value, sign
-from ..groups import Group, Params
+from ..groups import Group, Params, Scheduled
 from ..limits import FRACTION
 from ..optimizer import Optimizer
 from ..options import Options
@@ -54,9 +54,9 @@ class Signum(Optimizer):
     def __init__(
         self,
         params: Params,
-        lr: float = 0.001,
-        momentum: float = 0.9,
-        weight_decay: float = 0.0,
+        lr: Scheduled = 0.001,
+        momentum: Scheduled = 0.9,
+        weight_decay: Scheduled = 0.0,
         **options: Unpack[Options],
     ) -> None:
         defaults = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay}

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..formula import Value, largest, minimum, sqrt, where
-from ..groups import Group, Params
+from ..groups import Group, Params, Scheduled
 from ..limits import FRACTION
 from ..optimizer import Optimizer
 from ..options import Options
@@ -57,10 +57,10 @@ class SM3(Optimizer):
     def __init__(
         self,
         params: Params,
-        lr: float = 0.1,
-        momentum: float = 0.9,
-        weight_decay: float = 0.0,
-        eps: float = 1e-30,
+        lr: Scheduled = 0.1,
+        momentum: Scheduled = 0.9,
+        weight_decay: Scheduled = 0.0,
+        eps: Scheduled = 1e-30,
         **options: Unpack[Options],
     ) -> None:
         defaults = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "eps": eps}

@@ -10,7 +10,7 @@ from neurenix._phynexus import Tensor
 
 from ..binding import Batch
 from ..formula import Value, debias, maximum, mean, sqrt, where
-from ..groups import Group, Params
+from ..groups import Group, Params, Scheduled
 from ..limits import Flag, Number, Whole
 from ..optimizer import Optimizer
 from ..options import Options
@@ -84,11 +84,11 @@ class SOAP(Optimizer):
     def __init__(
         self,
         params: Params,
-        lr: float = 0.003,
-        betas: tuple[float, float] = (0.95, 0.95),
-        shampoo_beta: float = -1,
-        eps: float = 1e-8,
-        weight_decay: float = 0.01,
+        lr: Scheduled = 0.003,
+        betas: tuple[Scheduled, Scheduled] = (0.95, 0.95),
+        shampoo_beta: Scheduled = -1,
+        eps: Scheduled = 1e-8,
+        weight_decay: Scheduled = 0.01,
         precondition_frequency: int = 10,
         max_precond_dim: int = 10000,
         merge_dims: bool = False,

@@ -8,7 +8,7 @@ from neurenix._phynexus import Tensor, set_grad
 from neurenix.autograd import grad
 
 from ..formula import Value, abs_, minimum, sign, where
-from ..groups import Params
+from ..groups import Params, Scheduled
 from ..limits import NOT_NEGATIVE, POSITIVE
 from ..optimizer import Optimizer
 from ..options import Options
@@ -73,12 +73,12 @@ class Sophia(Optimizer):
     def __init__(
         self,
         params: Params,
-        lr: float = 0.0001,
-        betas: tuple[float, float] = (0.965, 0.99),
-        rho: float = 0.04,
-        weight_decay: float = 0.1,
-        eps: float = 1e-15,
-        bs: float = 1.0,
+        lr: Scheduled = 0.0001,
+        betas: tuple[Scheduled, Scheduled] = (0.965, 0.99),
+        rho: Scheduled = 0.04,
+        weight_decay: Scheduled = 0.1,
+        eps: Scheduled = 1e-15,
+        bs: Scheduled = 1.0,
         **options: Unpack[Options],
     ) -> None:
         defaults = {"lr": lr, "betas": betas, "rho": rho, "weight_decay": weight_decay, "eps": eps, "bs": bs}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from ..formula import Value, debias, sqrt
-from ..groups import Params
+from ..groups import Params, Scheduled
 from ..optimizer import Optimizer
 from ..options import Options
 from ._moments import moments
@@ -62,11 +62,11 @@ class SparseAdam(Optimizer):
     def __init__(  # type: ignore[misc]
         self,
         params: Params,
-        lr: float = 0.001,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8,
+        lr: Scheduled = 0.001,
+        betas: tuple[Scheduled, Scheduled] = (0.9, 0.999),
+        eps: Scheduled = 1e-8,
         maximize: bool = False,
-        weight_decay: float = 0,
+        weight_decay: Scheduled = 0,
         **options: Unpack[Options],
     ) -> None:
         defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}

@@ -9,7 +9,7 @@ from neurenix._phynexus import Tensor
 
 from ..binding import Batch
 from ..formula import Value, sign
-from ..groups import Group, Params
+from ..groups import Group, Params, Scheduled
 from ..limits import FRACTION, NOT_NEGATIVE, Whole
 from ..optimizer import Optimizer
 from ..options import Options
@@ -84,14 +84,14 @@ class SPlus(Optimizer):
     def __init__(
         self,
         params: Params,
-        lr: float = 0.1,
-        b1: float = 0.9,
-        b2: float = 0.999,
-        ema_rate: float = 0.999,
+        lr: Scheduled = 0.1,
+        b1: Scheduled = 0.9,
+        b2: Scheduled = 0.999,
+        ema_rate: Scheduled = 0.999,
         inverse_every: int = 100,
-        weight_decay: float = 0.01,
+        weight_decay: Scheduled = 0.01,
         max_dim: int = 10000,
-        nonstandard_constant: float = 0.001,
+        nonstandard_constant: Scheduled = 0.001,
         **options: Unpack[Options],
     ) -> None:
         defaults = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..formula import Value, debias, maximum, mean, sqrt, where
-from ..groups import Params
+from ..groups import Params, Scheduled
 from ..optimizer import Optimizer
 from ..options import Options
 from ._moments import moments, spread
@@ -54,10 +54,10 @@ class StableAdamW(Optimizer):
     def __init__(
         self,
         params: Params,
-        lr: float = 0.001,
-        betas: tuple[float, float] = (0.9, 0.99),
-        eps: float = 1e-6,
-        weight_decay: float = 0.01,
+        lr: Scheduled = 0.001,
+        betas: tuple[Scheduled, Scheduled] = (0.9, 0.99),
+        eps: Scheduled = 1e-6,
+        weight_decay: Scheduled = 0.01,
         **options: Unpack[Options],
     ) -> None:
         defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}

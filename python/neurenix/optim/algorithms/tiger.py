@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from ..formula import Value, sign
-from ..groups import Params
+from ..groups import Params, Scheduled
 from ..limits import FRACTION
 from ..optimizer import Optimizer
 from ..options import Options
@@ -54,9 +54,9 @@ class Tiger(Optimizer):
     def __init__(
         self,
         params: Params,
-        lr: float = 0.001,
-        beta: float = 0.965,
-        weight_decay: float = 0.01,
+        lr: Scheduled = 0.001,
+        beta: Scheduled = 0.965,
+        weight_decay: Scheduled = 0.01,
         **options: Unpack[Options],
     ) -> None:
         defaults = {"lr": lr, "beta": beta, "weight_decay": weight_decay}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from ..formula import Value, debias, sign
-from ..groups import Params
-from ..limits import NOT_NEGATIVE
+from ..groups import Params, Scheduled
+from ..limits import NOT_NEGATIVE, Fixed
 from ..optimizer import Optimizer
 from ..options import Options
 from ..states import State
@@ -53,16 +53,16 @@ class Yogi(Optimizer):
     """
 
     states = ("exp_avg", State("exp_avg_sq", init=lambda group: group["initial_accumulator_value"]))
-    limits: ClassVar = {"initial_accumulator_value": NOT_NEGATIVE}
+    limits: ClassVar = {"initial_accumulator_value": Fixed(NOT_NEGATIVE)}
 
     def __init__(
         self,
         params: Params,
-        lr: float = 0.01,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-3,
+        lr: Scheduled = 0.01,
+        betas: tuple[Scheduled, Scheduled] = (0.9, 0.999),
+        eps: Scheduled = 1e-3,
         initial_accumulator_value: float = 1e-6,
-        weight_decay: float = 0.0,
+        weight_decay: Scheduled = 0.0,
         **options: Unpack[Options],
     ) -> None:
         defaults = {

@@ -129,7 +129,7 @@ Share: TypeAlias = Annotated[float, Between(0, 1)]
 Inside: TypeAlias = Annotated[float, Between(0, 1, open=True)]
 Count: TypeAlias = Annotated[int, Whole(0)]
 Length: TypeAlias = Annotated[int, Whole(1)]
-Part: TypeAlias = Annotated[Callable[[float], float] | float, FunctionOr(Between(0))]
+Part: TypeAlias = Annotated[Callable[[Any], float] | float, FunctionOr(Between(0))]
 """A schedule, a number that stays, or any function of the step."""
 
 _BY_NAME: Final[Mapping[str, Limit]] = {"steps": Whole(0), "every": Whole(1)}
