@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-PROGRAM = '''
+PROGRAM = """
 import neurenix as nx
 import numpy as np
 from neurenix import nn, optim
@@ -47,7 +47,7 @@ values, places = (2 - x).max(1)
 shape: tuple[int, ...] = values.shape
 with nx.no_grad(), optimizers[0].ema():
     places += 1
-'''
+"""
 
 
 def test_a_user_s_program_is_well_typed(tmp_path: Path) -> None:
