@@ -170,6 +170,23 @@ fn blocks() {
     }
 }
 
+/// A few columns of long sums.
+#[test]
+fn slim() {
+    for m in [1, 7, 13, 30, 42, 84, 100] {
+        for n in [1, 10, 16, 17, 32, 40] {
+            for (k, dtype) in [(350, DType::F32), (1366, DType::F32), (2049, DType::F32), (1366, DType::F64)]
+            {
+                let a = matrix(dtype, m, k, false, &whole(m * k, 1));
+                let b = matrix(dtype, k, n, false, &whole(k * n, 2));
+                let out = Tensor::empty(dtype, &[1, m, n]);
+                launch(spec(false, false, None), &[&a, &b], &[&out]).unwrap();
+                assert_same(&out.values(), &expected(&a, &b, None, None), &format!("{m} {n} {k} {dtype:?}"));
+            }
+        }
+    }
+}
+
 fn fractions_or_whole(dtype: DType, n: usize, seed: u64) -> Vec<f64> {
     if dtype.is_float() { fractions(n, seed) } else { whole(n, seed) }
 }

@@ -2,7 +2,7 @@
 
 use crate::data::tensor;
 use crate::tensor::PyTensor;
-use phynexus::{Category, DType, Index, Operand, Shape, Tensor, Value};
+use phynexus::{Category, DType, Device, Index, Operand, Shape, Tensor, Value};
 use pyo3::exceptions::{PyIndexError, PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyEllipsis, PyFloat, PyInt, PyList, PySlice, PyTuple};
@@ -262,15 +262,18 @@ pub fn keepdim(keepdim: Option<bool>, keepdims: Option<bool>) -> PyResult<bool> 
     Ok(either(["keepdim", "keepdims"], keepdim, keepdims)?.unwrap_or(false))
 }
 
-/// An index expression.
-pub fn index(value: &Bound<'_, PyAny>) -> PyResult<Vec<Index>> {
+/// An index expression for a tensor on a device; lists and arrays become tensors there.
+pub fn index(value: &Bound<'_, PyAny>, device: &'static dyn Device) -> PyResult<Vec<Index>> {
     match value.cast::<PyTuple>() {
-        Ok(entries) => entries.iter().map(|e| index_entry(&e)).collect(),
-        Err(_) => Ok(vec![index_entry(value)?]),
+        Ok(entries) => entries.iter().map(|e| index_entry(&e, device)).collect(),
+        Err(_) => Ok(vec![index_entry(value, device)?]),
     }
 }
 
-fn index_entry(value: &Bound<'_, PyAny>) -> PyResult<Index> {
+fn index_entry(value: &Bound<'_, PyAny>, device: &'static dyn Device) -> PyResult<Index> {
+    let there = |t: &phynexus::Tensor| {
+        phynexus::to_device(t, device).map(Index::Tensor).map_err(crate::error::to_python)
+    };
     if value.is_none() {
         return Ok(Index::New);
     }
@@ -298,7 +301,7 @@ fn index_entry(value: &Bound<'_, PyAny>) -> PyResult<Index> {
         return Ok(Index::Tensor(t.clone()));
     }
     if value.is_instance_of::<PyBool>() {
-        return Ok(Index::Tensor(tensor(value, Some(DType::Bool), phynexus::cpu())?)); // a mask without dimensions
+        return there(&tensor(value, Some(DType::Bool), phynexus::cpu())?); // a mask without dimensions
     }
     if value.is_instance_of::<PyInt>() {
         let far = |_| PyIndexError::new_err(format!("index {value} does not fit into 64 bits"));
@@ -308,12 +311,12 @@ fn index_entry(value: &Bound<'_, PyAny>) -> PyResult<Index> {
         let t = tensor(value, None, phynexus::cpu())?;
         if t.shape().elements() == 0 && t.dtype().is_float() {
             let empty = phynexus::Tensor::new(t.array().cast(DType::I64).map_err(crate::error::to_python)?);
-            return Ok(Index::Tensor(empty));
+            return there(&empty);
         }
         if t.shape().is_empty() && t.dtype() != DType::Bool {
             return Ok(Index::At(t.array().first().map_err(crate::error::to_python)?.as_i64() as isize));
         }
-        return Ok(Index::Tensor(t));
+        return there(&t);
     }
     if let Ok(at) = value.call_method0("__index__") {
         return Ok(Index::At(at.extract()?));

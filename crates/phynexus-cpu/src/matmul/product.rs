@@ -244,7 +244,9 @@ unsafe fn columns<V: Vector>(p: &Product<V::Elem>, depth: usize) -> Result<()> {
                 }
             }
         });
-        let (high, wide) = grid::<V>(&p);
+        // Small parts leave more of what is mirrored out.
+        let most = if p.diagonal.is_some() { 4 } else { 16 };
+        let (high, wide) = grid([p.m, p.n, p.k], (V::ROWS, WIDTH * V::LANES), most);
         let down = p.m.div_ceil(high);
         pool::run(down * p.n.div_ceil(wide), nanoseconds::<V>(p.m * p.n * p.k), &|i| {
             let (r, c) = (i % down * high, i / down * wide);
@@ -258,17 +260,15 @@ unsafe fn columns<V: Vector>(p: &Product<V::Elem>, depth: usize) -> Result<()> {
     })
 }
 
-/// Rows and columns of the parts that are shared among threads.
-fn grid<V: Vector>(p: &Product<V::Elem>) -> (usize, usize) {
-    let (row, col) = (V::ROWS, WIDTH * V::LANES);
-    // Small parts leave more of what is mirrored out.
-    let most = if p.diagonal.is_some() { 4 } else { 16 };
-    let (mut high, mut wide) = (even(p.m, most * row, row), even(p.n, most * col, col));
-    while high * wide * p.k.max(1) > GRAIN && p.m.div_ceil(high) * p.n.div_ceil(wide) < 8 {
-        if wide >= 2 * high.max(col / 2) || (wide > col && high <= row) {
-            wide = even(wide, wide / 2, col);
-        } else if high > row {
-            high = even(high, high / 2, row);
+/// Rows and columns of the parts that are shared among threads, in units of a tile's, of which they have at most so many.
+fn grid([m, n, k]: [usize; 3], (row, col): (usize, usize), most: usize) -> (usize, usize) {
+    let (mut high, mut wide) = (even(m, most * row, row), even(n, most * col, col));
+    while high * wide * k.max(1) > GRAIN && m.div_ceil(high) * n.div_ceil(wide) < 8 {
+        let (lower, narrower) = (even(high, high / 2, row), even(wide, wide / 2, col));
+        if narrower < wide && (wide >= 2 * high.max(col / 2) || high <= row) {
+            wide = narrower;
+        } else if lower < high {
+            high = lower;
         } else {
             break;
         }
@@ -363,4 +363,25 @@ unsafe fn compute<V: Vector>(
         }
     }
     finished(whole);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of every kind of register, those that this machine does not have too.
+    #[test]
+    fn parts_of_any_product_are_found() {
+        for tile in [(6, 16), (6, 8), (12, 32), (12, 16), (4, 8)] {
+            for (m, n) in (1..130).flat_map(|m| (1..20).map(move |n| (m, 7 * n - 6))) {
+                for k in [0, 1, 300, 342, 512, 1366, 2000, 5000, 1 << 20] {
+                    for most in [4, 16] {
+                        let (high, wide) = grid([m, n, k], tile, most);
+                        assert!(high.is_multiple_of(tile.0) && wide.is_multiple_of(tile.1));
+                        assert!(high <= most * tile.0 && wide <= most * tile.1);
+                    }
+                }
+            }
+        }
+    }
 }

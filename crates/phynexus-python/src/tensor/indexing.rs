@@ -13,7 +13,7 @@ use pyo3::types::PyTuple;
 #[pymethods]
 impl PyTensor {
     fn __getitem__(&self, py: Python<'_>, index: &Bound<'_, PyAny>) -> Made {
-        let index = convert::index(index)?;
+        let index = convert::index(index, self.0.device())?;
         let advanced = index.iter().any(|i| matches!(i, Index::Tensor(_)));
         run(py, if advanced { self.0.shape().elements() } else { 0 }, || self.0.at(&index)).map(PyTensor)
     }
@@ -24,7 +24,7 @@ impl PyTensor {
         index: &Bound<'_, PyAny>,
         value: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
-        let index = convert::index(index)?;
+        let index = convert::index(index, self.0.device())?;
         let value = match value.extract::<Arg>() {
             Ok(Arg::Tensor(t)) => t,
             Ok(Arg::Number(value, _)) => {
