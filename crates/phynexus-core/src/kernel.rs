@@ -128,16 +128,19 @@ pub enum Spec {
         /// How many trailing dimensions it goes over.
         axes: usize,
     },
-    /// `out[b, m, n] = epilogue(sum_k a[b, m, k] * c[b, k, n] (+ bias[n]) (+ out))`: inputs a, c and, if there is one, bias (n).
-    /// All 3-D with any strides; batches broadcast by strides of 0. One dtype for all (floats in their own precision, float16
-    /// and bfloat16 summed in float32; integers wrap).
+    /// `out[b, m, n] = epilogue(sum_k a[b, m, k] * c[b, k, n] (+ bias[n]) (+ out) (, beside[b, m, n]))`: inputs a, c, bias
+    /// (n) if there is one, and beside if the epilogue has two operands. All others 3-D with any strides; batches broadcast
+    /// by strides of 0. One dtype for all (floats in their own precision, float16 and bfloat16 summed in float32; integers
+    /// wrap).
     MatMul {
         /// Whether a third input is added to each row.
         bias: bool,
         /// Whether the product is added to what `out` holds.
         accumulate: bool,
-        /// A formula of one input and one output, applied to every finished element.
+        /// A formula of one or two inputs and one output, applied to every finished element.
         epilogue: Option<Formula>,
+        /// Whether there is a second output (b, m), contiguous: `sum_k a[b, m, k]`, as accurate as [`Spec::Reduce`] (floats only).
+        sums: bool,
         /// Whether the product is known to be symmetric (`a = cᵀ`, no bias, floats): half of it is computed and mirrored.
         symmetric: bool,
     },

@@ -87,8 +87,13 @@ fn layer((rows, inputs, outputs, batch): (usize, usize, usize, usize)) {
         ("TN", false, y.view(&y_turned), x.view(&x.layout), [batch, outputs, inputs]),
     ];
     for (order, forward, a, b, sizes) in products {
-        let spec =
-            Spec::MatMul { bias: forward, accumulate: false, epilogue: forward.then(relu), symmetric: false };
+        let spec = Spec::MatMul {
+            bias: forward,
+            accumulate: false,
+            epilogue: forward.then(relu),
+            symmetric: false,
+            sums: false,
+        };
         let (kernel, out) = (Kernel::new(spec), Tensor::new(&sizes));
         let (inputs, outs) = ([a, b, bias.view(&bias.layout)], [out.view(&out.layout)]);
         let task = Task { inputs: &inputs[..2 + forward as usize], outputs: &outs, scalars: &[] };

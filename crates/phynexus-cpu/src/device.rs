@@ -3,8 +3,10 @@
 use crate::matmul::Epilogue;
 use crate::{factor, gather, map, matmul, memory, random, reduce, scan, scatter, sort};
 use phynexus_core::{
-    Buffer, Compiled, Device, DeviceId, DeviceType, Error, Kernel, Result, Spec, Task, Usage,
+    Buffer, Compiled, Device, DeviceId, DeviceType, Error, Kernel, ReduceOp, Result, Spec, Task, Usage, View,
 };
+use phynexus_formula::Formula;
+use std::sync::OnceLock;
 
 /// The processor of this machine with all its cores.
 #[derive(Debug)]
@@ -83,11 +85,7 @@ impl Device for Cpu {
     fn compile(&self, spec: &Spec) -> Result<Compiled> {
         Ok(match spec {
             Spec::Map { formula, inputs, outputs } => Box::new(map::compile(formula, inputs, outputs)?),
-            Spec::MatMul { epilogue, .. } => {
-                let epilogue =
-                    epilogue.as_ref().map(|f| Epilogue::new(f, || map::in_place(f))).transpose()?;
-                Box::new(epilogue)
-            }
+            Spec::MatMul { epilogue, .. } => Box::new(Ends::new(epilogue.as_ref())?),
             _ => Box::new(()),
         })
     }
@@ -96,9 +94,16 @@ impl Device for Cpu {
         let each = |f: &dyn Fn(&Task<'_>) -> Result<()>| tasks.iter().try_for_each(f);
         match *kernel.spec() {
             Spec::Map { .. } => map::launch(compiled(kernel)?, tasks),
-            Spec::MatMul { bias, accumulate, symmetric, .. } => {
-                let epilogue: &Option<Epilogue> = compiled(kernel)?;
-                each(&|task| matmul::launch(bias, accumulate, symmetric, epilogue.as_ref(), task))
+            Spec::MatMul { bias, accumulate, symmetric, sums, .. } => {
+                let Ends { each: epilogue, beside } = compiled(kernel)?;
+                each(&|task| {
+                    matmul::launch(bias, accumulate, symmetric, epilogue.as_ref(), task)?;
+                    if let Some(beside) = beside {
+                        beside.launch(task.inputs.last(), &task.outputs[..1])?;
+                    }
+                    let of_left = || Task { inputs: &task.inputs[..1], outputs: &task.outputs[1..], ..*task };
+                    if sums { reduce::launch(ReduceOp::Sum, 1, &of_left()) } else { Ok(()) }
+                })
             }
             Spec::Reduce { op, axes } => each(&|task| reduce::launch(op, axes, task)),
             Spec::Gather { axis } => each(&|task| gather::launch(axis, task)),
@@ -119,6 +124,48 @@ impl Device for Cpu {
 
     fn host_pointer(&self, buffer: &Buffer) -> Option<*mut u8> {
         Some(buffer.handle() as *mut u8)
+    }
+}
+
+/// What happens to a finished product.
+#[derive(Default)]
+struct Ends {
+    /// To each element while it is in the cache.
+    each: Option<Epilogue>,
+    /// To all of it, together with what stands beside it.
+    beside: Option<Beside>,
+}
+
+/// A formula of a product and another tensor, ready for each dtype that it was needed for.
+struct Beside {
+    formula: Formula,
+    maps: [OnceLock<map::Map>; 8],
+}
+
+impl Ends {
+    fn new(epilogue: Option<&Formula>) -> Result<Ends> {
+        Ok(match epilogue {
+            Some(f) if f.inputs().len() == 2 => {
+                Ends { beside: Some(Beside { formula: f.clone(), maps: Default::default() }), each: None }
+            }
+            Some(f) => Ends { each: Some(Epilogue::new(f, || map::in_place(f))?), beside: None },
+            None => Ends::default(),
+        })
+    }
+}
+
+impl Beside {
+    fn launch(&self, beside: Option<&View<'_>>, product: &[View<'_>]) -> Result<()> {
+        let (Some(&beside), &[out]) = (beside, product) else { return Ok(()) };
+        let slot = &self.maps[out.dtype as usize];
+        let map = match slot.get() {
+            Some(map) => map,
+            None => {
+                let fresh = map::compile(&self.formula, &[out.dtype; 2], &[out.dtype])?;
+                slot.get_or_init(|| fresh)
+            }
+        };
+        map::launch(map, &[Task { inputs: &[out, beside], outputs: product, scalars: &[] }])
     }
 }
 

@@ -46,7 +46,7 @@ fn expected(a: &Tensor, b: &Tensor, bias: Option<&Tensor>, before: Option<&[f64]
 }
 
 fn spec(bias: bool, accumulate: bool, epilogue: Option<Formula>) -> Spec {
-    Spec::MatMul { bias, accumulate, epilogue, symmetric: false }
+    Spec::MatMul { bias, accumulate, epilogue, symmetric: false, sums: false }
 }
 
 fn whole(n: usize, seed: u64) -> Vec<f64> {
@@ -309,7 +309,7 @@ fn symmetric_products() {
             let run = |symmetric: bool| {
                 let out = Tensor::empty(dtype, &[batch, n, n]);
                 let epilogue = Some(affine(dtype.compute()));
-                let spec = Spec::MatMul { bias: false, accumulate: false, epilogue, symmetric };
+                let spec = Spec::MatMul { bias: false, accumulate: false, epilogue, symmetric, sums: false };
                 launch(spec, &[&x, &turned], &[&out]).unwrap();
                 out
             };

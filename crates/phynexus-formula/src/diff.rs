@@ -39,9 +39,21 @@ pub struct Gradient {
 /// assert_eq!(gradient.sources, [Source::Output(0), Source::Upstream(0)]);
 /// ```
 pub fn differentiate(f: &Formula, wanted: &[usize]) -> Gradient {
+    derivative(f, wanted, false)
+}
+
+/// The same where the derivative with respect to the first result is known to be 1: the first step back from a loss.
+pub fn differentiate_loss(f: &Formula, wanted: &[usize]) -> Gradient {
+    derivative(f, wanted, true)
+}
+
+fn derivative(f: &Formula, wanted: &[usize], of_loss: bool) -> Gradient {
     let mut b = Builder::new();
     let inputs: Vec<Id> = f.inputs.iter().map(|&ty| b.input(ty)).collect();
-    let upstreams: Vec<Id> = f.outputs.iter().map(|&id| b.input(f.ty(id))).collect();
+    let mut upstreams: Vec<Id> = f.outputs.iter().map(|&id| b.input(f.ty(id))).collect();
+    if let (true, Some(first)) = (of_loss, upstreams.first_mut()) {
+        *first = b.number(f.ty(f.outputs[0]), 1.0);
+    }
     let scalars: Vec<Id> = f.scalars.iter().map(|&ty| b.scalar(ty)).collect();
     let place = b.inline_nodes(f, &inputs, &scalars);
     let mut results = backward::derivatives(&mut b, f, &place, &inputs, &upstreams, wanted);

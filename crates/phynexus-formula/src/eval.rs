@@ -229,7 +229,13 @@ fn binary_float(op: Binary, ty: Type, a: f64, b: f64) -> Value {
         Binary::Ne => return Value::I((a != b) as i64),
         Binary::Lt => return Value::I((a < b) as i64),
         Binary::Le => return Value::I((a <= b) as i64),
-        Binary::And | Binary::Or | Binary::Xor | Binary::Shl | Binary::Shr | Binary::Ushr => {
+        Binary::And
+        | Binary::Or
+        | Binary::Xor
+        | Binary::Shl
+        | Binary::Shr
+        | Binary::Ushr
+        | Binary::Within => {
             panic!("{op:?} of floats")
         }
     };
@@ -259,6 +265,7 @@ fn binary_int(op: Binary, ty: Type, a: i64, b: i64) -> Value {
         Binary::Shl => a << (b & 63),
         Binary::Shr => a >> (b & 63),
         Binary::Ushr => (a as u64 >> (b & 63)) as i64,
+        Binary::Within => a,
         Binary::Div | Binary::Atan2 => panic!("{op:?} of integers"),
     };
     if matches!(op, Binary::Eq | Binary::Ne | Binary::Lt | Binary::Le) {

@@ -62,6 +62,10 @@ impl<'g> Expr<'g> {
         let no = no.beside(yes);
         self.make(|b| b.select(self.id, yes.id, no.id))
     }
+    /// Itself, an index below `size`.
+    pub fn within(self, size: Self) -> Self {
+        self.binary(Binary::Within, size)
+    }
     /// `self` where `condition` does not hold, else `value`.
     pub fn except(self, condition: Self, value: f64) -> Self {
         condition.select(value.beside(self), self)

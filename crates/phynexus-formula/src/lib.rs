@@ -19,7 +19,7 @@ mod simplify;
 pub mod text;
 
 pub use builder::Builder;
-pub use diff::{Gradient, Source, differentiate};
+pub use diff::{Gradient, Source, differentiate, differentiate_loss};
 pub use eval::{Value, evaluate, evaluate_scalars, evaluate_scalars_into};
 pub use hoist::{Hoisted, hoist};
 pub use node::{Binary, Constant, Formula, Id, Node, Rank, Reduction, Type, Unary};

@@ -173,6 +173,9 @@ pub enum Binary {
     Shr,
     /// Of an integer, to the right, filling up with zeros.
     Ushr,
+    /// The first operand, an integer, which is an index below the second: where it is not, a GPU reports an `IndexError`.
+    /// Elsewhere whoever launches the formula looks before.
+    Within,
 }
 
 /// Reductions over the row (see [`Rank`]).

@@ -89,9 +89,9 @@ fn a_row_is_the_work_of_a_group_or_of_a_thread() {
 fn a_function_of_one_number() {
     let f = Op::Relu.formula(Type::F32);
     let wgsl = function(&f, Dialect::Wgsl, "epilogue").unwrap();
-    assert!(wgsl.contains("fn epilogue(x: f32) -> f32 {\nlet v0: f32 = x;\n"), "{wgsl}");
+    assert!(wgsl.contains("fn epilogue(x0: f32) -> f32 {\nlet v0: f32 = x0;\n"), "{wgsl}");
     let c = function(&f, Dialect::Cuda, "epilogue").unwrap();
-    assert!(c.contains("__device__ float epilogue(float x) {\nconst float v0 = x;\n"), "{c}");
+    assert!(c.contains("__device__ float epilogue(float x0) {\nconst float v0 = x0;\n"), "{c}");
 }
 
 /// Adam with hyperparameters in F64: WGSL has it once the host does that arithmetic.

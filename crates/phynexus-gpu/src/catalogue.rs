@@ -6,7 +6,7 @@ use phynexus_core::{
     Task, View,
 };
 use phynexus_formula::print::Dialect;
-use phynexus_formula::{Builder, Type, ops::Op};
+use phynexus_formula::{Builder, Type, differentiate, ops::Op};
 
 /// An operand: how it is stored, and its shape.
 type Operand = (DType, &'static [usize]);
@@ -57,8 +57,19 @@ fn launches() -> Vec<(Spec, Vec<Operand>, Vec<Operand>)> {
             let mut inputs: Vec<Operand> = vec![(dtype, &[1, 2, 3]), (dtype, &[1, 3, 4])];
             inputs.extend(bias.then_some((dtype, &[4][..])));
             let epilogue = (bias && dtype.compute() == Type::F32).then(|| Op::Sigmoid.formula(Type::F32));
-            let spec = Spec::MatMul { bias, accumulate, epilogue, symmetric: false };
+            let spec = Spec::MatMul { bias, accumulate, epilogue, symmetric: false, sums: false };
             all.push((spec, inputs, vec![(dtype, &[1, 2, 4])]));
+        }
+        if dtype.is_float() {
+            let (product, passage) =
+                (&[1, 2, 4][..], differentiate(&Op::Tanh.formula(dtype.compute()), &[0]));
+            for (epilogue, sums) in [(Some(passage.formula), false), (None, true)] {
+                let mut inputs: Vec<Operand> = vec![(dtype, &[1, 2, 3]), (dtype, &[1, 3, 4])];
+                inputs.extend((!sums).then_some((dtype, product)));
+                let outputs = [Some((dtype, product)), sums.then_some((dtype, &[1, 2][..]))];
+                let spec = Spec::MatMul { bias: false, accumulate: false, epilogue, symmetric: false, sums };
+                all.push((spec, inputs, outputs.into_iter().flatten().collect()));
+            }
         }
         all.push((Spec::Gather { axis: 0 }, vec![(dtype, &[5]), (DType::I64, &[4])], vec![(dtype, &[4])]));
         for (op, shape) in

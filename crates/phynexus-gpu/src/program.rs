@@ -64,9 +64,9 @@ impl Program {
         let wide = dialect == Dialect::Wgsl && parts.operands.iter().any(|o| o.dtype == DType::I64);
         let text = || [&functions.text, &body, &parts.helpers];
         let raises = wide
-            || text()
-                .iter()
-                .any(|t| ["raise", "float_to_i64(", "out_of_i32("].iter().any(|name| t.contains(name)));
+            || text().iter().any(|t| {
+                ["raise", "float_to_i64(", "out_of_i32(", "index_within("].iter().any(|name| t.contains(name))
+            });
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
         Program { id, dialect, parts: Parts { body, ..parts }, functions, raises }
     }
@@ -254,7 +254,8 @@ let group = place - table[{HEADER}u + found];
     fn used_helpers(&self, texts: &[&str]) -> String {
         let mentioned = |name: &str| texts.iter().any(|text| text.contains(&format!("{name}(")));
         let used = storage::HELPERS.iter().filter(|(name, _)| mentioned(name));
-        used.map(|(_, text)| translate(text, self.dialect).text).collect()
+        let int64 = type_name(Type::I64, self.dialect);
+        used.map(|(_, text)| translate(&text.replace("int64", int64), self.dialect).text).collect()
     }
 }
 

@@ -53,6 +53,15 @@ pub(crate) const HELPERS: &[(&str, &str)] = &[
 }
 ",
     ),
+    // An index into the last dimension, of which formulas see rows.
+    (
+        "index_within",
+        "fn index_within(at: int64, size: int64) -> int64 {
+    if (at < 0 || at >= size) { raise(257u, u32(at), u32(size)); }
+    return at;
+}
+",
+    ),
     ("out_of_i32", "fn out_of_i32() -> i32 {\n    raise(2u, 0u, 0u);\n    return 0;\n}\n"),
     (
         "float_to_i64",

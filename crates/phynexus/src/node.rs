@@ -3,11 +3,13 @@
 use crate::api;
 use crate::array::Array;
 use crate::op::{Few, Op, Operation, Spec};
+use crate::ops::function::Passage;
 use crate::tensor::{Hook, HookId, Hooks, Tensor};
 use parking_lot::Mutex;
 use phynexus_core::{Error, Result};
 use smallvec::SmallVec;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -100,6 +102,15 @@ impl Node {
         &self.specs[self.specs.len() - self.results..]
     }
 
+    /// How a gradient can pass, and the value beside it.
+    fn passage(&self) -> Option<(Arc<Passage>, Tensor)> {
+        let passage = self.op.passage(self.outputs()[0].dtype)?;
+        let saved = self.saved.lock();
+        let value = saved.as_ref()?.iter().find(|s| s.output == passage.output && s.index == 0)?;
+        let unchanged = value.array.buffer().version() == value.version;
+        unchanged.then(|| (passage, Tensor::new(value.array.clone())))
+    }
+
     pub fn add_hook(&self, index: u32, hook: Hook) -> HookId {
         let mut all = self.hooks.lock();
         let place = all.iter().position(|(i, _)| *i == index).unwrap_or_else(|| {
@@ -143,15 +154,46 @@ impl Drop for Node {
     }
 }
 
+/// What has reached a node on the way back.
+pub(crate) struct Arrived {
+    /// The gradients of its results.
+    pub grads: Few<Option<Tensor>>,
+    /// Whether its first result is the loss, whose gradient 1 is not made unless somebody reads it.
+    pub is_loss: bool,
+    /// What has already taken the step that [`Operation::passage`] tells of.
+    pub passed: Option<Tensor>,
+}
+
+impl Arrived {
+    pub fn at(node: &Node) -> Arrived {
+        Arrived { grads: SmallVec::from_elem(None, node.results), is_loss: false, passed: None }
+    }
+
+    /// Makes the gradient of the loss where it is not there yet.
+    pub fn settle(&mut self, node: &Node) -> Result<()> {
+        if std::mem::take(&mut self.is_loss) {
+            self.grads[0] = Some(filled(node.outputs()[0], 1.0)?);
+        }
+        Ok(())
+    }
+}
+
+fn filled(Spec { shape, dtype, device }: Spec, value: f64) -> Result<Tensor> {
+    api::full(shape, phynexus_core::Value::F(value), dtype, device)
+}
+
 /// What an operation's gradient can see.
 pub struct Context {
     node: Arc<Node>,
-    grads: Few<Option<Tensor>>,
+    arrived: Arrived,
     values: SmallVec<[(bool, u32, Tensor); 2]>,
+    /// The operands that come from a node which their gradients may pass, and those whose gradients have, a bit each.
+    open: u32,
+    passed: Cell<u32>,
 }
 
 impl Context {
-    pub(crate) fn new(node: Arc<Node>, grads: Few<Option<Tensor>>, retain: bool) -> Result<Context> {
+    pub(crate) fn new(node: Arc<Node>, arrived: Arrived, retain: bool, open: u32) -> Result<Context> {
         let mut slot = node.saved.lock();
         let Some(saved) = &*slot else {
             return Err(Error::Runtime(format!(
@@ -177,7 +219,7 @@ impl Context {
             *slot = None;
         }
         drop(slot);
-        Ok(Context { node, grads, values })
+        Ok(Context { node, arrived, values, open, passed: Cell::new(0) })
     }
 
     /// Whether operand `i` needs a gradient.
@@ -214,16 +256,76 @@ impl Context {
     }
     /// Whether anything depended on result `i`.
     pub fn reached(&self, i: usize) -> bool {
-        self.grads[i].is_some()
+        self.arrived.grads[i].is_some() || i == 0 && self.arrived.is_loss
+    }
+    /// Whether the first result is the loss: its gradient is 1, and nothing else is known of the others.
+    pub fn is_loss(&self) -> bool {
+        self.arrived.is_loss
     }
     /// The gradient of result `i`, zeros if nothing depended on it.
     pub fn grad(&self, i: usize) -> Result<Tensor> {
-        match &self.grads[i] {
+        match &self.arrived.grads[i] {
             Some(grad) => Ok(grad.clone()),
-            None => {
-                let Spec { shape, dtype, device } = self.output_spec(i);
-                api::full(shape, phynexus_core::Value::F(0.0), dtype, device)
+            None => filled(self.output_spec(i), f64::from(i == 0 && self.arrived.is_loss)),
+        }
+    }
+    /// The same times a number.
+    pub fn scaled_grad(&self, i: usize, factor: f64) -> Result<Tensor> {
+        match &self.arrived.grads[i] {
+            Some(grad) => api::scale(grad, factor),
+            None => filled(self.output_spec(i), if self.reached(i) { factor } else { 0.0 }),
+        }
+    }
+
+    /// How the gradient of operand `i` can pass what made the operand at once, and the tensor beside it. Whoever calls this
+    /// does so: it then is the gradient of what [`Operation::passage`] says.
+    pub(crate) fn pass(&self, i: usize) -> Option<(Arc<Passage>, Tensor)> {
+        let node = self.node.edges[i].node().filter(|_| self.open >> i & 1 == 1)?;
+        let passage = node.passage()?;
+        self.passed.set(self.passed.get() | 1 << i);
+        Some(passage)
+    }
+    /// The operands whose gradients have passed, a bit each.
+    pub(crate) fn passed(&self) -> u32 {
+        self.passed.get()
+    }
+    /// Whether gradients have taken this operation's own passage.
+    pub(crate) fn is_passed(&self) -> bool {
+        self.arrived.passed.is_some()
+    }
+    /// Beyond this operation's passage: what has passed already, and what `own` makes of the gradient of the result.
+    pub(crate) fn beyond(&self, own: impl FnOnce() -> Result<Tensor>) -> Result<Tensor> {
+        match &self.arrived.passed {
+            None => own(),
+            Some(passed) if !self.reached(0) => Ok(passed.clone()),
+            Some(passed) => api::add(passed, &own()?),
+        }
+    }
+}
+
+/// All nodes that can be reached from these, each once.
+pub(crate) fn below<'a>(start: impl Iterator<Item = &'a Arc<Node>>) -> Vec<&'a Node> {
+    let mut stack: Vec<&Node> = start.map(Arc::as_ref).collect();
+    let (mut seen, mut nodes) = (HashSet::new(), Vec::new());
+    while let Some(node) = stack.pop() {
+        if seen.insert(node.number) {
+            nodes.push(node);
+            stack.extend(node.edges.iter().filter_map(Edge::node).map(Arc::as_ref));
+        }
+    }
+    nodes
+}
+
+/// For each leaf, by address, the lowest number of the nodes from these on that it is an operand of.
+pub(crate) fn last_users<'a>(start: impl Iterator<Item = &'a Arc<Node>>) -> HashMap<usize, u64> {
+    let mut users = HashMap::new();
+    for node in below(start) {
+        for edge in &node.edges {
+            if let Edge::Leaf(leaf) = edge {
+                let last = users.entry(leaf.address()).or_insert(node.number);
+                *last = node.number.min(*last);
             }
         }
     }
+    users
 }

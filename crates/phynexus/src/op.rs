@@ -3,12 +3,14 @@
 use crate::array::Array;
 use crate::gradient::RowSparse;
 use crate::node::{Context, Edge, Node, Saved};
+use crate::ops::function::Passage;
 use crate::ops::{factor, index, map, matmul, newton_schulz, place, random, reduce, shape, sort};
 use crate::program;
 use crate::tape;
 use crate::tensor::Tensor;
 use phynexus_core::{DType, Device, Error, Result, Shape};
 use smallvec::SmallVec;
+use std::sync::Arc;
 
 /// What is known of an operand or a result without its values.
 #[derive(Clone, Copy, Debug)]
@@ -57,6 +59,11 @@ pub trait Operation {
     fn saves(&self, wanted: u32) -> Option<Needs>;
     /// The operands' gradients, in order, for those that are wanted.
     fn grad(&self, context: &Context) -> Result<Few<Option<Tensor>>>;
+    /// How a gradient of the only result passes element by element, if it does so: to the first operand, or for
+    /// [`matmul::Linear`] to the sums before its activation. The dtype is that of the result.
+    fn passage(&self, _: DType) -> Option<Arc<Passage>> {
+        None
+    }
     /// The first operand's gradient as the only rows that are not zero, where the operation was asked for it so.
     fn rows(&self, _: &Context) -> Result<Option<RowSparse>> {
         Ok(None)
@@ -91,6 +98,9 @@ macro_rules! operations {
             }
             fn grad(&self, context: &Context) -> Result<Few<Option<Tensor>>> {
                 match self { $(Op::$variant(op) => op.grad(context)),* }
+            }
+            fn passage(&self, result: DType) -> Option<Arc<Passage>> {
+                match self { $(Op::$variant(op) => op.passage(result)),* }
             }
             fn rows(&self, context: &Context) -> Result<Option<RowSparse>> {
                 match self { $(Op::$variant(op) => op.rows(context)),* }

@@ -2,12 +2,11 @@
 
 use crate::api;
 use crate::gradient::{Gradient, RowSparse};
-use crate::node::{Context, Edge, Node};
+use crate::node::{Arrived, Context, Edge, Node, below, last_users};
 use crate::op::{Few, Operation};
 use crate::program;
 use crate::tensor::{Hooks, Tensor};
 use phynexus_core::{Error, Result, Shape};
-use smallvec::SmallVec;
 use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -55,7 +54,7 @@ pub type Sink<'a> = &'a (dyn Fn(&Tensor) -> Result<()> + Sync);
 struct Walk<'a> {
     retain: bool,
     create: bool,
-    pending: BTreeMap<u64, (Arc<Node>, Few<Option<Tensor>>)>,
+    pending: BTreeMap<u64, (Arc<Node>, Arrived)>,
     sink: Option<Sink<'a>>,
     /// Whether leaves show their gradients to the sink without keeping them.
     look: bool,
@@ -75,13 +74,16 @@ struct Collector {
 }
 
 impl Collector {
+    fn asks_for(&self, node: &Arc<Node>, index: usize) -> bool {
+        let hit =
+            |t: &Target| matches!(t, Target::Node(n, k) if *n == Arc::as_ptr(node) && *k as usize == index);
+        self.targets.iter().any(hit)
+    }
+
     fn add(&mut self, hit: impl Fn(&Target) -> bool, grad: &Tensor) -> Result<()> {
         for (target, found) in self.targets.iter().zip(&mut self.found) {
             if hit(target) {
-                *found = Some(match found.take() {
-                    None => grad.clone(),
-                    Some(old) => api::add(&old, grad)?,
-                });
+                gather(found, grad.clone())?;
             }
         }
         Ok(())
@@ -98,17 +100,30 @@ impl Walk<'_> {
                 if self.collect.as_ref().is_some_and(|c| !c.useful.contains_key(&Arc::as_ptr(node))) {
                     return Ok(());
                 }
-                let entry = self.pending.entry(node.number);
-                let (_, grads) =
-                    entry.or_insert_with(|| (node.clone(), SmallVec::from_elem(None, node.outputs().len())));
-                let slot = &mut grads[*index as usize];
-                *slot = Some(match slot.take() {
-                    None => grad,
-                    Some(old) => api::add(&old, &grad)?,
-                });
-                Ok(())
+                let arrived = self.arrived(node);
+                arrived.settle(node)?;
+                gather(&mut arrived.grads[*index as usize], grad)
             }
         }
+    }
+
+    /// What has reached a node so far.
+    fn arrived(&mut self, node: &Arc<Node>) -> &mut Arrived {
+        &mut self.pending.entry(node.number).or_insert_with(|| (node.clone(), Arrived::at(node))).1
+    }
+
+    /// Whether nobody sees the gradient of a node's first result but the node.
+    fn is_unseen(&self, node: &Arc<Node>) -> bool {
+        node.hooks.lock().is_empty() && !self.collect.as_ref().is_some_and(|c| c.asks_for(node, 0))
+    }
+
+    /// The operands, a bit each, whose gradients may pass what made them: where no derivative of that is wanted.
+    fn open(&self, node: &Node) -> u32 {
+        let passable = |edge: &Edge| match edge {
+            Edge::Node(from, 0) => !self.create && self.is_unseen(from),
+            _ => false,
+        };
+        node.edges.iter().enumerate().map(|(i, edge)| u32::from(passable(edge)) << i).sum()
     }
 
     fn send_to_leaf(&mut self, leaf: &Tensor, grad: Gradient) -> Result<()> {
@@ -160,15 +175,15 @@ impl Walk<'_> {
     fn run(&mut self) -> Result<()> {
         let _mode = GradMode::new(self.create);
         self.hand_over_complete()?;
-        while let Some((_, (node, mut grads))) = self.pending.pop_last() {
+        while let Some((_, (node, mut arrived))) = self.pending.pop_last() {
             let hooks: Vec<(u32, Hooks)> = node.hooks.lock().clone();
             for (i, hooks) in hooks {
-                if let Some(grad) = grads[i as usize].take() {
-                    grads[i as usize] = Some(hooks.run(grad)?);
+                if let Some(grad) = arrived.grads[i as usize].take() {
+                    arrived.grads[i as usize] = Some(hooks.run(grad)?);
                 }
             }
             if let Some(c) = &mut self.collect {
-                for (i, grad) in grads.iter().enumerate() {
+                for (i, grad) in arrived.grads.iter().enumerate() {
                     if let Some(grad) = grad {
                         let here = |t: &Target| matches!(t, Target::Node(n, k) if *n == Arc::as_ptr(&node) && *k == i as u32);
                         c.add(here, grad)?;
@@ -178,11 +193,12 @@ impl Walk<'_> {
                     continue;
                 }
             }
-            let context = Context::new(node.clone(), grads, self.retain)?;
+            let context = Context::new(node.clone(), arrived, self.retain, self.open(&node))?;
             if let (Some(rows), Edge::Leaf(leaf)) = (self.rows(&node, &context)?, &node.edges[0]) {
                 self.send_to_leaf(leaf, Gradient::Rows(Arc::new(rows)))?;
             } else {
                 let sent = node.op.grad(&context)?;
+                let passed = context.passed();
                 drop(context);
                 for (i, grad) in sent.into_iter().enumerate() {
                     if let (Some(grad), true) = (grad, node.wanted >> i & 1 == 1) {
@@ -192,7 +208,10 @@ impl Walk<'_> {
                             "gradient of {}",
                             node.op.name()
                         );
-                        self.send(&node.edges[i], grad)?;
+                        match node.edges[i].node().filter(|_| passed >> i & 1 == 1) {
+                            Some(from) => gather(&mut self.arrived(from).passed, grad)?,
+                            None => self.send(&node.edges[i], grad)?,
+                        }
                     }
                 }
             }
@@ -240,7 +259,17 @@ impl Walk<'_> {
                     )));
                 }
                 None => {
-                    api::full(*array.shape(), phynexus_core::Value::F(1.0), array.dtype(), array.device())?
+                    match edge.node().filter(|node| matches!(edge, Edge::Node(_, 0)) && self.is_unseen(node))
+                    {
+                        Some(node) if !self.pending.contains_key(&node.number) => {
+                            self.arrived(node).is_loss = true;
+                            continue;
+                        }
+                        _ => {
+                            let one = phynexus_core::Value::F(1.0);
+                            api::full(*array.shape(), one, array.dtype(), array.device())?
+                        }
+                    }
                 }
             };
             self.send(&edge, grad)?;
@@ -263,6 +292,15 @@ pub fn backward_into(roots: &[Tensor], grads: &[Option<Tensor>], retain: bool, s
 /// before the first is used.
 pub fn backward_look(roots: &[Tensor], grads: &[Option<Tensor>], sink: Sink<'_>) -> Result<()> {
     Walk { retain: true, look: true, sink: Some(sink), ..Walk::default() }.start(roots, grads)
+}
+
+/// Adds a gradient to what is there.
+fn gather(slot: &mut Option<Tensor>, grad: Tensor) -> Result<()> {
+    *slot = Some(match slot.take() {
+        None => grad,
+        Some(old) => api::add(&old, &grad)?,
+    });
+    Ok(())
 }
 
 /// Lets `sink` see a leaf with its gradient.
@@ -328,33 +366,6 @@ fn leading_to(roots: &[Tensor], targets: &[Target]) -> HashMap<*const Node, bool
         }
     }
     useful
-}
-
-/// All nodes that can be reached from these, each once.
-fn below<'a>(start: impl Iterator<Item = &'a Arc<Node>>) -> Vec<&'a Node> {
-    let mut stack: Vec<&Node> = start.map(Arc::as_ref).collect();
-    let (mut seen, mut nodes) = (HashSet::new(), Vec::new());
-    while let Some(node) = stack.pop() {
-        if seen.insert(node.number) {
-            nodes.push(node);
-            stack.extend(node.edges.iter().filter_map(Edge::node).map(Arc::as_ref));
-        }
-    }
-    nodes
-}
-
-/// For each leaf, by address, the lowest number of the nodes from these on that it is an operand of.
-fn last_users<'a>(start: impl Iterator<Item = &'a Arc<Node>>) -> HashMap<usize, u64> {
-    let mut users = HashMap::new();
-    for node in below(start) {
-        for edge in &node.edges {
-            if let Edge::Leaf(leaf) = edge {
-                let last = users.entry(leaf.address()).or_insert(node.number);
-                *last = node.number.min(*last);
-            }
-        }
-    }
-    users
 }
 
 /// Sums `grad` over the dimensions along which `shape` was repeated to it.

@@ -10,7 +10,7 @@ use phynexus_core::{
     Buffer, DType, Device, DeviceType, Distribution, Error, Kernel, Layout, ReduceOp, Result, ScatterOp,
     Shape, Spec, Task, View,
 };
-use phynexus_formula::{Type, ops::Op};
+use phynexus_formula::{Builder, Type, ops::Op};
 use std::sync::{Mutex, PoisonError};
 
 fn gpus() -> Vec<&'static dyn Device> {
@@ -209,9 +209,19 @@ fn products() {
         for (with_bias, accumulate) in [(false, false), (true, false), (false, true), (true, true)] {
             let relu = || Op::Relu.formula(Type::F32);
             let epilogue = (with_bias && dtype == DType::F32).then(relu);
-            let spec = Spec::MatMul { bias: with_bias, accumulate, epilogue, symmetric: false };
+            let spec = Spec::MatMul { bias: with_bias, accumulate, epilogue, symmetric: false, sums: false };
             let inputs = [&a, &b, &bias];
             agree(&spec, if with_bias { &inputs } else { &inputs[..2] }, &[&out], 0.0);
+        }
+        if dtype.is_float() {
+            let mut c = Builder::new();
+            let (x, beside) = (c.input(dtype.compute()), c.input(dtype.compute()));
+            let difference = c.sub(x, beside);
+            let epilogue = Some(c.finish(&[difference]));
+            let beside = Tensor::strided(&mut random, dtype, &[batch, m, n], true, |r| r.small(dtype, false));
+            let sums = Tensor::empty(dtype, &[batch, m]);
+            let spec = Spec::MatMul { bias: true, accumulate: false, epilogue, symmetric: false, sums: true };
+            agree(&spec, &[&a, &b, &bias, &beside], &[&out, &sums], 0.0);
         }
     }
 }

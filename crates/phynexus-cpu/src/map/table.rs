@@ -211,6 +211,7 @@ pub(super) fn binary(op: Binary, ty: Type, same: [bool; 2]) -> Option<Run> {
                 Binary::And | Binary::Or | Binary::Xor | Binary::Shl | Binary::Shr | Binary::Ushr => {
                     return None
                 }
+                Binary::Within => return None,
             }
         };
     }
@@ -237,6 +238,7 @@ pub(super) fn binary(op: Binary, ty: Type, same: [bool; 2]) -> Option<Run> {
                 Binary::Ne => two(|a: $t, b: $t| (a != b) as u8, same),
                 Binary::Lt => two(|a: $t, b: $t| (a < b) as u8, same),
                 Binary::Le => two(|a: $t, b: $t| (a <= b) as u8, same),
+                Binary::Within => two(|a: $t, _: $t| a, same),
                 Binary::Div | Binary::Atan2 => return None,
             }
         };
@@ -256,7 +258,9 @@ pub(super) fn binary(op: Binary, ty: Type, same: [bool; 2]) -> Option<Run> {
             Binary::Lt => two(|a: u8, b: u8| (a < b) as u8, same),
             Binary::Le | Binary::Pow => two(|a: u8, b: u8| (a <= b) as u8, same),
             Binary::Rem => two(|a: u8, b: u8| (a > b) as u8, same),
-            Binary::Div | Binary::Atan2 | Binary::Shl | Binary::Shr | Binary::Ushr => return None,
+            Binary::Div | Binary::Atan2 | Binary::Shl | Binary::Shr | Binary::Ushr | Binary::Within => {
+                return None;
+            }
         },
     })
 }

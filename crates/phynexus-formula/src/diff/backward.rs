@@ -196,6 +196,7 @@ fn binary<'g>(op: Binary, a: Expr<'g>, b: Expr<'g>, y: Expr<'g>, g: Expr<'g>) ->
         }
         Binary::FloorDiv | Binary::Eq | Binary::Ne | Binary::Lt | Binary::Le => (zero, zero),
         Binary::And | Binary::Or | Binary::Xor | Binary::Shl | Binary::Shr | Binary::Ushr => (zero, zero),
+        Binary::Within => (zero, zero),
     }
 }
 

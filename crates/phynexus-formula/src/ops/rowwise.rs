@@ -55,7 +55,9 @@ pub(super) fn cross_entropy<'g>(x: &[Expr<'g>], s: &[Expr<'g>]) -> Vec<Expr<'g>>
     let (label, [ignore, smoothing]) = (x[1], [s[0].cast(x[1].ty()), s[1]]);
     let z = shifted(x[0]);
     let log_sum = z.exp().sum().log();
-    let hit = label.index(label.ty()).eq(label) & label.ne(ignore);
+    let valid = label.ne(ignore);
+    let class = valid.select(label, 0.0).within(label.length());
+    let hit = class.index(class.ty()).eq(class) & valid;
     let picked = |value: Expr<'g>| hit.select(value, 0.0).sum();
     let (weight, all) = match x.get(2) {
         None => (picked(z.number(1.0)), log_sum * z.length() - z.sum()),

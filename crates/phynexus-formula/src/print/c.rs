@@ -33,8 +33,10 @@ impl Language for C {
         HELPERS
     }
 
-    fn function(&self, function: &str, from: Type, to: Type) -> String {
-        format!("__device__ {} {function}({} x)", name(to), name(from))
+    fn function(&self, function: &str, from: &[Type], to: Type) -> String {
+        let from: Vec<String> =
+            from.iter().enumerate().map(|(i, ty)| format!("{} x{i}", name(*ty))).collect();
+        format!("__device__ {} {function}({})", name(to), from.join(", "))
     }
     fn declare(&self, ty: Type, variable: &str, value: &str) -> String {
         format!("const {} {variable} = {value};", name(ty))
@@ -119,6 +121,7 @@ impl Language for C {
             Binary::Shl => wrapping(ty, a, "<<", &format!("({b} & {distance})")),
             Binary::Shr => format!("{a} >> ({b} & {distance})"),
             Binary::Ushr => wrapping(ty, a, ">>", &format!("({b} & {distance})")),
+            Binary::Within => format!("index_within({a}, {b})"),
         }
     }
 

@@ -91,7 +91,7 @@ pub fn body(f: &Formula, dialect: Dialect, rows: Rows) -> Result<Body, PrintErro
     Ok(Body { helpers: used(printer.language.helpers(), &text), text, by_rows })
 }
 
-/// A formula of one input and one output as a function of that name, with the functions that it needs; its numbers must
+/// A formula of one output as a function of that name, with the functions that it needs; its numbers must
 /// all be constants.
 pub fn function(f: &Formula, dialect: Dialect, name: &str) -> Result<String, PrintError> {
     let printer = Printer { f, language: language(dialect), rows: Rows::Group };
@@ -99,15 +99,14 @@ pub fn function(f: &Formula, dialect: Dialect, name: &str) -> Result<String, Pri
     let mut text = String::new();
     for (i, node) in f.nodes.iter().enumerate() {
         match node {
-            Node::Input { .. } => {
+            Node::Input { slot, .. } => {
                 let (ty, id) = (f.types[i], printer.name(Id(i as u32)));
-                _ = writeln!(text, "{}", printer.language.declare(ty, &id, "x"));
+                _ = writeln!(text, "{}", printer.language.declare(ty, &id, &format!("x{slot}")));
             }
             _ => printer.line(&mut text, i),
         }
     }
-    let (from, to) = (f.inputs[0], f.ty(f.outputs[0]));
-    let head = printer.language.function(name, from, to);
+    let head = printer.language.function(name, &f.inputs, f.ty(f.outputs[0]));
     let helpers = used(printer.language.helpers(), &text);
     Ok(format!("{helpers}{head} {{\n{text}return {};\n}}\n", printer.name(f.outputs[0])))
 }
@@ -125,8 +124,8 @@ trait Language {
     fn check(&self, f: &Formula, dialect: Dialect) -> Result<(), PrintError>;
     /// Functions that the language lacks, by name; those that a kernel mentions are printed.
     fn helpers(&self) -> &'static [(&'static str, &'static str)];
-    /// The head of a function of `x`.
-    fn function(&self, name: &str, from: Type, to: Type) -> String;
+    /// The head of a function of `x0`, `x1` ...
+    fn function(&self, name: &str, from: &[Type], to: Type) -> String;
     fn declare(&self, ty: Type, name: &str, value: &str) -> String;
     fn variable(&self, ty: Type, name: &str, value: &str) -> String;
     /// A position (of type u32) as an I64 of the formula.

@@ -52,8 +52,10 @@ impl Language for Wgsl {
         HELPERS
     }
 
-    fn function(&self, function: &str, from: Type, to: Type) -> String {
-        format!("fn {function}(x: {}) -> {}", name(from), name(to))
+    fn function(&self, function: &str, from: &[Type], to: Type) -> String {
+        let from: Vec<String> =
+            from.iter().enumerate().map(|(i, ty)| format!("x{i}: {}", name(*ty))).collect();
+        format!("fn {function}({}) -> {}", from.join(", "), name(to))
     }
     fn declare(&self, ty: Type, variable: &str, value: &str) -> String {
         format!("let {variable}: {} = {value};", name(ty))
@@ -143,6 +145,7 @@ impl Language for Wgsl {
             Binary::Shl => format!("{a} << (u32({b}) & 31u)"),
             Binary::Shr => format!("{a} >> (u32({b}) & 31u)"),
             Binary::Ushr => format!("bitcast<i32>(bitcast<u32>({a}) >> (u32({b}) & 31u))"),
+            Binary::Within => format!("index_within({a}, {b})"),
         }
     }
 

@@ -30,14 +30,30 @@ pub(super) struct MatMul {
     bias: bool,
     accumulate: bool,
     epilogue: Option<Formula>,
+    sums: bool,
     dialect: Dialect,
     programs: [OnceLock<Arc<Program>>; 8],
 }
 
 impl MatMul {
-    pub fn new(bias: bool, accumulate: bool, epilogue: Option<&Formula>, dialect: Dialect) -> MatMul {
+    pub fn new(
+        bias: bool,
+        accumulate: bool,
+        epilogue: Option<&Formula>,
+        sums: bool,
+        dialect: Dialect,
+    ) -> MatMul {
         let programs = [const { OnceLock::new() }; 8];
-        MatMul { bias, accumulate, epilogue: epilogue.cloned(), dialect, programs }
+        MatMul { bias, accumulate, epilogue: epilogue.cloned(), sums, dialect, programs }
+    }
+
+    /// Whether the epilogue has a second operand.
+    fn beside(&self) -> bool {
+        self.epilogue.as_ref().is_some_and(|f| f.inputs().len() == 2)
+    }
+
+    fn reads(&self) -> usize {
+        2 + usize::from(self.bias) + usize::from(self.beside())
     }
 
     fn parts(&self, dtype: DType) -> Result<Parts> {
@@ -49,9 +65,8 @@ impl MatMul {
             )));
         }
         let print = |f| function(f, self.dialect, "epilogue").map_err(|e| Error::Type(e.to_string()));
-        let reads = 2 + usize::from(self.bias);
-        let mut operands = vec![Operand { dtype, stores: false }; reads];
-        operands.push(Operand { dtype, stores: true });
+        let mut operands = vec![Operand { dtype, stores: false }; self.reads()];
+        operands.extend(vec![Operand { dtype, stores: true }; 1 + usize::from(self.sums)]);
         let name = type_name(ty, self.dialect);
         let size = DEPTH * PITCH;
         Ok(Parts {
@@ -70,7 +85,7 @@ impl MatMul {
     }
 
     fn body(&self, ty: &str) -> String {
-        let out = 2 + usize::from(self.bias);
+        let out = self.reads();
         let mut text = format!(
             "let rows = word(task, 0u);
 let columns = word(task, 1u);
@@ -88,6 +103,9 @@ let y = local / {SIDE}u;
         );
         for (i, j) in pairs() {
             _ = writeln!(text, "var sum{i}{j} = {ty}(0);");
+        }
+        if self.sums {
+            _ = writeln!(text, "var whole = {ty}(0);\nvar part = {ty}(0);");
         }
         text += &format!("for (var start = 0u; start < depth; start += {DEPTH}u) {{\n");
         // Neighbouring threads follow the dimension in which the operand's elements are neighbours.
@@ -118,7 +136,23 @@ value = load_{side}(from_{name} + pos({first} + r) * stride_{side}(task, {row_st
         for (i, j) in pairs() {
             _ = writeln!(text, "sum{i}{j} += a{i} * b{j};");
         }
-        text += "}\nworkgroupBarrier();\n}\n";
+        text += "}\n";
+        if self.sums {
+            // Sums of sums of a few, so that errors grow slowly.
+            text += &format!(
+                "if (first_column == 0u && local < {TILE}u) {{
+var few = {ty}(0);
+for (var d = 0u; d < {DEPTH}u; d++) {{ few += left[d * {PITCH}u + local]; }}
+part += few;
+if (start / {DEPTH}u % {SIDE}u == {SIDE}u - 1u) {{
+whole += part;
+part = {ty}(0);
+}}
+}}
+"
+            );
+        }
+        text += "workgroupBarrier();\n}\n";
         text += &format!("let to = base_{out}(task) + pos(batch) * stride_{out}(task, 0u);\n");
         for (i, j) in pairs() {
             let mut value = format!("sum{i}{j}");
@@ -127,6 +161,12 @@ value = load_{side}(from_{name} + pos({first} + r) * stride_{side}(task, {row_st
             }
             if self.accumulate {
                 value += &format!(" + load_{out}(at)");
+            }
+            if self.beside() {
+                let k = out - 1;
+                value += &format!(
+                    ", load_{k}(base_{k}(task) + pos(batch) * stride_{k}(task, 0u) + pos(row) * stride_{k}(task, 1u) + pos(column) * stride_{k}(task, 2u))"
+                );
             }
             if self.epilogue.is_some() {
                 value = format!("epilogue({value})");
@@ -145,6 +185,15 @@ store_{out}(at, {value});
                 j * SIDE
             );
         }
+        if self.sums {
+            let k = out + 1;
+            text += &format!(
+                "if (first_column == 0u && local < {TILE}u && first_row + local < rows) {{
+store_{k}(base_{k}(task) + pos(batch) * stride_{k}(task, 0u) + pos(first_row + local) * stride_{k}(task, 1u), whole + part);
+}}
+"
+            );
+        }
         text
     }
 
@@ -155,7 +204,7 @@ store_{out}(at, {value});
         let program = match self.epilogue {
             Some(_) => Arc::new(Program::new(self.dialect, self.parts(dtype)?)),
             None => {
-                let name = format!("matmul {dtype} {} {}", self.bias, self.accumulate);
+                let name = format!("matmul {dtype} {} {} {}", self.bias, self.accumulate, self.sums);
                 cached(self.dialect, name, || self.parts(dtype))?
             }
         };

@@ -31,8 +31,8 @@ pub(crate) fn kind(spec: &Spec, dialect: Dialect) -> Result<Box<dyn Kind>> {
         Spec::Map { formula, inputs, outputs } => Box::new(map::Map::new(formula, inputs, outputs, dialect)?),
         Spec::CumSum => Box::new(cumsum::CumSum { dialect }),
         Spec::Reduce { op, axes } => Box::new(reduce::Reduce::new(*op, *axes, dialect)),
-        Spec::MatMul { bias, accumulate, epilogue, .. } => {
-            Box::new(matmul::MatMul::new(*bias, *accumulate, epilogue.as_ref(), dialect))
+        Spec::MatMul { bias, accumulate, epilogue, sums, .. } => {
+            Box::new(matmul::MatMul::new(*bias, *accumulate, epilogue.as_ref(), *sums, dialect))
         }
         Spec::Gather { axis } => Box::new(gather::Gather { axis: *axis, dialect }),
         Spec::Scatter { axis, op } => Box::new(scatter::Scatter { axis: *axis, op: *op, dialect }),

@@ -1,6 +1,6 @@
 //! Functions of neural networks that are one formula each.
 
-use crate::op::{Op, apply1};
+use crate::op::{Op, apply, apply1};
 use crate::ops::function::MapFn;
 use crate::ops::index::Hands;
 use crate::ops::map::Map;
@@ -8,7 +8,7 @@ use crate::random::Generator;
 use crate::tensor::Tensor;
 use phynexus_core::{DType, Error, ReduceOp, Result, Shape, Value};
 use phynexus_formula::ops::Op as Row;
-use phynexus_formula::{Binary, Builder, Type};
+use phynexus_formula::{Builder, Type};
 use smallvec::{SmallVec, smallvec};
 use std::sync::{Arc, OnceLock};
 
@@ -239,13 +239,14 @@ pub fn cross_entropy(
         Reduction::Mean if !labels => each.reduce(ReduceOp::Mean, None, false),
         Reduction::Mean => {
             let function = weighted_mean(x.dtype().compute()).clone();
-            let map = Map { function, scalars: SmallVec::new(), outputs: smallvec![x.dtype()], whole: true };
-            apply1(Op::Map(map), &[&results[0], &results[1].detach()])
+            let map =
+                Map { function, scalars: SmallVec::new(), outputs: smallvec![x.dtype(); 2], whole: true };
+            apply(Op::Map(map), &[&results[0], &results[1].detach()]).map(|mut both| both.remove(0))
         }
     }
 }
 
-/// The sum of its first operand by the sum of its second.
+/// The sum of its first operand by the sum of its second, and the inverse of the latter: the derivative of the former.
 fn weighted_mean(ty: Type) -> &'static Arc<MapFn> {
     static FUNCTIONS: [OnceLock<Arc<MapFn>>; 5] = [const { OnceLock::new() }; 5];
     FUNCTIONS[ty as usize].get_or_init(|| {
@@ -254,24 +255,10 @@ fn weighted_mean(ty: Type) -> &'static Arc<MapFn> {
             let x = b.input(ty);
             b.reduce(phynexus_formula::Reduction::Sum, x)
         });
-        let mean = b.div(sums[0], sums[1]);
-        MapFn::new("weighted_mean".into(), b.finish(&[mean]), 1, true)
+        let (mean, one) = (b.div(sums[0], sums[1]), b.number(ty, 1.0));
+        let inverse = b.div(one, sums[1]);
+        MapFn::new("weighted_mean".into(), b.finish(&[mean, inverse]), 0b11, true)
     })
-}
-
-/// Labels, with 0 in the place of those that are left out.
-fn counted_labels(target: &Tensor, ignore_index: i64) -> Result<Tensor> {
-    static FUNCTION: OnceLock<Arc<MapFn>> = OnceLock::new();
-    let function = FUNCTION.get_or_init(|| {
-        let mut b = Builder::new();
-        let (label, ignored) = (b.input(Type::I64), b.scalar(Type::I64));
-        let (left_out, zero) = (b.binary(Binary::Eq, label, ignored), b.number(Type::I64, 0.0));
-        let counted = b.select(left_out, zero, label);
-        MapFn::plain("counted_labels", b.finish(&[counted]))
-    });
-    let counted =
-        super::apply_function(function, &[target.detach()], &[DType::I64], &[Value::I(ignore_index)]);
-    Ok(counted?.remove(0))
 }
 
 fn check_labels(logits: &Tensor, target: &Tensor, ignore_index: i64) -> Result<()> {
@@ -279,8 +266,7 @@ fn check_labels(logits: &Tensor, target: &Tensor, ignore_index: i64) -> Result<(
     let integer = |n: i64| super::Operand::Number(Value::I(n), phynexus_core::Category::Integer);
     let valid = 0..classes as i64;
     if target.device().id() != crate::machine::cpu().id() {
-        // Picking the labels' logits finds what is wrong without waiting; it is said when something is read.
-        return logits.detach().gather(1, &counted_labels(target, ignore_index)?).map(drop);
+        return Ok(()); // the formula itself finds what is wrong, and does not wait for it
     }
     let wrong = |target: &Tensor| -> Result<Option<i64>> {
         let found = target.extremes()?.map(|(low, high)| [low.as_i64(), high.as_i64()]);

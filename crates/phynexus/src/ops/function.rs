@@ -1,10 +1,12 @@
 //! Formulas made ready to be operations: kernels for the dtypes in use, and gradients.
 
+use crate::op::Few;
 use parking_lot::{Mutex, RwLock};
 use phynexus_core::{DType, Kernel, Result, Spec as KernelSpec, Task, Value, View};
 use phynexus_formula::ops::Op as Row;
 use phynexus_formula::{
-    Builder, Formula, Gradient, Rank, Reduction, Source, Type, differentiate, evaluate_scalars, hoist,
+    Builder, Formula, Gradient, Id, Node, Rank, Reduction, Source, Type, differentiate, differentiate_loss,
+    evaluate_scalars, hoist,
 };
 use smallvec::SmallVec;
 use std::sync::{Arc, LazyLock, OnceLock};
@@ -23,8 +25,9 @@ pub struct MapFn {
     /// Which results have one value for each row, a bit each.
     pub(super) row_results: u32,
     kernels: RwLock<Vec<(DTypes, Arc<Kernel>)>>,
-    gradients: Mutex<Vec<(u32, Arc<GradientFn>)>>,
-    result_gradient: OnceLock<Arc<MapFn>>,
+    /// By the operands wanted and whether the first result is the loss.
+    gradients: Mutex<Vec<((u32, bool), Arc<GradientFn>)>>,
+    passage: OnceLock<Option<Arc<Passage>>>,
 }
 
 /// The gradient of a function: again one, and what its operands are.
@@ -32,6 +35,30 @@ pub struct MapFn {
 pub(super) struct GradientFn {
     pub function: Arc<MapFn>,
     pub sources: Vec<Source>,
+    /// The operands that its results are, where it does nothing else.
+    pub same: Option<Few<usize>>,
+}
+
+/// How a gradient passes an elementwise function: by a formula of it and one tensor beside it.
+#[derive(Debug)]
+pub struct Passage {
+    /// Of the gradient and what stands beside it.
+    pub(super) function: Arc<MapFn>,
+    /// Whether that is the function's result, and not its operand.
+    pub(crate) output: bool,
+    /// The product of matrices with this formula at its end.
+    product: OnceLock<Arc<Kernel>>,
+}
+
+impl Passage {
+    /// The product of matrices whose elements pass at once.
+    pub(super) fn product(&self) -> &Arc<Kernel> {
+        self.product.get_or_init(|| {
+            let epilogue = Some(self.function.formula.clone());
+            let (bias, accumulate, symmetric, sums) = (false, false, false, false);
+            Arc::new(Kernel::new(KernelSpec::MatMul { bias, accumulate, epilogue, symmetric, sums }))
+        })
+    }
 }
 
 impl MapFn {
@@ -52,7 +79,7 @@ impl MapFn {
             row_results,
             kernels: RwLock::default(),
             gradients: Mutex::default(),
-            result_gradient: OnceLock::new(),
+            passage: OnceLock::new(),
         })
     }
 
@@ -129,34 +156,51 @@ impl MapFn {
         kernel
     }
 
-    /// The gradient with respect to the operands in `wanted`.
-    pub(super) fn gradient(&self, wanted: u32) -> Arc<GradientFn> {
+    /// The gradient with respect to the operands in `wanted`, perhaps with the first result for the loss.
+    pub(super) fn gradient(&self, wanted: u32, is_loss: bool) -> Arc<GradientFn> {
         let mut known = self.gradients.lock();
-        if let Some((_, gradient)) = known.iter().find(|(w, _)| *w == wanted) {
+        if let Some((_, gradient)) = known.iter().find(|(key, _)| *key == (wanted, is_loss)) {
             return gradient.clone();
         }
         let slots: Vec<usize> = (0..self.formula.inputs().len()).filter(|i| wanted >> i & 1 == 1).collect();
+        let differentiate = if is_loss { differentiate_loss } else { differentiate };
         let Gradient { formula, sources } = differentiate(&self.formula, &slots);
+        let operand = |id: &Id| match formula.node(*id) {
+            Node::Input { slot, .. } => Some(slot as usize),
+            _ => None,
+        };
+        let same = formula.outputs().iter().map(operand).collect();
         let function = MapFn::new(format!("{} (gradient)", self.name), formula, 0, true);
-        let gradient = Arc::new(GradientFn { function, sources });
-        known.push((wanted, gradient.clone()));
+        let gradient = Arc::new(GradientFn { function, sources, same });
+        known.push(((wanted, is_loss), gradient.clone()));
         gradient
     }
 
-    /// The gradient as a function of (result, upstream) alone, for an activation that allows it.
-    pub fn from_result(&self) -> &Arc<MapFn> {
-        self.result_gradient.get_or_init(|| self.new_from_result())
+    /// How a gradient passes it, if it is elementwise, has one operand, and reads no more than one of that and its result.
+    pub fn passage(&self) -> Option<&Arc<Passage>> {
+        self.passage.get_or_init(|| self.new_passage().map(Arc::new)).as_ref()
     }
 
-    fn new_from_result(&self) -> Arc<MapFn> {
-        let gradient = self.gradient(1);
+    fn new_passage(&self) -> Option<Passage> {
+        let f = &self.formula;
+        let simple = f.inputs().len() == 1 && f.outputs().len() == 1 && f.scalars().is_empty();
+        if !simple || !self.differentiable || f.is_row_wise() || f.ty(f.outputs()[0]) != f.inputs()[0] {
+            return None;
+        }
+        let gradient = self.gradient(1, false);
+        let beside = gradient.sources.iter().filter(|s| !matches!(s, Source::Upstream(_)));
+        let output = match beside.collect::<Few<_>>()[..] {
+            [Source::Output(_)] => true,
+            [Source::Input(_)] => false,
+            _ => return None,
+        };
         let mut b = Builder::new();
-        let ty = self.formula.inputs()[0];
-        let (result, upstream) = (b.input(ty), b.input(ty));
-        let place = |s: &Source| if matches!(s, Source::Output(_)) { result } else { upstream };
+        let (upstream, beside) = (b.input(f.inputs()[0]), b.input(f.inputs()[0]));
+        let place = |s: &Source| if matches!(s, Source::Upstream(_)) { upstream } else { beside };
         let operands: Vec<_> = gradient.sources.iter().map(place).collect();
         let outputs = b.inline(&gradient.function.formula, &operands, &[]);
-        MapFn::new(gradient.function.name.clone(), b.finish(&outputs), 0, true)
+        let function = MapFn::new(gradient.function.name.clone(), b.finish(&outputs), 0, true);
+        Some(Passage { function, output, product: OnceLock::new() })
     }
 
     /// Runs the kernel for these operands.

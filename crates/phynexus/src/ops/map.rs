@@ -3,7 +3,7 @@
 use crate::array::Array;
 use crate::node::Context;
 use crate::op::{Few, Needs, Op, Operation, Spec, apply};
-use crate::ops::function::{GradientFn, MapFn};
+use crate::ops::function::{GradientFn, MapFn, Passage};
 use crate::ops::one;
 use crate::tape::sum_to;
 use crate::tensor::Tensor;
@@ -127,18 +127,41 @@ impl Operation for Map {
             return None;
         }
         let mut needs = Needs::default();
-        for source in &self.function.gradient(wanted).sources {
-            match source {
-                Source::Input(i) => needs.inputs |= 1 << i,
-                Source::Output(i) => needs.outputs |= 1 << i,
-                Source::Upstream(_) => {}
+        // One number for all may be the loss.
+        for is_loss in [false, true].into_iter().take(1 + usize::from(self.is_number())) {
+            for source in &self.function.gradient(wanted, is_loss).sources {
+                match source {
+                    Source::Input(i) => needs.inputs |= 1 << i,
+                    Source::Output(i) => needs.outputs |= 1 << i,
+                    Source::Upstream(_) => {}
+                }
             }
         }
         Some(needs)
     }
 
+    fn passage(&self, _: DType) -> Option<Arc<Passage>> {
+        self.function.passage().cloned()
+    }
+
     fn grad(&self, context: &Context) -> Result<Few<Option<Tensor>>> {
-        let gradient = self.function.gradient(context.wanted());
+        if !context.is_passed() {
+            return self.gradients(context);
+        }
+        let own = || self.gradients(context).map(|mut own| own.remove(0));
+        let own = || own().map(|own| own.expect("a function of one operand has its gradient"));
+        Ok(one(Some(context.beyond(own)?)))
+    }
+}
+
+impl Map {
+    /// Whether the first result is one number for the whole tensor.
+    fn is_number(&self) -> bool {
+        self.whole && self.function.row_results & 1 == 1
+    }
+
+    fn gradients(&self, context: &Context) -> Result<Few<Option<Tensor>>> {
+        let gradient = self.function.gradient(context.wanted(), self.is_number() && context.is_loss());
         let inputs = self.function.formula.inputs().len();
         let wanted: Few<usize> = (0..inputs).filter(|&i| context.wants(i)).collect();
         // A gradient that reads nothing is a constant; any operand's shape will do for it.
@@ -156,28 +179,31 @@ impl Operation for Map {
         }
         let outputs: Few<DType> = wanted.iter().map(|&i| context.input_spec(i).dtype).collect();
         let spans = |t: &Tensor| t.shape() == full;
-        let grads =
-            if operands.iter().any(spans) || !operands.is_empty() && self.spans_together(&operands, full)? {
-                let refs: SmallVec<[&Tensor; 4]> = operands.iter().collect();
-                let map = Map {
-                    function: gradient.function.clone(),
-                    scalars: self.scalars.clone(),
-                    outputs,
-                    whole: self.whole,
-                };
-                apply(Op::Map(map), &refs)?
-            } else {
-                expanded_gradient(self, &gradient, operands, outputs, full, context)?
+        let typed = |(&slot, &dtype): (&usize, &DType)| operands[slot].dtype() == dtype;
+        let same = gradient.same.as_ref().filter(|same| same.iter().zip(&outputs).all(typed));
+        let grads = if let Some(same) = same {
+            same.iter().map(|&slot| crate::api::expand(&operands[slot], full)).collect::<Result<_>>()?
+        } else if operands.iter().any(spans)
+            || !operands.is_empty() && self.spans_together(&operands, full)?
+        {
+            let refs: SmallVec<[&Tensor; 4]> = operands.iter().collect();
+            let map = Map {
+                function: gradient.function.clone(),
+                scalars: self.scalars.clone(),
+                outputs,
+                whole: self.whole,
             };
+            apply(Op::Map(map), &refs)?
+        } else {
+            expanded_gradient(self, &gradient, operands, outputs, full, context)?
+        };
         let mut all: Few<Option<Tensor>> = SmallVec::from_elem(None, inputs);
         for (&i, grad) in wanted.iter().zip(grads) {
             all[i] = Some(sum_to(grad, &context.input_spec(i).shape)?);
         }
         Ok(all)
     }
-}
 
-impl Map {
     /// Whether operands broadcast to `full` though none of them has that shape.
     fn spans_together(&self, operands: &[Tensor], full: Shape) -> Result<bool> {
         let shapes: SmallVec<[Shape; 4]> = operands.iter().map(Tensor::shape).collect();
@@ -185,8 +211,8 @@ impl Map {
     }
 }
 
-/// The gradient of a reducing function that reads only row values (the gradient of a plain sum): these are
-/// repeated to the full shape first.
+/// The gradient of a function that reads fewer values than there are elements (of a mean, say): computed of these and
+/// repeated, or where it asks for an element's place the other way round.
 fn expanded_gradient(
     map: &Map,
     gradient: &GradientFn,
@@ -195,7 +221,13 @@ fn expanded_gradient(
     full: Shape,
     context: &Context,
 ) -> Result<Few<Tensor>> {
+    let function = gradient.function.clone();
     match operands.first_mut() {
+        Some(_) if !function.formula.is_row_wise() => {
+            let refs: SmallVec<[&Tensor; 4]> = operands.iter().collect();
+            let few = Map { function, scalars: map.scalars.clone(), outputs, whole: false };
+            return apply(Op::Map(few), &refs)?.iter().map(|few| crate::api::expand(few, full)).collect();
+        }
         Some(first) => *first = crate::api::expand(first, full)?,
         None => {
             let device = context.output_spec(0).device;
@@ -203,7 +235,6 @@ fn expanded_gradient(
         }
     }
     let refs: SmallVec<[&Tensor; 4]> = operands.iter().collect();
-    let function = gradient.function.clone();
     apply(Op::Map(Map { function, scalars: map.scalars.clone(), outputs, whole: map.whole }), &refs)
 }
 

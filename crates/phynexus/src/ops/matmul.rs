@@ -3,8 +3,8 @@
 use crate::api;
 use crate::array::Array;
 use crate::node::Context;
-use crate::op::{Few, Needs, Op, Operation, Spec, apply1};
-use crate::ops::function::MapFn;
+use crate::op::{Few, Needs, Op, Operation, Spec, apply, apply1};
+use crate::ops::function::{MapFn, Passage};
 use crate::ops::map::Map;
 use crate::ops::one;
 use crate::tape::sum_to;
@@ -16,16 +16,27 @@ use phynexus_formula::ops::Op as Row;
 use smallvec::SmallVec;
 use std::sync::{Arc, LazyLock};
 
+/// What a product does beside multiplying.
+#[derive(Clone, Copy, Default, PartialEq)]
+struct Extras {
+    bias: bool,
+    activation: Option<Row>,
+    symmetric: bool,
+    sums: bool,
+}
+
 /// The kernel with these extras, made once.
-fn kernel(bias: bool, activation: Option<Row>, symmetric: bool, ty: Type) -> Arc<Kernel> {
-    type Known = Vec<((bool, Option<Row>, bool, Type), Arc<Kernel>)>;
+fn kernel(extras: Extras, ty: Type) -> Arc<Kernel> {
+    type Known = Vec<((Extras, Type), Arc<Kernel>)>;
     static KNOWN: LazyLock<RwLock<Known>> = LazyLock::new(RwLock::default);
-    let key = (bias, activation, symmetric, ty);
+    let key = (extras, ty);
     if let Some((_, kernel)) = KNOWN.read().iter().find(|(k, _)| *k == key) {
         return kernel.clone();
     }
+    let Extras { bias, activation, symmetric, sums } = extras;
     let epilogue = activation.map(|row| row.formula(ty));
-    let kernel = Arc::new(Kernel::new(KernelSpec::MatMul { bias, accumulate: false, epilogue, symmetric }));
+    let kernel =
+        Arc::new(Kernel::new(KernelSpec::MatMul { bias, accumulate: false, epilogue, symmetric, sums }));
     KNOWN.write().push((key, kernel.clone()));
     kernel
 }
@@ -37,18 +48,33 @@ pub struct MatMul {
     pub left_transposed: bool,
     /// Whether those of the right are.
     pub right_transposed: bool,
+    /// Of two matrices: a passage that each element of the product takes beside a third operand of its shape.
+    pub after: Option<Arc<Passage>>,
+    /// Of two matrices: whether the sums of the left one's rows are a second result.
+    pub sums: bool,
 }
 
 /// Writes the products of (batch, rows, columns) into `out`; only half of each if it is known to be symmetric.
 pub(super) fn multiply(a: &Array, b: &Array, out: &Array, symmetric: bool) -> Result<()> {
-    let kernel = kernel(false, None, symmetric, out.dtype().compute());
+    let kernel = kernel(Extras { symmetric, ..Extras::default() }, out.dtype().compute());
     let task = Task { inputs: &[a.view(), b.view()], outputs: &[out.view()], scalars: &[] };
     out.device().launch(&kernel, &[task])
 }
 
 /// The product of `a` and `b`, each transposed or not.
 pub(super) fn product(a: &Tensor, ta: bool, b: &Tensor, tb: bool) -> Result<Tensor> {
-    apply1(Op::MatMul(MatMul { left_transposed: ta, right_transposed: tb }), &[a, b])
+    apply1(Op::MatMul(MatMul { left_transposed: ta, right_transposed: tb, ..MatMul::default() }), &[a, b])
+}
+
+/// The product that is the gradient of operand `i`; of matrices it passes what made the operand, if that can be.
+fn onward(context: &Context, i: usize, (a, ta): (&Tensor, bool), (b, tb): (&Tensor, bool)) -> Result<Tensor> {
+    let matrices = context.input_spec(i).shape.len() == 2 && a.shape().len() == 2 && b.shape().len() == 2;
+    let Some((passage, beside)) = matrices.then(|| context.pass(i)).flatten() else {
+        return product(a, ta, b, tb);
+    };
+    let onward =
+        MatMul { left_transposed: ta, right_transposed: tb, after: Some(passage), ..MatMul::default() };
+    apply1(Op::MatMul(onward), &[a, b, &beside])
 }
 
 /// Rows and columns of a matrix, or of its transpose.
@@ -100,7 +126,9 @@ impl Operation for MatMul {
             ));
         }
         if a.len() == 2 && b.len() == 2 {
-            return Ok(one(Spec { shape: Shape::new(&[m, n])?, ..inputs[0] }));
+            let sums = self.sums.then(|| Shape::new(&[m])).transpose()?;
+            let shapes = [Some(Shape::new(&[m, n])?), sums];
+            return Ok(shapes.into_iter().flatten().map(|shape| Spec { shape, ..inputs[0] }).collect());
         }
         let batch = Shape::new(&a[..a.len() - 2])?.broadcast(&Shape::new(&b[..b.len() - 2])?)?;
         let mut dims: SmallVec<[usize; 8]> = batch[..].into();
@@ -109,31 +137,40 @@ impl Operation for MatMul {
     }
 
     fn run(&self, inputs: &[&Array]) -> Result<Few<Array>> {
-        let spec = self.infer(&[Spec::from(inputs[0]), Spec::from(inputs[1])])?[0];
-        let out = Array::empty(spec.shape, spec.dtype, spec.device)?;
+        let specs = self.infer(&[Spec::from(inputs[0]), Spec::from(inputs[1])])?;
+        let make = |spec: &Spec| Array::empty(spec.shape, spec.dtype, spec.device);
+        let outputs = specs.iter().map(make).collect::<Result<Few<Array>>>()?;
+        let (spec, out) = (specs[0], &outputs[0]);
         if out.elements() == 0 {
-            return Ok(one(out));
+            return Ok(outputs);
         }
         if inputs.iter().all(|a| a.shape().len() == 2) {
-            let (left, right) =
-                (matrix(inputs[0], self.left_transposed)?, matrix(inputs[1], self.right_transposed)?);
-            let result = matrix(&out, false)?;
-            let views = [inputs[0].view_as(&left), inputs[1].view_as(&right)];
-            let kernel = kernel(false, None, false, spec.dtype.compute());
-            let task = Task { inputs: &views, outputs: &[out.view_as(&result)], scalars: &[] };
-            spec.device.launch(&kernel, &[task])?;
-            return Ok(one(out));
+            let turned = [self.left_transposed, self.right_transposed, false];
+            let operand = |(a, turned): (&&Array, bool)| matrix(a, turned);
+            let layouts =
+                inputs.iter().zip(turned).map(operand).collect::<Result<SmallVec<[Layout; 3]>>>()?;
+            let results = outputs.iter().map(|a| a.layout().unsqueeze(0)).collect::<Result<Few<Layout>>>()?;
+            let view = |(a, layout)| Array::view_as(a, layout);
+            let kernel = match &self.after {
+                Some(passage) => passage.product().clone(),
+                None => kernel(Extras { sums: self.sums, ..Extras::default() }, spec.dtype.compute()),
+            };
+            let inputs: SmallVec<[View<'_>; 3]> = inputs.iter().copied().zip(&layouts).map(view).collect();
+            let results: Few<View<'_>> = outputs.iter().zip(&results).map(view).collect();
+            spec.device.launch(&kernel, &[Task { inputs: &inputs, outputs: &results, scalars: &[] }])?;
+            drop((inputs, results));
+            return Ok(outputs);
         }
         let batch = Shape::new(&spec.shape[..spec.shape.len() - 2])?;
         let a = batched(inputs[0], &batch, self.left_transposed)?;
         let b = batched(inputs[1], &batch, self.right_transposed)?;
-        multiply(&a, &b, &batched(&out, &batch, false)?, false)?;
-        Ok(one(out))
+        multiply(&a, &b, &batched(out, &batch, false)?, false)?;
+        Ok(outputs)
     }
 
     fn saves(&self, wanted: u32) -> Option<Needs> {
-        // Each operand's gradient reads the other.
-        Some(Needs { inputs: (wanted >> 1 & 1) | (wanted & 1) << 1, outputs: 0 })
+        // Each operand's gradient reads the other. What has passed is a gradient whose derivative nobody wants.
+        self.after.is_none().then_some(Needs { inputs: (wanted >> 1 & 1) | (wanted & 1) << 1, outputs: 0 })
     }
 
     fn grad(&self, context: &Context) -> Result<Few<Option<Tensor>>> {
@@ -142,12 +179,20 @@ impl Operation for MatMul {
         let mut grads: Few<Option<Tensor>> = SmallVec::from_elem(None, 2);
         if context.wants(0) {
             let b = context.input(1);
-            let a = if ta { product(b, tb, &grad, true)? } else { product(&grad, false, b, !tb)? };
+            let factors = if ta { ((b, tb), (&grad, true)) } else { ((&grad, false), (b, !tb)) };
+            let mut a = onward(context, 0, factors.0, factors.1)?;
+            if self.sums && context.reached(1) {
+                let (sums, kept) = (context.grad(1)?, usize::from(ta));
+                let mut line = [1; 2];
+                line[kept] = sums.shape()[0];
+                a = api::add(&a, &api::reshape(&sums, Shape::new(&line)?)?)?;
+            }
             grads[0] = Some(sum_to(a, &context.input_spec(0).shape)?);
         }
         if context.wants(1) {
             let a = context.input(0);
-            let b = if tb { product(&grad, true, a, ta)? } else { product(a, !ta, &grad, false)? };
+            let factors = if tb { ((&grad, true), (a, ta)) } else { ((a, !ta), (&grad, false)) };
+            let b = onward(context, 1, factors.0, factors.1)?;
             grads[1] = Some(sum_to(b, &context.input_spec(1).shape)?);
         }
         Ok(grads)
@@ -174,14 +219,7 @@ impl Linear {
         if about.inputs != 1 || about.scalars != 0 || about.row_wise || !about.differentiable {
             return false;
         }
-        let function = MapFn::of(row, Type::F32, 0);
-        let map = Map {
-            function: function.clone(),
-            scalars: SmallVec::new(),
-            outputs: one(DType::F32),
-            whole: false,
-        };
-        map.saves(1).is_some_and(|needs| needs.inputs == 0)
+        MapFn::of(row, Type::F32, 0).passage().is_some_and(|passage| passage.output)
     }
 }
 
@@ -231,7 +269,8 @@ impl Operation for Linear {
         if let Some(bias) = inputs.get(2) {
             operands.push(bias.view());
         }
-        let kernel = kernel(inputs.len() == 3, self.activation, false, spec.dtype.compute());
+        let extras = Extras { bias: inputs.len() == 3, activation: self.activation, ..Extras::default() };
+        let kernel = kernel(extras, spec.dtype.compute());
         let result = out.view_as(&y);
         spec.device.launch(&kernel, &[Task { inputs: &operands, outputs: &[result], scalars: &[] }])?;
         Ok(one(out))
@@ -244,28 +283,39 @@ impl Operation for Linear {
         })
     }
 
+    fn passage(&self, result: DType) -> Option<Arc<Passage>> {
+        self.activation.and_then(|row| MapFn::of(row, result.compute(), 0).passage().cloned())
+    }
+
     fn grad(&self, context: &Context) -> Result<Few<Option<Tensor>>> {
-        let mut grad = context.grad(0)?;
-        if let Some(row) = self.activation {
-            grad = activation_gradient(row, context.output(0), &grad)?;
-        }
+        let own = || {
+            let grad = context.grad(0)?;
+            let dtype = context.output_spec(0).dtype;
+            let Some(passage) = self.passage(dtype) else { return Ok(grad) };
+            let function = passage.function.clone();
+            let map = Map { function, scalars: SmallVec::new(), outputs: one(dtype), whole: false };
+            apply1(Op::Map(map), &[&grad, context.output(0)])
+        };
+        let grad = context.beyond(own)?;
         let mut grads: Few<Option<Tensor>> = SmallVec::from_elem(None, context.operands());
         if context.wants(0) {
-            grads[0] = Some(product(&grad, false, context.input(1), false)?); // (n, out) @ (out, in)
+            // (n, out) @ (out, in)
+            grads[0] = Some(onward(context, 0, (&grad, false), (context.input(1), false))?);
         }
+        let biased = context.operands() == 3 && context.wants(2);
+        let sums = biased && context.wants(1) && context.input_spec(1).shape.elements() > 0;
         if context.wants(1) {
-            grads[1] = Some(product(&grad, true, context.input(0), false)?); // (out, n) @ (n, in)
+            // (out, n) @ (n, in)
+            let weight = MatMul { left_transposed: true, sums, ..MatMul::default() };
+            let mut both = apply(Op::MatMul(weight), &[&grad, context.input(0)])?.into_iter();
+            grads[1] = both.next();
+            if sums {
+                grads[2] = both.next();
+            }
         }
-        if context.operands() == 3 && context.wants(2) {
+        if biased && !sums {
             grads[2] = Some(api::reduce(&grad, ReduceOp::Sum, &[0], false)?);
         }
         Ok(grads)
     }
-}
-
-/// The gradient of an activation from its result alone.
-fn activation_gradient(row: Row, result: &Tensor, grad: &Tensor) -> Result<Tensor> {
-    let function = MapFn::of(row, result.dtype().compute(), 0).from_result().clone();
-    let map = Map { function, scalars: SmallVec::new(), outputs: one(result.dtype()), whole: false };
-    apply1(Op::Map(map), &[result, grad])
 }

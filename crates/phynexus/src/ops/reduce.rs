@@ -108,10 +108,13 @@ impl Operation for Reduce {
 
     fn grad(&self, context: &Context) -> Result<Few<Option<Tensor>>> {
         let Spec { shape, dtype, .. } = context.input_spec(0);
-        let grad = self.spread(&context.grad(0)?, shape)?;
         let count: usize = self.axes.iter().map(|&a| shape[a]).product();
+        if self.op == ReduceOp::Mean {
+            let each = context.scaled_grad(0, 1.0 / count as f64)?;
+            return Ok(one(Some(self.spread(&each, shape)?)));
+        }
+        let grad = self.spread(&context.grad(0)?, shape)?;
         let grad = match self.op {
-            ReduceOp::Mean => api::scale(&grad, 1.0 / count as f64)?,
             ReduceOp::Prod => api::mul(&grad, &product_of_others(context.input(0), &self.axes)?)?,
             ReduceOp::Max | ReduceOp::Min => {
                 // Equal extremes share the gradient evenly.

@@ -213,7 +213,7 @@ fn products(m: Memory, cases: &mut Vec<Case>) {
             (&[2, 3], &[2, 3, 2]),
         ] {
             let (a, b) = (turned(a, left_transposed), turned(b, right_transposed));
-            let op = Op::MatMul(MatMul { left_transposed, right_transposed });
+            let op = Op::MatMul(MatMul { left_transposed, right_transposed, ..MatMul::default() });
             add(cases, op.clone(), vec![real(&a, m), real(&b, m)]);
             for dtype in [DType::F32, DType::BF16, DType::I64] {
                 let of = |dims: &[usize]| whole(dims, dtype, -3, 4, m);
