@@ -12,7 +12,7 @@ LIKE_MATURIN = PYO3_BUILD_EXTENSION_MODULE=1 PYO3_PYTHON=$(CURDIR)/$(BIN)/python
 	PYO3_ENVIRONMENT_SIGNATURE=$$($(BIN)/python -c 'import sys; print("cpython-%d.%d-64bit" % sys.version_info[:2])')
 
 .DEFAULT_GOAL := help
-.PHONY: help develop demo test test-gpu lint rust-test fmt docs web bench bench-peers clean
+.PHONY: help develop demo test test-gpu lint rust-test fmt docs web bench bench-gpu bench-peers clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
@@ -63,6 +63,9 @@ $(DIGITS): scripts/export_digits.py $(BUILT)
 
 bench: $(BUILT) ## time Neurenix beside the peers that are installed; writes benches/results
 	$(BIN)/python benches/run.py
+
+bench-gpu: $(BUILT) ## time products, steps and reductions on the GPUs of this machine
+	@$(BIN)/python benches/gpu.py
 
 bench-peers: ## install the peers (torch, jax, scikit-learn) that `make bench` compares with, about 6 GB
 	@benches/setup.sh

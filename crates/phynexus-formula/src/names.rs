@@ -31,7 +31,8 @@ named!(Unary:
 
 named!(Binary:
     Add "add", Sub "sub", Mul "mul", Div "div", FloorDiv "floordiv", Rem "rem", Pow "pow", Min "min", Max "max", Eq "eq",
-    Ne "ne", Lt "lt", Le "le", And "and", Or "or", Xor "xor", Atan2 "atan2", Shl "shl", Shr "shr", Ushr "ushr");
+    Ne "ne", Lt "lt", Le "le", And "and", Or "or", Xor "xor", Atan2 "atan2", Shl "shl", Shr "shr", Ushr "ushr",
+    Within "within");
 
 named!(Reduction: Sum "sum", Prod "prod", Max "max", Min "min");
 
@@ -55,7 +56,7 @@ impl Binary {
             Binary::Eq | Binary::Ne | Binary::Lt | Binary::Le => true,
             Binary::And | Binary::Or | Binary::Xor => !ty.is_float(),
             Binary::Div | Binary::Atan2 => ty.is_float(),
-            Binary::Shl | Binary::Shr | Binary::Ushr => ty.is_int(),
+            Binary::Shl | Binary::Shr | Binary::Ushr | Binary::Within => ty.is_int(),
             _ => ty != Type::Bool,
         }
     }

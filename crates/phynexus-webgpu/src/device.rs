@@ -14,7 +14,7 @@ use std::sync::{Arc, OnceLock};
 /// A GPU; opened when it is first used.
 #[derive(Debug)]
 pub struct WebGpu {
-    adapter: wgpu::Adapter,
+    pub(crate) adapter: wgpu::Adapter,
     index: u32,
     usage: Usage,
     queue: OnceLock<Result<Mutex<Queue>>>,

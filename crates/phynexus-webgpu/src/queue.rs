@@ -239,6 +239,10 @@ impl Queue {
     fn wait(&mut self, question: Question) -> Result<Answer> {
         let submission_index = question.index.clone();
         let polled = self.device.poll(wgpu::PollType::Wait { submission_index, timeout: None });
+        if polled.is_err() {
+            // A device that is gone says so when it is asked for nothing in particular.
+            _ = self.device.poll(wgpu::PollType::Poll);
+        }
         self.complaints.check()?;
         polled.map_err(|e| Error::Runtime(format!("waiting for the GPU failed: {e}")))?;
         crate::adapter::wait(question).unwrap_or_else(|| Err(Error::Runtime("the GPU did not answer".into())))
@@ -342,4 +346,35 @@ impl Queue {
 fn bytes_of(words: &[u32]) -> &[u8] {
     // SAFETY: any bits are valid bytes, and a word has four.
     unsafe { std::slice::from_raw_parts(words.as_ptr().cast(), 4 * words.len()) }
+}
+
+#[cfg(all(test, not(target_arch = "wasm32")))]
+mod tests {
+    use super::*;
+
+    /// A device that is gone is an error wherever it is used, from then on.
+    #[test]
+    fn a_lost_device_is_an_error_that_says_what_to_do() {
+        let Some(gpu) = crate::adapter::devices().first() else { return };
+        let mut queue = crate::adapter::wait(Queue::open(&gpu.adapter, "the GPU")).unwrap().unwrap();
+        let piece = Piece::of(queue.allocate(64).unwrap());
+        queue.write(piece, 64, 0, &[7; 64]).unwrap();
+        let mut out = [0; 64];
+        queue.read(piece, 0, &mut out).unwrap();
+        assert_eq!(out, [7; 64]);
+        queue.device.destroy();
+        let says_so = |result: Result<()>| {
+            let error = result.unwrap_err();
+            assert!(
+                matches!(&error, Error::Runtime(m) if m.contains("lost") && m.contains("checkpoint")),
+                "{error}"
+            );
+        };
+        for _ in 0..2 {
+            says_so(queue.read(piece, 0, &mut out));
+            says_so(queue.synchronize());
+            says_so(queue.allocate(100 << 20).map(drop));
+        }
+        assert_eq!(out, [7; 64], "what was there is not overwritten");
+    }
 }

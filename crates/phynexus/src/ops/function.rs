@@ -11,6 +11,8 @@ use phynexus_formula::{
 use smallvec::SmallVec;
 use std::sync::{Arc, LazyLock, OnceLock};
 
+/// By the operands wanted and whether the first result is the loss.
+type Gradients = Vec<((u32, bool), Arc<GradientFn>)>;
 type DTypes = SmallVec<[DType; 8]>;
 
 /// A formula ready to be an operation: its kernels by dtype, and its gradients, each again such a function.
@@ -25,8 +27,7 @@ pub struct MapFn {
     /// Which results have one value for each row, a bit each.
     pub(super) row_results: u32,
     kernels: RwLock<Vec<(DTypes, Arc<Kernel>)>>,
-    /// By the operands wanted and whether the first result is the loss.
-    gradients: Mutex<Vec<((u32, bool), Arc<GradientFn>)>>,
+    gradients: Mutex<Gradients>,
     passage: OnceLock<Option<Arc<Passage>>>,
 }
 
