@@ -176,7 +176,8 @@ class TestResume:
         assert_same(load(cut / "checkpoint.safetensors"), load(whole / "checkpoint.safetensors"))
         assert history(cut) == history(whole)
 
-    def test_after_ctrl_c_within_an_epoch_too(self, tmp_path, cli):
+    @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+    def test_after_ctrl_c_within_an_epoch_too(self, number, code, tmp_path, cli):
         whole, cut = tmp_path / "whole", tmp_path / "cut"
         assert cli(*self.OPTIONS, "--output", whole)[0] == 0
         process = subprocess.Popen(
@@ -186,9 +187,9 @@ class TestResume:
             text=True,
         )
         wait_for(cut / "checkpoint.safetensors", process)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         _, errors = process.communicate(timeout=60)
-        assert process.returncode == 130
+        assert process.returncode == code
         assert f"go on with: neurenix train digits --output {cut} --resume" in errors
         assert cli("train", "digits", "--output", cut, "--resume")[0] == 0
         assert_same(load(cut / "checkpoint.safetensors"), load(whole / "checkpoint.safetensors"))

@@ -45,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
             f"stopped at step {training.step} of {training.total_steps}, saved in {folder}", file=sys.stderr
         )
         print(f"go on with: {again}", file=sys.stderr)
-        return 130
+        return 128 + interrupted[0]
     sets = {"training": (training.x, training.y), "validation": (training.x_val, training.y_val)}
     results = {name: (len(x), *evaluate(training, x, y)) for name, (x, y) in sets.items()}
     report.table(training, results, sum(r.seconds for r in records), len(records))
@@ -78,7 +78,7 @@ def given_options(given: dict[str, Any]) -> dict[str, Any]:
 
 @contextmanager
 def _interrupt() -> Iterator[list[int]]:
-    """A list that Ctrl-C makes non-empty; a second Ctrl-C interrupts as usual."""
+    """A list that Ctrl-C or a request to end puts its signal into; the second one interrupts as usual."""
     signals: list[int] = []
 
     def handle(number: int, frame: FrameType | None) -> None:
@@ -86,8 +86,9 @@ def _interrupt() -> Iterator[list[int]]:
             raise KeyboardInterrupt
         signals.append(number)
 
-    before = signal.signal(signal.SIGINT, handle)
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield signals
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
