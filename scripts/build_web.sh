@@ -18,8 +18,17 @@ compile() { # cargo, then further arguments
     CARGO_TARGET_DIR=$built RUSTFLAGS=$flags "$cargo" build --quiet --locked --profile web -p phynexus-web --target $target "$@"
 }
 
+# The tool must have the version of the crate.
+version=$(grep -A 1 '^name = "wasm-bindgen"$' Cargo.lock | sed -n 's/^version = "\(.*\)"/\1/p')
+tool=$built/tools/bin/wasm-bindgen
+install_tool() {
+    [ "$("$tool" --version 2>/dev/null)" = "wasm-bindgen $version" ] ||
+        cargo install --quiet wasm-bindgen-cli --version "$version" --root $built/tools --target-dir $built/tools-build
+}
+
 echo "Building the engine for browsers (some minutes the first time)"
 if [ -d "$(rustc --print target-libdir --target $target 2>/dev/null)" ]; then
+    install_tool &
     compile cargo
 else
     linker=$(compgen -c wasm-ld | sort -u | head -n 1) || true
@@ -30,19 +39,13 @@ else
         echo "Not built for browsers, which needs $advice; the tests in a browser are skipped" >&2
         exit 0
     fi
+    install_tool & # meanwhile: most of the time goes into one crate, which takes one core
     # Debian has no compiled standard library for this target, but its source.
     flags="$flags -C linker-flavor=wasm-ld -C linker=$linker"
     RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 compile /usr/bin/cargo -Zbuild-std=std,panic_abort
 fi
 
-# The tool must have the version of the crate.
-version=$(grep -A 1 '^name = "wasm-bindgen"$' Cargo.lock | sed -n 's/^version = "\(.*\)"/\1/p')
-tool=$built/tools/bin/wasm-bindgen
-if [ "$("$tool" --version 2>/dev/null)" != "wasm-bindgen $version" ]; then
-    echo "Building wasm-bindgen $version"
-    cargo install --quiet wasm-bindgen-cli --version "$version" --root $built/tools --target-dir $built/tools-build
-fi
-
+wait $!
 rm -rf web/dist
 "$tool" --target web --remove-name-section --remove-producers-section --out-dir web/dist --out-name neurenix $built/$target/web/phynexus_web.wasm
 cp web/README.md LICENSE web/dist/
