@@ -234,6 +234,13 @@ class TestResume:
             assert message in errors
 
 
+def test_curves_that_cannot_be_drawn_are_told(tmp_path, cli, monkeypatch):
+    monkeypatch.setattr("neurenix.cli.train.draw", lambda *arguments: False)
+    code, out, _ = cli("train", "iris", "--epochs", 1, "--output", tmp_path)
+    assert code == 0
+    assert "curves.png needs matplotlib: pip install" in out
+
+
 class TestPredict:
     def test_a_set(self, iris, cli):
         code, out, _ = cli("predict", iris, "iris")

@@ -52,6 +52,8 @@ def run(options: argparse.Namespace) -> int:
     files = [checkpoint, history.path]
     if draw(read_history(history.path), folder / "curves.png", training.data.target.task):
         files.append(folder / "curves.png")
+    else:
+        report.say("note: curves.png needs matplotlib: pip install 'neurenix[train]'")
     report.say("written: " + ", ".join(map(str, files)))
     return 0
 
