@@ -8,7 +8,7 @@ import neurenix as nx
 import numpy as np
 import pytest
 from neurenix import Tensor
-from neurenix.optim import SGD, Adam, AdamW, schedule
+from neurenix.optim import SGD, Adam, AdamW, Optimizer, schedule
 
 
 def pairs(make, names="ab", value=1.0):
@@ -203,3 +203,20 @@ def test_float64_state_does_not_fit_float32(make) -> None:
     saved = trained(Adam, [make([1.0], 1.0, "float64")]).state_dict()
     with pytest.raises(ValueError, match="exp_avg has dtype float64, which does not fit a float32 parameter"):
         Adam([make([1.0])]).load_state_dict(saved)
+
+
+@pytest.mark.parametrize(("names", "options"), [(("m", "m"), {}), (("step",), {}), (("ema",), {"ema": 0.9})])
+def test_states_have_names_of_their_own(names, options) -> None:
+    class Named(Optimizer):
+        states = names
+
+        @staticmethod
+        def formula(p, g, *states, lr):
+            return p - lr * g, *states
+
+    w = Tensor([1.0], requires_grad=True)
+    w.grad = Tensor([1.0])
+    optimizer = Named([w], {"lr": 0.1}, **options)
+    with pytest.raises(ValueError, match="Named: each state needs a name of its own that is not 'step'"):
+        optimizer.step()
+    assert w.item() == 1

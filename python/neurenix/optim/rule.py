@@ -76,7 +76,13 @@ class UpdateRule:
     def all_states(self, group: Group, variant: Any) -> tuple[State, ...]:
         """The states of a parameter: those of the rule, of what options put around it, and of its tensor code."""
         own = [s for s in as_states(self.states_for(group, variant)) if s.kind == "tensor"]
-        return (*self.recipe(group, variant).all_states(), *own)
+        states = (*self.recipe(group, variant).all_states(), *own)
+        names = [state.name for state in states]
+        if "step" in names or len(set(names)) < len(names):
+            raise ValueError(
+                f"{type(self).__name__}: each state needs a name of its own that is not 'step', got {', '.join(names)}"
+            )
+        return states
 
     def evaluation(self, param: Tensor, group: Group, entry: dict[str, Any]) -> Tensor | None:
         """The weights to evaluate in place of a parameter, of its state; None where they are the parameter."""
