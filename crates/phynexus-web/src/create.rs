@@ -239,8 +239,8 @@ impl Tensor {
     /// `start, start + step, ...` before `end`; with one number those from 0 before it. float32 where no dtype is asked for.
     pub fn arange(
         start: f64,
-        end: Option<f64>,
-        step: Option<f64>,
+        #[wasm_bindgen(unchecked_optional_param_type = "number")] end: Option<f64>,
+        #[wasm_bindgen(unchecked_optional_param_type = "number")] step: Option<f64>,
         #[wasm_bindgen(unchecked_optional_param_type = "TensorOptions")] options: JsValue,
     ) -> Made<Tensor> {
         let (options, (start, end)) = (Options::of(&options)?, bounds(start, end));
@@ -263,7 +263,7 @@ impl Tensor {
     /// Ones on the diagonal of n rows and m columns, or n.
     pub fn eye(
         n: f64,
-        m: Option<f64>,
+        #[wasm_bindgen(unchecked_optional_param_type = "number")] m: Option<f64>,
         #[wasm_bindgen(unchecked_optional_param_type = "TensorOptions")] options: JsValue,
     ) -> Made<Tensor> {
         let size = |x: f64| convert::shape("eye", &x.into()).map(|s| s.elements());

@@ -52,11 +52,15 @@ unary! {
     sin Sin "The sine of x in radians, elementwise.";
     cos Cos "The cosine of x in radians, elementwise.";
     tan Tan "The tangent of x in radians, elementwise.";
+    asin Asin "The angle in radians whose sine is x, elementwise; NaN outside of [-1, 1].";
+    acos Acos "The angle in radians whose cosine is x, elementwise; NaN outside of [-1, 1].";
+    atan Atan "The angle in radians whose tangent is x, elementwise.";
     tanh Tanh "The hyperbolic tangent, elementwise.";
     sigmoid Sigmoid "1 / (1 + exp(-x)), elementwise.";
     erf Erf "The error function, elementwise.";
     floor Floor "The largest integer that is not larger, elementwise.";
     ceil Ceil "The smallest integer that is not smaller, elementwise.";
+    trunc Trunc "The integer part, elementwise.";
     round Round "The nearest integer, ties to even, elementwise.";
     relu Relu "max(x, 0), elementwise.";
     silu Silu "x * sigmoid(x), elementwise (arXiv:1606.08415).";

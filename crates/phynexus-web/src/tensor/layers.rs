@@ -152,7 +152,7 @@ impl Tensor {
     pub fn huberLoss(
         &self,
         target: &Tensor,
-        delta: Option<f64>,
+        #[wasm_bindgen(unchecked_optional_param_type = "number")] delta: Option<f64>,
         #[wasm_bindgen(unchecked_optional_param_type = "LossOptions")] options: JsValue,
     ) -> Made<Tensor> {
         self.loss("huberLoss", Row::Huber, target, &options, &[delta.unwrap_or(1.0)])

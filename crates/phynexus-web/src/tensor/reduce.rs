@@ -78,7 +78,7 @@ impl Tensor {
     /// @param p - 2 by default
     pub fn norm(
         &self,
-        p: Option<f64>,
+        #[wasm_bindgen(unchecked_optional_param_type = "number")] p: Option<f64>,
         #[wasm_bindgen(unchecked_optional_param_type = "number | number[] | null")] dims: JsValue,
         #[wasm_bindgen(unchecked_optional_param_type = "boolean")] keepdim: Option<bool>,
     ) -> Made<Tensor> {
