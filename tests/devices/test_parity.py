@@ -125,6 +125,9 @@ def test_random_numbers_are_the_cpus(gpu):
         for d in (gpu, "cpu")
     ]
     assert np.array_equal(*map(np.array, whole))
+    orders = [neurenix.randperm(99, generator=neurenix.Generator(7), device=d) for d in (gpu, "cpu")]
+    assert orders[0].device.type != "cpu"
+    assert orders[0].tolist() == orders[1].tolist()
 
 
 @each_gpu

@@ -33,6 +33,7 @@ export default async function main() {
         rule: () =>
             new Optimizer({ ...adamw, forms: { vector: { rule: "operands what", states: [] } } }, [w]),
         float64: () => Tensor.zeros([2], { dtype: "float64", device }),
+        later: () => tidy(async () => w.add(1)),
         label: async () =>
             Tensor.zeros([1, 3], { device })
                 .crossEntropy(new Tensor(new BigInt64Array([7n])).to(device))
@@ -47,6 +48,10 @@ export default async function main() {
             found[name] = [error?.constructor?.name ?? typeof error, String(error?.message ?? error)];
         }
     }
+    const [ones, sum] = [Tensor.ones([2], { device }), Tensor.ones([2], { device }).sum()];
+    const reading = [ones.data(), sum.item()];
+    ones.free(); // while it is read
+    found.reading = ["numbers", JSON.stringify((await Promise.all(reading)).map((x) => (x.length ? [...x] : x)))];
     found.alive = ["number", String(await Tensor.ones([3], { device }).sum().item())];
     return found;
 }

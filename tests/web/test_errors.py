@@ -22,7 +22,9 @@ EXPECTED = {
     "unread": ("RangeError", r"momentum: the formulas leave it out, as it was \[0.0\]"),
     "rule": ("RangeError", r'line 1: no operand is called "what"'),
     "float64": ("TypeError", r"float64"),
+    "later": ("TypeError", r"tidy: the function must not be asynchronous"),
     "label": (r"RangeError|Error", r"7"),
+    "reading": ("numbers", r"^\[\[1,1\],2\]$"),
     "alive": ("number", r"^3$"),
 }
 

@@ -3,9 +3,10 @@
 use super::{Tensor, done};
 use crate::convert::{self, Arg};
 use crate::error::{Made, thrown, wrong_value};
-use js_sys::{ArrayBuffer, BigInt64Array, Float32Array, Float64Array, Int32Array, Uint8Array};
+use js_sys::{ArrayBuffer, BigInt64Array, Float32Array, Float64Array, Int32Array, Promise, Uint8Array};
 use phynexus::DType;
 use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::future_to_promise;
 
 /// The elements on the host in a dtype that has a typed array.
 async fn host(tensor: phynexus::Tensor) -> Made<(DType, Vec<u8>)> {
@@ -84,37 +85,46 @@ impl Tensor {
     ///
     /// @throws {Error} what is wrong on the GPU, also with operations before this one
     #[wasm_bindgen(
-        unchecked_return_type = "Float32Array | Float64Array | Int32Array | Uint8Array | BigInt64Array"
+        unchecked_return_type = "Promise<Float32Array | Float64Array | Int32Array | Uint8Array | BigInt64Array>"
     )]
-    pub async fn data(&self) -> Made<JsValue> {
-        let (dtype, bytes) = host(self.get()?).await?;
-        let buffer = buffer(&bytes);
-        Ok(match dtype {
-            DType::F64 => Float64Array::new(&buffer).into(),
-            DType::I32 => Int32Array::new(&buffer).into(),
-            DType::I64 => BigInt64Array::new(&buffer).into(),
-            DType::U8 | DType::Bool => Uint8Array::new(&buffer).into(),
-            _ => Float32Array::new(&buffer).into(),
+    pub fn data(&self) -> Promise {
+        // Not the handle: it may be freed while the values are on their way.
+        let tensor = self.get();
+        future_to_promise(async move {
+            let (dtype, bytes) = host(tensor?).await?;
+            let buffer = buffer(&bytes);
+            Ok(match dtype {
+                DType::F64 => Float64Array::new(&buffer).into(),
+                DType::I32 => Int32Array::new(&buffer).into(),
+                DType::I64 => BigInt64Array::new(&buffer).into(),
+                DType::U8 | DType::Bool => Uint8Array::new(&buffer).into(),
+                _ => Float32Array::new(&buffer).into(),
+            })
         })
     }
 
     /// The one element as a number.
     ///
     /// @throws {RangeError} a tensor that has not exactly one
-    pub async fn item(&self) -> Made<f64> {
-        let tensor = self.get()?;
-        let shape = tensor.shape();
-        if shape.elements() != 1 {
-            return wrong_value(format!("item: expected a tensor of one element, got shape {shape}"));
-        }
-        let (dtype, bytes) = host(tensor).await?;
-        let mut b = [0; 8];
-        b[..bytes.len().min(8)].copy_from_slice(&bytes[..bytes.len().min(8)]);
-        Ok(match dtype {
-            DType::F64 => f64::from_le_bytes(b),
-            DType::F32 => f32::from_bits(u64::from_le_bytes(b) as u32) as f64,
-            DType::I32 => u64::from_le_bytes(b) as i32 as f64,
-            _ => i64::from_le_bytes(b) as f64,
+    #[wasm_bindgen(unchecked_return_type = "Promise<number>")]
+    pub fn item(&self) -> Promise {
+        let tensor = self.get();
+        future_to_promise(async move {
+            let tensor = tensor?;
+            let shape = tensor.shape();
+            if shape.elements() != 1 {
+                return wrong_value(format!("item: expected a tensor of one element, got shape {shape}"));
+            }
+            let (dtype, bytes) = host(tensor).await?;
+            let mut b = [0; 8];
+            let size = bytes.len().min(8);
+            b[..size].copy_from_slice(&bytes[..size]);
+            Ok(JsValue::from(match dtype {
+                DType::F64 => f64::from_le_bytes(b),
+                DType::F32 => f32::from_bits(u64::from_le_bytes(b) as u32) as f64,
+                DType::I32 => u64::from_le_bytes(b) as i32 as f64,
+                _ => i64::from_le_bytes(b) as f64,
+            }))
         })
     }
 

@@ -72,9 +72,10 @@ pub fn random_integers(
 /// The numbers below n in random order.
 pub fn permutation(n: usize, dtype: DType, device: On, g: &Generator) -> Result<Tensor> {
     let whole = Distribution::Integer { low: 0, span: u64::MAX };
-    let keys = draw(Shape::new(&[n])?, DType::I64, device, whole, g)?;
+    // Keys of 64 bits, which not every device computes with.
+    let keys = draw(Shape::new(&[n])?, DType::I64, with_float64(device), whole, g)?;
     let order = crate::op::apply(Op::Sort(crate::ops::sort::Sort { descending: false }), &[&keys])?;
-    super::cast(&order[1], dtype)
+    super::cast(&super::to_device(&order[1], device)?, dtype)
 }
 
 /// `start, start + step, ...` before `end`.
