@@ -11,6 +11,8 @@ LIKE_MATURIN = PYO3_BUILD_EXTENSION_MODULE=1 PYO3_PYTHON=$(CURDIR)/$(BIN)/python
 	PYO3_CONFIG_FILE=$$(ls -t $(CURDIR)/target/maturin/pyo3-config-*.txt | head -n 1) \
 	PYO3_ENVIRONMENT_SIGNATURE=$$($(BIN)/python -c 'import sys; print("cpython-%d.%d-64bit" % sys.version_info[:2])')
 
+SIMULATED := crates/phynexus-cuda/tests/simulator/simulate.sh
+
 .DEFAULT_GOAL := help
 .PHONY: help develop demo test test-gpu lint rust-test fmt docs web bench bench-gpu bench-peers clean
 
@@ -44,7 +46,9 @@ lint: $(BUILT) ## formatting, clippy, ruff, mypy, the rules of ARCHITECTURE.md
 rust-test: export NEURENIX_SOFTWARE_GPU = 1
 rust-test: $(BUILT)
 	cargo test --release --workspace --exclude phynexus-python --quiet
-	NEURENIX_SOFTWARE_GPU=0 crates/phynexus-cuda/tests/simulator/simulate.sh cargo test --release -p phynexus --test kernels --quiet
+	NEURENIX_SOFTWARE_GPU=0 NEURENIX_BLAS=0 $(SIMULATED) cargo test --release -p phynexus --test kernels --quiet
+	NEURENIX_SOFTWARE_GPU=0 NEURENIX_BLAS=1 $(SIMULATED) cargo test --release -p phynexus --test kernels --quiet products
+	NEURENIX_SOFTWARE_GPU=0 $(SIMULATED) $(BIN)/pytest -q tests/devices/test_cuda.py
 
 fmt: $(BUILT) ## format Rust and Python
 	cargo fmt

@@ -27,9 +27,11 @@ from neurenix.device import (
     MemoryUsage,
     Profile,
     get_available_devices,
+    get_float32_matmul_precision,
     memory_usage,
     profile,
     reset_peak_memory,
+    set_float32_matmul_precision,
     synchronize,
 )
 from neurenix.dtype import DType, bfloat16, bool, float16, float32, float64, int32, int64, uint8
@@ -63,6 +65,7 @@ __all__ = [
     "float32",
     "float64",
     "get_available_devices",
+    "get_float32_matmul_precision",
     "get_num_threads",
     "int32",
     "int64",
@@ -77,6 +80,7 @@ __all__ = [
     "profile",
     "reset_peak_memory",
     "save",
+    "set_float32_matmul_precision",
     "set_grad_enabled",
     "set_num_threads",
     "synchronize",

@@ -50,9 +50,9 @@ class RuntimeCompiler:
     def _one_by_one(self, kernels: Sequence[tuple[str, str]], target: str) -> list[str]:
         if not self.complaints(together(text for _, text in kernels), target):
             return []
+        # Together they may need more shared memory than there is, which each has for itself.
         wrong = [(name, text, self.complaints(text, target)) for name, text in kernels]
-        found = [f"{name} for {target}:\n{why}\n{text}" for name, text, why in wrong if why]
-        return found or [f"{kernels[0][0]} and those after it do not compile together for {target}"]
+        return [f"{name} for {target}:\n{why}\n{text}" for name, text, why in wrong if why]
 
 
 def together(kernels: Iterable[str]) -> str:

@@ -154,7 +154,7 @@ def test_what_is_not_there_is_said(gpu):
             overflows(large).tolist()
     with pytest.raises(RuntimeError, match=rf"cpu and {gpu}|{gpu}.* and cpu"):
         Tensor([1.0]) + Tensor([1.0], device=gpu)
-    with pytest.raises(BufferError, match=r"\.cpu\(\)"):
+    with pytest.raises((BufferError, RuntimeError), match=r"\.cpu\(\)|[Uu]nsupported device"):
         np.from_dlpack(Tensor([1.0], device=gpu))
     with pytest.raises(MemoryError):
         neurenix.zeros(1 << 38, device=gpu)

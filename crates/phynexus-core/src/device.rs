@@ -66,6 +66,18 @@ pub trait Device: Send + Sync + std::fmt::Debug {
     fn launch(&self, kernel: &Kernel, tasks: &[Task<'_>]) -> Result<()>;
     /// Waits for all queued work.
     fn synchronize(&self) -> Result<()>;
+    /// The stream that its work is queued on, by the number that other libraries know it by.
+    fn stream(&self) -> Result<Option<u64>> {
+        Ok(None)
+    }
+    /// Lets what another library queues on that stream from now on come after all that is queued here.
+    fn precede(&self, _stream: u64) -> Result<()> {
+        Ok(())
+    }
+    /// Waits for the work of all streams, other libraries' too; unlike `synchronize` it does not look for errors.
+    fn settle(&self) -> Result<()> {
+        Ok(())
+    }
     /// An error where tensors of this dtype cannot be here.
     fn check_dtype(&self, _dtype: DType) -> Result<()> {
         Ok(())

@@ -9,6 +9,7 @@ mod error;
 mod kernel;
 mod layout;
 pub mod philox;
+mod precision;
 mod shape;
 
 pub use device::{Buffer, Compiled, Counters, Device, DeviceId, DeviceType, Owner, Task, Usage, View};
@@ -17,4 +18,5 @@ pub use error::{Error, Result};
 pub use kernel::{Distribution, Factorization, Kernel, ReduceOp, ScatterOp, Spec};
 pub use layout::Layout;
 pub use phynexus_formula::Value;
+pub use precision::{Float32Products, float32_products, set_float32_products};
 pub use shape::{MAX_DIMS, Shape};

@@ -1,8 +1,10 @@
 //! A GPU as a device of the engine.
 
+use crate::blas::{self, Blas};
 use crate::compiler::compile;
 use crate::driver::{Driver, Opaque, Platform};
 use crate::memory::Pool;
+use crate::product::Product;
 use parking_lot::{Mutex, MutexGuard};
 use phynexus_core::{Buffer, Compiled, Counters, Device, DeviceId, Error, Kernel, Result, Spec, Task, Usage};
 use phynexus_formula::print::Dialect;
@@ -33,6 +35,8 @@ struct Queue {
     context: Opaque,
     stream: Opaque,
     pool: Pool,
+    /// The library of products, where it is installed.
+    blas: Option<Blas>,
     kernels: HashMap<u64, Opaque>,
     table: Vec<u32>,
     /// Where kernels say what is wrong.
@@ -81,12 +85,14 @@ impl Queue {
         let (stream, status) = (driver.stream()?, driver.allocate(STATUS)?);
         // SAFETY: the memory was just made, of this size.
         unsafe { driver.upload(status, &[0; STATUS], stream)? };
+        let blas = Blas::open(driver.platform, stream);
         let (pool, kernels, counters) = (Pool::default(), HashMap::new(), Counters::default());
         Ok(Queue {
             driver,
             context,
             stream,
             pool,
+            blas,
             kernels,
             table: vec![],
             status,
@@ -99,6 +105,12 @@ impl Queue {
     fn allocate(&mut self, bytes: usize) -> Result<u64> {
         let (driver, stream) = (self.driver, self.stream);
         self.pool.allocate(driver, bytes, || driver.wait(stream))
+    }
+
+    /// Counts a kernel.
+    fn count(&mut self) {
+        self.counters.kernels += 1;
+        self.counters.submissions += u64::from(!std::mem::replace(&mut self.waiting, true));
     }
 
     /// Raises what kernels have found; all work must be done.
@@ -154,6 +166,18 @@ impl Native {
     }
 }
 
+impl Native {
+    /// Queues a product by the vendor's library; false where there is none.
+    pub(crate) fn multiply(&self, product: &blas::Product, accumulate: bool) -> Result<bool> {
+        let mut queue = self.queue()?;
+        let Some(blas) = &queue.blas else { return Ok(false) };
+        // SAFETY: the operands of a launch, which have been checked.
+        unsafe { blas.run(product, accumulate)? };
+        queue.count();
+        Ok(true)
+    }
+}
+
 impl Device for Native {
     fn id(&self) -> DeviceId {
         DeviceId { kind: self.platform().kind(), index: self.index }
@@ -191,7 +215,8 @@ impl Device for Native {
         queue.check()
     }
     fn compile(&self, spec: &Spec) -> Result<Compiled> {
-        phynexus_gpu::compile(spec, self.dialect())
+        let device = &found(self.platform())[self.index as usize];
+        phynexus_gpu::compile(spec, self.dialect(), |own| Product::of(device, spec, own))
     }
     fn launch(&self, kernel: &Kernel, tasks: &[Task<'_>]) -> Result<()> {
         phynexus_gpu::launch(self, kernel, tasks)
@@ -203,6 +228,18 @@ impl Device for Native {
         let mut queue = self.queue()?;
         self.driver.wait(queue.stream)?;
         queue.check()
+    }
+    fn stream(&self) -> Result<Option<u64>> {
+        Ok(Some(self.queue()?.stream as u64))
+    }
+    fn precede(&self, stream: u64) -> Result<()> {
+        let queue = self.queue()?;
+        // SAFETY: ours, and what its owner calls a stream.
+        unsafe { self.driver.order(queue.stream, stream as Opaque) }
+    }
+    fn settle(&self) -> Result<()> {
+        let _entered = self.queue()?;
+        self.driver.wait_for_all()
     }
     fn memory(&self) -> Option<usize> {
         Some(self.memory)
@@ -257,8 +294,7 @@ impl Gpu for Native {
         // What comes next on the stream comes after the kernel.
         queue.pool.free(at, bytes.len());
         queue.suspicious |= program.raises();
-        queue.counters.kernels += 1;
-        queue.counters.submissions += u64::from(!std::mem::replace(&mut queue.waiting, true));
+        queue.count();
         Ok(())
     }
 }

@@ -87,6 +87,11 @@ functions! {
     enter: "cuCtxSetCurrent", "hipCtxSetCurrent", (Opaque);
     stream: "cuStreamCreate", "hipStreamCreateWithFlags", (*mut Opaque, c_uint);
     wait: "cuStreamSynchronize", "hipStreamSynchronize", (Opaque);
+    wait_for_all: "cuCtxSynchronize", "hipDeviceSynchronize", ();
+    event: "cuEventCreate", "hipEventCreateWithFlags", (*mut Opaque, c_uint);
+    record: "cuEventRecord", "hipEventRecord", (Opaque, Opaque);
+    follow: "cuStreamWaitEvent", "hipStreamWaitEvent", (Opaque, Opaque, c_uint);
+    forget: "cuEventDestroy_v2", "hipEventDestroy", (Opaque);
     allocate: "cuMemAlloc_v2", "hipMalloc", (*mut u64, usize);
     free: "cuMemFree_v2", "hipFree", (u64);
     upload: "cuMemcpyHtoDAsync_v2", "hipMemcpyHtoDAsync", (u64, *const c_void, usize, Opaque);
@@ -101,6 +106,8 @@ functions! {
 const OUT_OF_MEMORY: Status = 2;
 /// A stream that does not wait for the default one.
 const NON_BLOCKING: c_uint = 1;
+/// An event that tells no time.
+const UNTIMED: c_uint = 2;
 /// Where CUDA keeps the two numbers of a processor's generation; HIP compiles for the device that is there.
 const MAJOR: c_int = 75;
 const MINOR: c_int = 76;
@@ -193,6 +200,29 @@ impl Driver {
     pub fn wait(&self, stream: Opaque) -> Result<()> {
         // SAFETY: streams live as long as the process.
         self.check("work", unsafe { (self.functions.wait)(stream) })
+    }
+
+    /// Waits for the work of all streams.
+    pub fn wait_for_all(&self) -> Result<()> {
+        // SAFETY: no arguments.
+        self.check("work", unsafe { (self.functions.wait_for_all)() })
+    }
+
+    /// Lets what comes next on one stream come after what is queued on another.
+    ///
+    /// # Safety
+    /// Both must be streams.
+    pub unsafe fn order(&self, first: Opaque, then: Opaque) -> Result<()> {
+        let mut event = std::ptr::null_mut();
+        // SAFETY: an event that lives through these calls; the driver keeps one that is still waited for.
+        unsafe {
+            self.check("event", (self.functions.event)(&mut event, UNTIMED))?;
+            let recorded = self.check("event", (self.functions.record)(event, first));
+            let ordered =
+                recorded.and_then(|()| self.check("stream", (self.functions.follow)(then, event, 0)));
+            (self.functions.forget)(event);
+            ordered
+        }
     }
 
     pub fn allocate(&self, bytes: usize) -> Result<u64> {

@@ -4,11 +4,13 @@
 //! Libraries are loaded when somebody first asks for these devices: nothing of them is needed to build or to install, and a
 //! machine without them has no such device.
 
+mod blas;
 mod compiler;
 mod device;
 mod driver;
 mod libraries;
 mod memory;
+mod product;
 
 pub use compiler::{compile, is_there};
 pub use device::{Native, cuda, known_devices, rocm};

@@ -23,9 +23,13 @@ pub trait Kind: Send + Sync {
     fn launch(&self, gpu: &dyn Gpu, tasks: &[Task<'_>]) -> Result<()>;
 }
 
-/// What [`Device::compile`] returns for a GPU of that language.
-pub fn compile(spec: &Spec, dialect: Dialect) -> Result<Compiled> {
-    Ok(Box::new(kernels::kind(spec, dialect)?))
+/// What [`Device::compile`] returns for a GPU of that language; `with` may put something of the device's own in its place.
+pub fn compile(
+    spec: &Spec,
+    dialect: Dialect,
+    with: impl FnOnce(Box<dyn Kind>) -> Box<dyn Kind>,
+) -> Result<Compiled> {
+    Ok(Box::new(with(kernels::kind(spec, dialect)?)))
 }
 
 /// What [`Device::launch`] does on a GPU.

@@ -60,7 +60,7 @@ impl Device for Null {
         Err(Error::Runtime("the null device computes nothing that could be read".into()))
     }
     fn compile(&self, spec: &Spec) -> Result<Compiled> {
-        compile(spec, self.dialect)
+        compile(spec, self.dialect, |kind| kind)
     }
     fn launch(&self, kernel: &Kernel, tasks: &[Task<'_>]) -> Result<()> {
         // Buffers know their device as one that lives as long as the process.

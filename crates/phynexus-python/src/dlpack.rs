@@ -1,7 +1,10 @@
-//! DLPack, both ways, for memory of the CPU: the classic capsule and the versioned one of DLPack 1.
+//! DLPack, both ways, for memory of the CPU and of CUDA and ROCm: the classic capsule and the versioned one of DLPack 1.
+//!
+//! On a GPU an exporter lets the importer's stream come after its own, and whoever lets go of memory last waits until nothing
+//! uses it any more.
 
 use crate::memory::PyOwner;
-use phynexus::{Array, Buffer, DType, Layout, Tensor};
+use phynexus::{Array, Buffer, DType, Device, DeviceId, DeviceType, Layout, Tensor};
 use pyo3::exceptions::{PyBufferError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -9,6 +12,8 @@ use std::ffi::{CStr, c_void};
 use std::sync::Arc;
 
 const CPU: i32 = 1;
+const CUDA: i32 = 2;
+const ROCM: i32 = 10;
 const CLASSIC: &CStr = c"dltensor";
 const CLASSIC_USED: &CStr = c"used_dltensor";
 const VERSIONED: &CStr = c"dltensor_versioned";
@@ -50,9 +55,23 @@ struct Versioned {
 
 /// What an exported tensor needs to stay alive.
 struct Exported {
-    _array: Array,
+    array: Array,
     shape: Vec<i64>,
     strides: Vec<i64>,
+}
+
+impl Drop for Exported {
+    fn drop(&mut self) {
+        settle(self.array.device());
+    }
+}
+
+/// Waits until nothing uses the device's memory, before some of it goes back.
+fn settle(device: &'static dyn Device) {
+    if device.id().kind != DeviceType::Cpu {
+        // There is nobody to tell; what is wrong with the device is said when it is next used.
+        _ = device.settle();
+    }
 }
 
 fn code(dtype: DType) -> (u8, u8) {
@@ -70,22 +89,27 @@ fn code(dtype: DType) -> (u8, u8) {
 
 /// The device of a tensor in DLPack's numbers.
 pub fn device(t: &Tensor) -> (i32, i32) {
-    let id = t.device().id();
+    place(t.device())
+}
+
+fn place(device: &dyn Device) -> (i32, i32) {
+    let id = device.id();
     let kind = match id.kind {
-        phynexus::DeviceType::Cpu => CPU,
-        phynexus::DeviceType::Cuda => 2,
-        phynexus::DeviceType::Rocm => 10,
-        phynexus::DeviceType::WebGpu => 15,
+        DeviceType::Cpu => CPU,
+        DeviceType::Cuda => CUDA,
+        DeviceType::Rocm => ROCM,
+        DeviceType::WebGpu => 15,
     };
     (kind, id.index as i32)
 }
 
-fn describe(array: &Array, exported: &mut Exported) -> DLTensor {
-    let (code, bits) = code(array.dtype());
+fn describe(exported: &mut Exported) -> DLTensor {
+    let array = &exported.array;
+    let ((code, bits), (device_type, device_id)) = (code(array.dtype()), place(array.device()));
     DLTensor {
         data: array.buffer().handle() as *mut c_void,
-        device_type: CPU,
-        device_id: 0,
+        device_type,
+        device_id,
         ndim: exported.shape.len() as i32,
         code,
         bits,
@@ -124,6 +148,31 @@ unsafe extern "C" fn destroy(capsule: *mut ffi::PyObject) {
     }
 }
 
+/// Lets the importer's stream, by its number, come after all that is queued.
+fn precede(device: &'static dyn Device, stream: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+    let number: Option<i64> = stream.filter(|s| !s.is_none()).map(|s| s.extract()).transpose()?;
+    let id = device.id();
+    let stream = match (id.kind, number) {
+        (DeviceType::Cpu, None) | (DeviceType::Cuda | DeviceType::Rocm, Some(-1)) => return Ok(()),
+        (DeviceType::Cuda, None) => 1, // the default stream
+        (DeviceType::Rocm, None) => 0,
+        (DeviceType::Cuda, Some(n @ 1..)) | (DeviceType::Rocm, Some(n @ (0 | 3..))) => n as u64,
+        (DeviceType::Cpu, Some(_)) => return Err(PyBufferError::new_err("a CPU tensor takes no stream")),
+        (_, Some(n)) => {
+            return Err(PyBufferError::new_err(format!(
+                "{n} is no stream of {id}: expected its address, -1 for none, {}",
+                if id.kind == DeviceType::Cuda {
+                    "1 or 2 for a default stream"
+                } else {
+                    "or 0 for the default stream"
+                }
+            )));
+        }
+        (DeviceType::WebGpu, None) => return Ok(()),
+    };
+    device.precede(stream).map_err(crate::error::to_python)
+}
+
 /// A capsule that shares the tensor's memory (or holds a copy, where asked).
 pub fn export<'py>(
     py: Python<'py>,
@@ -138,26 +187,39 @@ pub fn export<'py>(
             "a tensor that requires gradients cannot be exported; use .detach()",
         ));
     }
-    if device(t) != (CPU, 0) || dl_device.is_some_and(|d| d != (CPU, 0)) {
+    let wanted = dl_device.unwrap_or(device(t));
+    let to_host = wanted == (CPU, 0) && device(t) != wanted;
+    if wanted != device(t) && (!to_host || copy == Some(false)) {
+        return Err(PyBufferError::new_err(format!(
+            "a tensor of {} cannot be exported as DLPack device {wanted:?} without a copy; move it with .to(), or .cpu()",
+            t.device().id()
+        )));
+    }
+    if t.device().id().kind == DeviceType::WebGpu && !to_host {
         return Err(PyBufferError::new_err(
-            "only memory of the CPU can be exported; move the tensor with .cpu()",
+            "memory of WebGPU has no address that other libraries know; move the tensor with .cpu()",
         ));
     }
-    if stream.is_some_and(|s| !s.is_none()) {
-        return Err(PyBufferError::new_err("a CPU tensor takes no stream"));
+    let array = match (to_host, copy) {
+        (true, _) => t.array().to_device(phynexus::cpu()),
+        (false, Some(true)) => t.array().copy(),
+        _ => Ok(t.array()),
     }
-    let array = t.array();
-    let array = if copy == Some(true) { array.copy().map_err(crate::error::to_python)? } else { array };
+    .map_err(crate::error::to_python)?;
+    let copied = to_host || copy == Some(true);
+    if !to_host {
+        precede(array.device(), stream)?;
+    }
     let mut exported = Box::new(Exported {
         shape: array.shape().iter().map(|&n| n as i64).collect(),
         strides: array.layout().strides().iter().map(|&s| s as i64).collect(),
-        _array: array.clone(),
+        array: array.clone(),
     });
-    let tensor = describe(&array, &mut exported);
+    let tensor = describe(&mut exported);
     let context = Box::into_raw(exported).cast();
     let (pointer, name): (*mut c_void, &CStr) = if max_version.is_some_and(|(major, _)| major >= 1) {
         let shared = array.layout().overlaps(); // a write to one element would change others
-        let flags = if copy == Some(true) { COPIED } else { 0 } | if shared { READ_ONLY } else { 0 };
+        let flags = if copied { COPIED } else { 0 } | if shared { READ_ONLY } else { 0 };
         let managed = Versioned { version: (1, 0), context, deleter: Some(delete_versioned), flags, tensor };
         (Box::into_raw(Box::new(managed)).cast(), VERSIONED)
     } else {
@@ -172,6 +234,7 @@ pub fn export<'py>(
 struct Imported {
     managed: *mut c_void,
     versioned: bool,
+    device: &'static dyn Device,
     _source: PyOwner,
 }
 
@@ -184,6 +247,7 @@ impl phynexus::Owner for Imported {}
 
 impl Drop for Imported {
     fn drop(&mut self) {
+        settle(self.device);
         // SAFETY: the pointer came from a capsule that was renamed, so the deleter is ours to call, once.
         unsafe {
             if self.versioned {
@@ -207,16 +271,29 @@ pub fn import(source: &Bound<'_, PyAny>) -> PyResult<Array> {
     if !source.hasattr("__dlpack__")? {
         return Err(PyTypeError::new_err(format!("{} has no __dlpack__", source.get_type().name()?)));
     }
-    let (kind, _): (i32, i32) = source.call_method0("__dlpack_device__")?.extract()?;
-    if kind != CPU {
-        return Err(PyBufferError::new_err(format!(
-            "DLPack device {kind} cannot be imported; move the data to the CPU"
-        )));
-    }
+    let (kind, index): (i32, u32) = source.call_method0("__dlpack_device__")?.extract()?;
+    let device = match kind {
+        CPU => phynexus::cpu(),
+        CUDA | ROCM => {
+            let kind = if kind == CUDA { DeviceType::Cuda } else { DeviceType::Rocm };
+            phynexus::device(DeviceId { kind, index }).map_err(crate::error::to_python)?
+        }
+        _ => {
+            return Err(PyBufferError::new_err(format!(
+                "DLPack device {kind} cannot be imported; move the data to the CPU"
+            )));
+        }
+    };
     let options = pyo3::types::PyDict::new(py);
+    if let Some(stream) = device.stream().map_err(crate::error::to_python)? {
+        options.set_item("stream", stream)?;
+    }
+    let known = options.copy()?;
     options.set_item("max_version", (1, 0))?;
     let capsule = match source.call_method("__dlpack__", (), Some(&options)) {
-        Err(e) if e.is_instance_of::<PyTypeError>(py) => source.call_method0("__dlpack__")?,
+        Err(e) if e.is_instance_of::<PyTypeError>(py) => {
+            source.call_method("__dlpack__", (), Some(&known))?
+        }
         other => other?,
     };
     let raw = capsule.as_ptr();
@@ -244,15 +321,14 @@ pub fn import(source: &Bound<'_, PyAny>) -> PyResult<Array> {
         let address = (tensor.data as u64).wrapping_add(tensor.byte_offset).wrapping_add_signed(low);
         ffi::PyCapsule_SetName(raw, used.as_ptr());
         let _source = PyOwner(Some(source.clone().unbind()));
-        let owner = Box::new(Imported { managed, versioned, _source });
+        let owner = Box::new(Imported { managed, versioned, device, _source });
         if bytes == 0 || address % dtype.size() as u64 != 0 {
             if bytes == 0 {
-                return Array::empty(*layout.shape(), dtype, phynexus::cpu())
-                    .map_err(crate::error::to_python);
+                return Array::empty(*layout.shape(), dtype, device).map_err(crate::error::to_python);
             }
             return Err(PyBufferError::new_err("the DLPack memory is not aligned to its dtype"));
         }
-        let buffer = Buffer::foreign(phynexus::cpu(), address, bytes, owner);
+        let buffer = Buffer::foreign(device, address, bytes, owner);
         let array = Array::from_parts(Arc::new(buffer), dtype, layout);
         // What may not be written is copied: tensors can be changed in place.
         if read_only { array.copy().map_err(crate::error::to_python) } else { Ok(array) }

@@ -3,7 +3,7 @@
 use crate::device::PyDevice;
 use crate::error::to_python;
 use crate::generator::{PyGenerator, Seed};
-use phynexus::{Counters, Generator, cpu_device};
+use phynexus::{Counters, Float32Products, Generator, cpu_device, float32_products, set_float32_products};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use std::path::PathBuf;
@@ -29,6 +29,30 @@ fn set_num_threads(n: i64) -> PyResult<()> {
             Ok(())
         }
         _ => Err(PyValueError::new_err(format!("the number of threads must be 1 to 1024, got {n}"))),
+    }
+}
+
+/// Sets how exact products of float32 matrices are: "highest", or "high" or "medium" for what the hardware has.
+#[pyfunction]
+fn set_float32_matmul_precision(precision: &str) -> PyResult<()> {
+    set_float32_products(match precision {
+        "highest" => Float32Products::Exact,
+        "high" | "medium" => Float32Products::Fast,
+        _ => {
+            return Err(PyValueError::new_err(format!(
+                "precision must be \"highest\", \"high\" or \"medium\", got {precision:?}"
+            )));
+        }
+    });
+    Ok(())
+}
+
+/// What was set.
+#[pyfunction]
+fn get_float32_matmul_precision() -> &'static str {
+    match float32_products() {
+        Float32Products::Exact => "highest",
+        Float32Products::Fast => "high",
     }
 }
 
@@ -133,6 +157,8 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(available_devices, m)?)?;
     m.add_function(wrap_pyfunction!(cpu_features, m)?)?;
     m.add_function(wrap_pyfunction!(set_num_threads, m)?)?;
+    m.add_function(wrap_pyfunction!(set_float32_matmul_precision, m)?)?;
+    m.add_function(wrap_pyfunction!(get_float32_matmul_precision, m)?)?;
     m.add_function(wrap_pyfunction!(get_num_threads, m)?)?;
     m.add_function(wrap_pyfunction!(manual_seed, m)?)?;
     m.add_function(wrap_pyfunction!(default_generator, m)?)?;

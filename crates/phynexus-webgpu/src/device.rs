@@ -86,7 +86,7 @@ impl Device for WebGpu {
     }
 
     fn compile(&self, spec: &Spec) -> Result<Compiled> {
-        phynexus_gpu::compile(spec, Dialect::Wgsl)
+        phynexus_gpu::compile(spec, Dialect::Wgsl, |kind| kind)
     }
 
     fn launch(&self, kernel: &Kernel, tasks: &[Task<'_>]) -> Result<()> {

@@ -37,7 +37,8 @@ pub use ops::function::MapFn;
 pub use ops::shape::Range;
 pub use phynexus_core::{
     Buffer, Category, Counters, DType, Device, DeviceId, DeviceType, Distribution, Error, Factorization,
-    Layout, Owner, ReduceOp, Result, ScatterOp, Shape, Value,
+    Float32Products, Layout, Owner, ReduceOp, Result, ScatterOp, Shape, Value, float32_products,
+    set_float32_products,
 };
 pub use phynexus_cpu as cpu_device;
 #[cfg(not(target_family = "wasm"))]
