@@ -69,6 +69,11 @@ def test_einsum_says_what_does_not_fit(equation, shapes, message):
         neurenix.einsum(equation, *(neurenix.ones(shape) for shape in shapes))
 
 
+def test_einsum_takes_its_equation_first():
+    with pytest.raises(TypeError, match="the equation comes first"):
+        neurenix.einsum(neurenix.ones(2), "i")
+
+
 def test_arrays_and_tensors():
     array = np.zeros(3, "float32")
     shared = neurenix.from_numpy(array)
@@ -98,8 +103,10 @@ def test_shapes_against_numpy():
         found = neurenix.meshgrid(*map(Tensor, vectors), indexing=indexing)
         for a, b in zip(found, np.meshgrid(*vectors, indexing=indexing), strict=True):
             assert_close(a, b, rtol=0)
-    for matrix in (x, x[0], x[:, :2], x[:0]):
-        assert_close(neurenix.diag(Tensor(matrix)), np.diag(matrix), rtol=0)
+    for matrix, k in itertools.product((x, x[0], x[:, :2], x[:0], np.array([np.nan, np.inf])), (0, 1, -2, 9)):
+        found = neurenix.diag(Tensor(matrix), k)
+        assert found.shape == np.diag(matrix, k).shape
+        np.testing.assert_array_equal(found.numpy(), np.diag(matrix, k))
     assert_close(neurenix.outer(Tensor(x[0]), Tensor(x[:, 0])), np.outer(x[0], x[:, 0]), rtol=0)
     assert neurenix.broadcast_to(Tensor(x), (2, 3, 4)).shape == (2, 3, 4)
     assert neurenix.concat is neurenix.cat

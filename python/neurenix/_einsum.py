@@ -21,6 +21,7 @@ def einsum(equation: str, *operands: Tensor) -> Tensor:
         operands: a tensor for each.
 
     Raises:
+        TypeError: an equation that is no string.
         ValueError: letters that do not fit the operands, or sizes of one letter that differ.
 
     >>> import neurenix
@@ -28,6 +29,10 @@ def einsum(equation: str, *operands: Tensor) -> Tensor:
     >>> neurenix.einsum("ik,jk->ij", a, b).shape
     (2, 4)
     """
+    if not isinstance(equation, str):
+        raise TypeError(
+            f'einsum: the equation comes first, as a string such as "ij,jk->ik", got {type(equation).__name__}'
+        )
     terms, result = _letters(equation, operands)
     pairs = [_diagonals(term, x) for term, x in zip(terms, operands, strict=True)]
     term, x = pairs[0]

@@ -153,8 +153,12 @@ def meshgrid(*tensors: Tensor, indexing: str = "ij") -> tuple[Tensor, ...]:
     )
 
 
-def diag(x: Tensor) -> Tensor:
-    """A matrix with the vector as its diagonal; of a matrix its diagonal.
+def diag(x: Tensor, diagonal: int = 0) -> Tensor:
+    """A matrix with the vector on a diagonal; of a matrix that diagonal.
+
+    Args:
+        x: a vector or a matrix.
+        diagonal: how far right of the main one, negative to the left of it.
 
     Raises:
         ValueError: neither a vector nor a matrix.
@@ -162,15 +166,18 @@ def diag(x: Tensor) -> Tensor:
     >>> import neurenix
     >>> neurenix.diag(neurenix.Tensor([1, 2])).tolist()
     [[1, 0], [0, 2]]
-    >>> neurenix.diag(neurenix.Tensor([[1, 2], [3, 4]])).tolist()
-    [1, 4]
+    >>> neurenix.diag(neurenix.Tensor([[1, 2], [3, 4]]), 1).tolist()
+    [2]
     """
+    down, right = max(-diagonal, 0), max(diagonal, 0)
     if x.ndim == 1:
-        return x * Tensor.eye(x.numel(), dtype=x.dtype, device=x.device)
+        size = x.numel()
+        places = Tensor.eye(size, dtype="bool", device=x.device)
+        return where(places, x, 0).pad((right, down, down, right))
     if x.ndim != 2:
         raise ValueError(f"diag needs a vector or a matrix, got shape {x.shape}")
-    along = Tensor.arange(min(x.shape), device=x.device)
-    return x[along, along]
+    along = Tensor.arange(max(min(x.shape[0] - down, x.shape[1] - right), 0), device=x.device)
+    return x[along + down, along + right]
 
 
 def roll(x: Tensor, shifts: int | Sequence[int], dims: int | Sequence[int] | None = None) -> Tensor:
