@@ -119,7 +119,8 @@ fn buffers_give_back() {
 
 #[test]
 fn names_and_blocks() {
-    assert_eq!(Counting::leak(DeviceType::Cpu).id().to_string(), "cpu");
+    let name = |kind, index| DeviceId { kind, index }.to_string();
+    assert_eq!([name(DeviceType::Cpu, 0), name(DeviceType::Cpu, 1)], ["cpu", "cpu:1"]);
     assert_eq!(Counting::leak(DeviceType::Rocm).id().to_string(), "rocm:1");
     for dtype in DType::ALL {
         assert_eq!(Distribution::Normal.per_block(dtype), if dtype.size() == 8 { 2 } else { 4 });
