@@ -2,7 +2,9 @@
 
     python benches/optimizers.py            # torch's times need the environment of `make bench-peers`
 
-The parameters are ten matrices of 1000 x 1000; the time is the least of several steps, alternating with torch.
+The parameters are ten matrices of 1000 x 1000, and for the optimizers of matrices also four of 1024 x 1024. The time is
+the least of several steps, alternating with torch; where products or factors of matrices are refreshed every few steps
+it is the mean of ten steps in a row.
 """
 
 import json
@@ -18,7 +20,7 @@ from neurenix.optim.names import names
 
 HERE = Path(__file__).parent
 ENVIRONMENTS = Path(os.environ.get("PEERS", Path.home() / ".cache" / "neurenix-peers"))
-COUNT, SIDE = 10, 1000
+MODEL, SMALLER = (10, 1000), (4, 1024)  # so many matrices of that side
 LEFT_OUT = {"sophia": "needs a Hessian", "sparse_adam": "takes sparse gradients", "lbfgs": "searches a line"}
 PEERS = {  # ours: torch's class and arguments
     "sgd": ("SGD", {"momentum": 0.9, "fused": True}),
@@ -31,47 +33,75 @@ PEERS = {  # ours: torch's class and arguments
     }.items()},
 }  # fmt: skip
 EIGHT_BITS = {"bitsandbytes": "bitsandbytes.optim", "torchao": "torchao.optim"}  # package: where AdamW8bit is
+MATRICES = {  # ours: environment, module, class and arguments of peers
+    "muon": {"torch": ("torch", "torch.optim", "Muon", {})},
+    "soap": {
+        "pytorch-optimizer": (
+            "pytorch_optimizer",
+            "pytorch_optimizer",
+            "SOAP",
+            {"precondition_frequency": 10},
+        )
+    },
+}
+PERIOD = 10
 SCRIPT = """
 import importlib, json, sys, time, torch
-torch.set_num_threads(int(sys.argv[5]))
-module, kind, arguments, budget = sys.argv[1], sys.argv[2], json.loads(sys.argv[3]), float(sys.argv[4])
-params = [torch.nn.Parameter(torch.randn({side}, {side})) for _ in range({count})]
+module, kind, arguments, budget, threads, count, side, period = (f(x) for f, x in zip(
+    (str, str, json.loads, float, int, int, int, int), sys.argv[1:]))
+torch.set_num_threads(threads)
+params = [torch.nn.Parameter(torch.randn(side, side)) for _ in range(count)]
 for p in params: p.grad = torch.randn_like(p)
 optimizer = getattr(importlib.import_module(module), kind)(params, lr=1e-3, **arguments)
 optimizer.step()
 best, start = 1e9, time.perf_counter()
 while time.perf_counter() - start < budget or best == 1e9:
-    begin = time.perf_counter(); optimizer.step(); best = min(best, time.perf_counter() - begin)
+    begin = time.perf_counter()
+    for _ in range(period): optimizer.step()
+    best = min(best, (time.perf_counter() - begin) / period)
 print(json.dumps(best))
 """
 
 
-def least(step, budget):
-    """The least time of a step within so many seconds; the first, which compiles, does not count."""
+def least(step, budget, period):
+    """The least mean of so many steps within so many seconds; the first, which compiles, does not count."""
     step()
     best, start = float("inf"), time.perf_counter()
     while time.perf_counter() - start < budget or best == float("inf"):
         begin = time.perf_counter()
-        step()
-        best = min(best, time.perf_counter() - begin)
+        for _ in range(period):
+            step()
+        best = min(best, (time.perf_counter() - begin) / period)
     return best
 
 
-def ours(name, budget, **options):
+def of_matrices(name):
+    """Whether an optimizer makes products or factors of matrices."""
+    kind = names()[name].kind
+    return kind.direction is not optim.Optimizer.direction and not issubclass(kind, optim.Wrapper)
+
+
+def period_of(name):
+    """How many steps in a row are timed."""
+    return PERIOD if of_matrices(name) else 1
+
+
+def ours(name, budget, model=MODEL, **options):
     """Milliseconds of a step, and bytes of state for each parameter."""
     nx.manual_seed(0)
-    params = [nx.randn(SIDE, SIDE).requires_grad_() for _ in range(COUNT)]
+    count, side = model
+    params = [nx.randn(side, side).requires_grad_() for _ in range(count)]
     for param in params:
-        param.grad = nx.randn(SIDE, SIDE)
+        param.grad = nx.randn(side, side)
     known = names()[name]
     if options:
         optimizer = known.kind(params, lr=1e-3, **known.arguments, **options)
     else:
         optimizer = known([(f"w{i}", param) for i, param in enumerate(params)])
     closure = _closure(optimizer, params) if name in ("sam", "momo", "momo_adam") else None
-    best = least(lambda: optimizer.step(closure) if closure else optimizer.step(), budget)
+    best = least(lambda: optimizer.step(closure) if closure else optimizer.step(), budget, period_of(name))
     states = [v for entry in optimizer.state.values() for v in entry.values() if isinstance(v, Tensor)]
-    return best * 1e3, sum(v.numel() * v.dtype.itemsize for v in states) / (COUNT * SIDE * SIDE)
+    return best * 1e3, sum(v.numel() * v.dtype.itemsize for v in states) / (count * side * side)
 
 
 def _closure(optimizer, params):
@@ -85,15 +115,14 @@ def _closure(optimizer, params):
     return closure
 
 
-def peer_time(environment, module, kind, arguments, budget):
+def peer_time(environment, module, kind, arguments, budget, model=MODEL, period=1):
     """Milliseconds of a step of a peer's optimizer; None without the peer."""
     python = ENVIRONMENTS / environment / "bin" / "python"
     if not python.exists():
         return None
-    script = SCRIPT.replace("{side}", str(SIDE)).replace("{count}", str(COUNT))
-    values = [module, kind, json.dumps(arguments), str(budget), str(nx.get_num_threads())]
+    values = [module, kind, json.dumps(arguments), *map(str, (budget, nx.get_num_threads(), *model, period))]
     done = subprocess.run(
-        [python, "-W", "ignore", "-c", script, *values], capture_output=True, text=True, check=False
+        [python, "-W", "ignore", "-c", SCRIPT, *values], capture_output=True, text=True, check=False
     )
     if done.returncode:
         print(f"{module} {kind}: {done.stderr.strip().splitlines()[-1:]}", file=sys.stderr)
@@ -103,7 +132,9 @@ def peer_time(environment, module, kind, arguments, budget):
 
 def torch_time(name, budget):
     """Milliseconds of a step of torch's optimizer; None where it has none."""
-    return peer_time("torch", "torch.optim", *PEERS[name], budget) if name in PEERS else None
+    if name not in PEERS:
+        return None
+    return peer_time("torch", "torch.optim", *PEERS[name], budget, period=period_of(name))
 
 
 def eight_bits(budget):
@@ -113,51 +144,70 @@ def eight_bits(budget):
     return f"In 8 bits AdamW takes {' and '.join(found)} a step in the same run." if found else ""
 
 
-def main():
-    numbers = [argument for argument in sys.argv[1:] if argument != "--all"]
-    budget = float(numbers[0]) if numbers else 1.0
-    rows = []
-    for name in names():
-        if name in LEFT_OUT or "+" in name:
-            continue
-        if names()[name].kind.direction is not optim.Optimizer.direction and "--all" not in sys.argv:
-            LEFT_OUT[name] = "products and factors of matrices, seconds a step; timed with --all"
-            continue
-        try:
-            (first, state), peer = ours(name, budget / 2), torch_time(name, budget)
-            second = ours(name, budget / 2)[0] if first < 1000 else first
-        except (TypeError, ValueError) as error:
-            print(f"{name}: {error}", file=sys.stderr)
-            continue
-        rows.append((name, names()[name].kind.__name__, state, min(first, second), peer))
-        print(
-            name,
-            f"{rows[-1][3]:.1f} ms",
-            f"{state:.2f} bytes",
-            f"torch {peer:.1f} ms" if peer else "",
-            flush=True,
-        )
-    for kind in ("bfloat16", "int8", "int4"):
-        (first, state), (second, _) = (ours("adamw", budget / 2, state_dtype=kind) for _ in range(2))
-        peer = torch_time("adamw", budget)
-        rows.append(("adamw", f"AdamW, state_dtype={kind!r}", state, min(first, second), peer))
-    lines = [
-        "# All optimizers",
-        "",
-        f"Written by `benches/optimizers.py` with {nx.get_num_threads()} threads: bytes of state for each parameter,",
-        f"milliseconds of a step for 10 million float32 parameters ({COUNT} matrices of {SIDE} x {SIDE}), and how many",
-        "times as long torch takes (fused where it has that). What each is for, its rule and its paper stand in its",
-        "docstring: `help(neurenix.optim.Lion)`, or [the pages](api/neurenix.optim.md).",
-        "",
-        "| optimizer | by name | state, bytes | step, ms | torch takes |",
-        "|---|---|---:|---:|---:|",
-    ]
-    for name, title, state, best, peer in sorted(rows, key=lambda row: row[1].lower()):
+def alternated(name, budget, **options):
+    """Milliseconds of a step, measured before and after torch's; bytes of state; torch's milliseconds."""
+    (first, state), peer = ours(name, budget / 2, **options), torch_time(name, budget)
+    second = ours(name, budget / 2, **options)[0] if first < 1000 else first
+    print(name, options or "", f"{min(first, second):.1f} ms, {state:.2f} bytes; torch {peer}", flush=True)
+    return min(first, second), state, peer
+
+
+def all_rows(budget):
+    """A row of the table for each optimizer and each format of AdamW's states."""
+    kinds = [(name, {}) for name in names() if name not in LEFT_OUT and "+" not in name]
+    kinds += [("adamw", {"state_dtype": kind}) for kind in ("bfloat16", "int8", "int4")]
+    rows = {}
+    for name, options in kinds:
+        title = ", ".join([names()[name].kind.__name__, *(f"{k}={v!r}" for k, v in options.items())])
+        best, state, peer = alternated(name, budget, **options)
         ratio = f"{peer / best:.1f}x" if peer else ""
-        lines.append(f"| {title} | `{name}` | {state:.2f} | {best:.1f} | {ratio} |")
-    left = ", ".join(f"`{name}` ({why})" for name, why in LEFT_OUT.items())
+        rows[title] = f"| {title} | `{name}` | {state:.2f} | {best:.1f} | {ratio} |"
+    return [rows[title] for title in sorted(rows, key=str.lower)]
+
+
+def matrix_rows(budget):
+    """A row for each optimizer of matrices that a peer has."""
+    rows = []
+    for name, peers in MATRICES.items():
+        best = ours(name, budget, SMALLER)[0]
+        for peer, arguments in peers.items():
+            time = peer_time(*arguments, budget, SMALLER, PERIOD)
+            best = min(best, ours(name, budget, SMALLER)[0])
+            if time:
+                rows.append(f"| `{name}` | {best:.0f} | {peer} | {time:.0f} | {time / best:.1f}x |")
+    return rows
+
+
+def main():
+    budget = float(sys.argv[1]) if sys.argv[1:] else 1.0
+    left = "; ".join(f"`{name}` {why}" for name, why in LEFT_OUT.items())
+    matrices = ", ".join(f"`{name}`" for name in names() if "+" not in name and of_matrices(name))
+    lines = f"""# All optimizers
+
+Written by `benches/optimizers.py` with {nx.get_num_threads()} threads: bytes of state for each parameter,
+milliseconds of a step for 10 million float32 parameters ({MODEL[0]} matrices of {MODEL[1]} x {MODEL[1]}), and how many
+times as long torch takes (fused where it has that). What each is for, its rule and its paper stand in its
+docstring: `help(neurenix.optim.Lion)`, or [the pages](api/neurenix.optim.md). Where products or factors of matrices are
+made, the time is the mean of {PERIOD} steps in a row: {matrices}.
+
+| optimizer | by name | state, bytes | step, ms | torch takes |
+|---|---|---:|---:|---:|
+""".splitlines()
+    lines += all_rows(budget)
     lines += ["", "Low-bit states are compared with torch's AdamW in float32. " + eight_bits(budget)]
-    lines += ["", f"Not timed here: {left}.", ""]
+    lines += [f"Not timed: {left}. SAM, MoMo and MoMoAdam are given gradients that cost nothing.", ""]
+    lines += [
+        f"## {SMALLER[0]} matrices of {SMALLER[1]} x {SMALLER[1]}",
+        "",
+        "Milliseconds, the mean of 10 steps:",
+        "",
+    ]
+    lines += [
+        "| | neurenix | peer | it takes | ratio |",
+        "|---|---:|---|---:|---:|",
+        *matrix_rows(budget),
+        "",
+    ]
     (HERE.parent / "docs" / "optimizers.md").write_text("\n".join(lines))
 
 

@@ -18,3 +18,4 @@ install jax jax optax
 install sklearn scikit-learn
 install torchao torch torchao numpy
 install bitsandbytes torch bitsandbytes numpy
+install pytorch_optimizer torch pytorch-optimizer numpy

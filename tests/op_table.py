@@ -320,6 +320,7 @@ SHAPE = [
     Op("narrow", lambda x: x.narrow(1, 1, 2), lambda x: x[:, 1:3]),
     Op("select", lambda x: x.select(1, -1), lambda x: x[:, -1]),
     Op("pad", lambda x: x.pad((1, 2, 0, 1), 5), lambda x: np.pad(x, ((0, 1), (1, 2)), constant_values=5)),
+    Op("crop", lambda x: x.pad((-1, 1, 2, -1)), lambda x: np.pad(x[:-1, 1:], ((2, 0), (0, 1)))),
     Op("tril", lambda x: x.tril(1), lambda x: np.tril(x, 1), integers=True),
     Op("triu", lambda x: x.triu(-1), lambda x: np.triu(x, -1), integers=True),
     Op("clone", Tensor.clone, np.copy, integers=True),
@@ -365,7 +366,7 @@ INDEX = [
     ),
     Op("sort", lambda x: x.sort(1), lambda x: (np.sort(x, 1), np.argsort(x, 1)), **SORTED),
     Op("sort down", lambda x: x.sort(0, True), lambda x: (-np.sort(-x, 0), np.argsort(-x, 0)), **SORTED),
-    Op("argsort", lambda x: x.argsort(1), lambda x: np.argsort(x, 1), order=0, **SORTED),
+    Op("argsort", lambda x: x.argsort(1, stable=True), lambda x: np.argsort(x, 1), order=0, **SORTED),
     Op("topk", lambda x: x.topk(2), lambda x: (-np.sort(-x)[:, :2], np.argsort(-x)[:, :2]), **SORTED),
     Op("nonzero", lambda x: (x > 0).nonzero(), lambda x: np.argwhere(x > 0), order=0, integers=True),
     Op(

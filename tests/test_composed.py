@@ -31,6 +31,13 @@ EQUATIONS = [
     ("ij,kl->jl", (2, 3), (4, 5)),
     (",ij->ij", (), (2, 3)),
     ("ba,cb->ca", (0, 3), (2, 0)),
+    ("...ij,...jk->...ik", (5, 1, 2, 3), (4, 3, 2)),
+    ("...ij,jk", (2, 3, 4), (4, 2)),
+    ("i...,i...->...", (3, 2, 4), (3, 2, 1)),
+    ("b...i,i", (2, 5, 3), (3,)),
+    ("a...a->...a", (3, 2, 3)),
+    ("i->...i", (2,)),
+    ("...,...", (2, 1), (3,)),
 ]
 
 
@@ -61,7 +68,11 @@ def test_einsum(row):
         ("ij->ii", [(2, 3)], "be there once"),
         ("ij", [(2,)], "2 letters for an operand of shape"),
         ("ij,jk", [(2, 3)], "2 terms for 1 operands"),
-        ("...j", [(2, 3)], "not supported"),
+        ("...j...", [(2, 3)], 'one "..." in a term'),
+        ("...,...", [(2, 3)], "has 1 operands"),
+        ("...jk->jk", [(2,)], "2 letters for an operand of shape"),
+        ("...j,...j->...", [(2, 3), (4, 3)], "do not broadcast"),
+        ("..j", [(2, 3)], "may hold letters"),
     ],
 )
 def test_einsum_says_what_does_not_fit(equation, shapes, message):

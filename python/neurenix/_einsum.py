@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import string
 from collections.abc import Sequence
 
 import numpy as np
@@ -17,7 +18,7 @@ def einsum(equation: str, *operands: Tensor) -> Tensor:
     Args:
         equation: a letter for each dimension of each operand, commas between operands, and behind "->" the letters
             of the result; without "->" those that occur once, in alphabetical order. A letter twice in one operand
-            takes its diagonal.
+            takes its diagonal. "..." stands for the dimensions that have no letter, which are broadcast.
         operands: a tensor for each.
 
     Raises:
@@ -28,11 +29,15 @@ def einsum(equation: str, *operands: Tensor) -> Tensor:
     >>> a, b = neurenix.ones(2, 3), neurenix.ones(4, 3)
     >>> neurenix.einsum("ik,jk->ij", a, b).shape
     (2, 4)
+    >>> neurenix.einsum("...ij->...ji", neurenix.ones(5, 2, 3)).shape
+    (5, 3, 2)
     """
     if not isinstance(equation, str):
         raise TypeError(
             f'einsum: the equation comes first, as a string such as "ij,jk->ik", got {type(equation).__name__}'
         )
+    if "..." in equation:
+        equation, operands = _without_dots(equation, operands)
     terms, result = _letters(equation, operands)
     pairs = [_diagonals(term, x) for term, x in zip(terms, operands, strict=True)]
     term, x = pairs[0]
@@ -45,6 +50,43 @@ def einsum(equation: str, *operands: Tensor) -> Tensor:
     return x.permute(*(term.index(letter) for letter in result)) if term != result else x
 
 
+def _without_dots(equation: str, operands: Sequence[Tensor]) -> tuple[str, tuple[Tensor, ...]]:
+    """The equation with letters in the place of "...", and operands that agree in the sizes of these."""
+    left, arrow, result = equation.replace(" ", "").partition("->")
+    terms = left.split(",")
+    if any(part.count("...") > 1 for part in (*terms, result)) or len(terms) != len(operands):
+        raise ValueError(
+            f'einsum: "{equation}" may have one "..." in a term, and has {len(operands)} operands'
+        )
+    free = [letter for letter in string.ascii_letters if letter not in equation]
+    shapes: list[tuple[int, ...]] = []
+    for term, x in zip(terms, operands, strict=True):
+        named, start = len(term.replace("...", "")), term.find("...")
+        if named > x.ndim:
+            raise ValueError(f'einsum: "{term}" has {named} letters for an operand of shape {x.shape}')
+        shapes.append(x.shape[start : start + x.ndim - named] if start >= 0 else ())
+    try:
+        common = np.broadcast_shapes(*shapes)
+    except ValueError:
+        raise ValueError(
+            f'einsum: "..." has shapes that do not broadcast in "{equation}": {shapes}'
+        ) from None
+    letters = "".join(free[: len(common)])
+    found: list[Tensor] = []
+    for k, (x, shape) in enumerate(zip(operands, shapes, strict=True)):
+        if (start := terms[k].find("...")) >= 0:
+            terms[k] = terms[k].replace("...", letters[len(common) - len(shape) :])
+            x = x.expand(
+                *x.shape[:start], *common[len(common) - len(shape) :], *x.shape[start + len(shape) :]
+            )
+        found.append(x)
+    if not arrow:
+        every = "".join(terms)
+        once = {letter for letter in every if every.count(letter) == 1}
+        result = "..." + "".join(sorted(once - set(letters)))
+    return f"{','.join(terms)}->{result.replace('...', letters)}", tuple(found)
+
+
 def _letters(equation: str, operands: Sequence[Tensor]) -> tuple[list[str], str]:
     left, arrow, result = equation.replace(" ", "").partition("->")
     terms = left.split(",")
@@ -52,9 +94,7 @@ def _letters(equation: str, operands: Sequence[Tensor]) -> tuple[list[str], str]
     if not arrow:
         result = "".join(sorted(letter for letter in set(every) if every.count(letter) == 1))
     if not (every + result).isalpha() and every + result:
-        raise ValueError(
-            f'einsum: "{equation}" may hold letters, commas and one "->"; "..." is not supported'
-        )
+        raise ValueError(f'einsum: "{equation}" may hold letters, commas, "..." and one "->"')
     if len(terms) != len(operands):
         raise ValueError(f'einsum: "{equation}" has {len(terms)} terms for {len(operands)} operands')
     if len(set(result)) != len(result) or not set(result) <= set(every):

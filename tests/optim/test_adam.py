@@ -47,4 +47,5 @@ def test_defaults() -> None:
         ("eps", 1e-8),
         ("weight_decay", 0),
         ("amsgrad", False),
+        ("decoupled_weight_decay", False),
     ]

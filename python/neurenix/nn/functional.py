@@ -205,7 +205,8 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
 
     Args:
         input: any shape.
-        pad: how many before and after the last dimension, then before and after the one before it, and so on.
+        pad: how many before and after the last dimension, then before and after the one before it, and so on;
+            negative sizes cut off.
         mode: "constant" is the only one.
         value: of the new elements.
 

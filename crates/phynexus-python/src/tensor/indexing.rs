@@ -120,18 +120,22 @@ impl PyTensor {
         .map(PyTensor)
     }
 
-    /// Values in order along `dim` and where they stood: stable; NaN counts as the largest.
+    /// Values in order along `dim` and where they stood; NaN counts as the largest.
+    ///
+    /// Equal values keep their order, whatever `stable` says.
     #[pyo3(
-        signature = (dim=None, descending=false, *, axis=None),
-        text_signature = "($self, dim=-1, descending=False, *, axis=None)"
+        signature = (dim=None, descending=false, stable=true, *, axis=None),
+        text_signature = "($self, dim=-1, descending=False, stable=True, *, axis=None)"
     )]
     fn sort(
         &self,
         py: Python<'_>,
         dim: Option<Dim>,
         descending: bool,
+        stable: bool,
         axis: Option<Dim>,
     ) -> PyResult<Py<PyAny>> {
+        let _ = stable;
         let dim = convert::dim_or(-1, dim, axis)?;
         let (values, at) = run(py, self.0.shape().elements(), || self.0.sort(dim, descending))?;
         found(py, values, at)
@@ -139,10 +143,18 @@ impl PyTensor {
 
     /// Where the values in order along `dim` stand.
     #[pyo3(
-        signature = (dim=None, descending=false, *, axis=None),
-        text_signature = "($self, dim=-1, descending=False, *, axis=None)"
+        signature = (dim=None, descending=false, stable=true, *, axis=None),
+        text_signature = "($self, dim=-1, descending=False, stable=True, *, axis=None)"
     )]
-    fn argsort(&self, py: Python<'_>, dim: Option<Dim>, descending: bool, axis: Option<Dim>) -> Made {
+    fn argsort(
+        &self,
+        py: Python<'_>,
+        dim: Option<Dim>,
+        descending: bool,
+        stable: bool,
+        axis: Option<Dim>,
+    ) -> Made {
+        let _ = stable;
         let dim = convert::dim_or(-1, dim, axis)?;
         run(py, self.0.shape().elements(), || self.0.sort(dim, descending)).map(|(_, at)| PyTensor(at))
     }

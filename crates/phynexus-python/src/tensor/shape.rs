@@ -284,18 +284,30 @@ impl PyTensor {
     }
     /// With `value` around it: `pad` holds (before, after) of the last dimension, then of the one before it, and so on.
     ///
+    /// Negative sizes cut elements off.
+    ///
     /// Example:
     ///     >>> import neurenix
     ///     >>> neurenix.ones(2).pad((1, 2)).tolist()
     ///     [0.0, 1.0, 1.0, 0.0, 0.0]
+    ///     >>> neurenix.arange(4).pad((-1, 1)).tolist()
+    ///     [1, 2, 3, 0]
     #[pyo3(signature = (pad, value=None))]
     fn pad(&self, py: Python<'_>, pad: &Bound<'_, PyAny>, value: Option<Arg>) -> Made {
         let (pad, shape) = (convert::sizes_from(pad)?, self.0.shape());
-        if !pad.len().is_multiple_of(2) || pad.len() / 2 > shape.len() || pad.iter().any(|&p| p < 0) {
+        if !pad.len().is_multiple_of(2) || pad.len() / 2 > shape.len() {
             return Err(PyValueError::new_err(format!(
-                "pad: expected pairs of sizes of 0 or more for at most {} dimensions, got {pad:?}",
+                "pad: expected pairs of sizes for at most {} dimensions, got {pad:?}",
                 shape.len()
             )));
+        }
+        let cut = |size: isize| size.min(0).unsigned_abs();
+        for (pair, &size) in pad.chunks(2).zip(shape.iter().rev()) {
+            if cut(pair[0]).saturating_add(cut(pair[1])) > size {
+                return Err(PyValueError::new_err(format!(
+                    "pad: {pair:?} cuts more off than the {size} elements of a dimension of {shape}"
+                )));
+            }
         }
         let value = match value {
             None => phynexus::Value::I(0),
@@ -308,8 +320,12 @@ impl PyTensor {
             let mut t = self.0.clone();
             for (k, pair) in pad.chunks(2).enumerate() {
                 let axis = shape.len() - 1 - k;
+                let (before, after) = (cut(pair[0]), cut(pair[1]));
+                if before + after > 0 {
+                    t = narrow(&t, axis, before, shape[axis] - before - after)?;
+                }
                 let edge = |size: isize| {
-                    let dims = t.shape().with(axis, size as usize)?;
+                    let dims = t.shape().with(axis, size.max(0) as usize)?;
                     phynexus::full(dims, value, t.dtype(), t.device())
                 };
                 let parts = [edge(pair[0])?, t.clone(), edge(pair[1])?];
