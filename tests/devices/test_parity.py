@@ -255,6 +255,35 @@ def test_parameters_on_several_devices_are_one_optimizer(gpu):
 
 
 @each_gpu
+@pytest.mark.parametrize("search", [None, "strong_wolfe"])
+@pytest.mark.parametrize("devices", ["both", "moving"])
+def test_lbfgs_goes_on_over_devices(gpu, search, devices):
+    """Parameters on several, and ones that move between two steps."""
+
+    def run(place, then):
+        params = [Tensor([1.0, 2.0]), Tensor([3.0], device=place)]
+        for p in params:
+            p.requires_grad_()
+        optimizer = neurenix.optim.LBFGS(params, lr=0.3, max_iter=2, line_search_fn=search)
+
+        def closure():
+            optimizer.zero_grad()
+            a, b = (p.to("cpu") for p in params)
+            loss = ((a - b) ** 4).sum() + (b**2).sum()
+            loss.backward()
+            return loss
+
+        for device in ("cpu", then, then):
+            params[0].to(device, inplace=True)
+            optimizer.step(closure)
+        assert [str(p.device) for p in params] == [then, place]
+        return np.concatenate([np.array(p.detach().cpu()) for p in params])
+
+    found = run(gpu, "cpu") if devices == "both" else run("cpu", gpu)
+    np.testing.assert_allclose(found, run("cpu", "cpu"), rtol=1e-4)
+
+
+@each_gpu
 def test_moving_keeps_the_gradient(gpu):
     x = Tensor([1.0, 2.0], requires_grad=True)
     (x.to(gpu) * 3).sum().backward()

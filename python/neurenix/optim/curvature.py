@@ -37,11 +37,13 @@ class Memory:
         What was learnt of other parameters is of no use for these.
         """
         if memory is not None and memory.source is state:
-            if list(map(id, memory.flat.params)) == list(map(id, flat.params)):
+            if list(map(id, memory.flat.params)) != list(map(id, flat.params)):
+                return Memory(state, flat)
+            if memory.flat.device == flat.device:
                 memory = copy.copy(memory)
                 memory.pairs = list(memory.pairs)
                 return memory
-            return Memory(state, flat)
+            memory.write(state)  # the parameters have moved, and what was learnt follows
         memory = Memory(state, flat)
         entries = [state.get(param, {}) for param in flat.params]
         if all("n_iter" in entry for entry in entries):

@@ -10,11 +10,15 @@ from .binding import compute_type
 
 
 class Flat:
-    """The parameters of an optimizer end to end, in float64 if any of them is, else in float32."""
+    """The parameters of an optimizer end to end, in float64 if any of them is, else in float32.
+
+    The vector lives where the first of them does.
+    """
 
     def __init__(self, params: Sequence[Tensor]) -> None:
         self.params = list(params)
         self._kind = max(compute_type(param.dtype.name) for param in params)
+        self.device = self.params[0].device
         self._sizes = [param.numel() for param in params]
 
     def join(self, tensors: Sequence[Tensor]) -> Tensor:
@@ -25,7 +29,7 @@ class Flat:
                     f"a state has shape {tuple(tensor.shape)}, its parameter {tuple(param.shape)}; "
                     "parameters must not change their shape, give the new tensor to a new optimizer"
                 )
-        return cat([tensor.detach().reshape(-1).to(self._kind) for tensor in tensors])
+        return cat([tensor.detach().reshape(-1).to(self.device, self._kind) for tensor in tensors])
 
     def split(self, vector: Tensor) -> list[Tensor]:
         """Views of a vector in the shapes of the parameters."""
