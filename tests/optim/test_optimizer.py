@@ -80,6 +80,17 @@ def test_its_closure_records_gradients(plain, make) -> None:
     assert param.item() == 0.5
 
 
+@pytest.mark.parametrize(
+    "option",
+    [{"clip_norm": 1.0}, {"ema": 0.9}, {"cautious": True}, {"accumulate": 2}, {"accumulate_sum": True},
+     {"state_dtype": "int8"}, {"param_update": "kahan"}, {"weight_decay_mode": "l2"}],
+    ids=str,
+)  # fmt: skip
+def test_a_step_of_ones_own_refuses_what_it_would_ignore(plain, make, option) -> None:
+    with pytest.raises(ValueError, match=f"Plain takes no {next(iter(option))}: it has no formula"):
+        plain([make([1.0], 1.0)], **option)
+
+
 def test_an_overridden_step_may_call_its_base(make) -> None:
     class Logged(SGD):
         steps = 0

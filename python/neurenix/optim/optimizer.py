@@ -15,7 +15,7 @@ from .averaging import averaged, switch
 from .governed import Governed, governed
 from .groups import Group, Params, check_unique, complete, describe, nearest, split
 from .limits import Flag, Whole, resolve
-from .options import DECAY_MODE, FURTHER, HYPER, ROUNDING, Policy
+from .options import DECAY_MODE, FURTHER, HYPER, ROUNDING, Policy, refuse
 from .packing import Option, check_option
 from .plan import Plan
 from .rule import UpdateRule
@@ -51,7 +51,8 @@ class Optimizer(UpdateRule, Governed):
     [0.75, -0.75]
 
     Or override `step()` in plain Python over `_parameter_groups` and `param.grad`; it runs without recording
-    gradients, and `self.state[param]` is a dict for whatever it wants to remember.
+    gradients, and `self.state[param]` is a dict for whatever it wants to remember. Of the options it has `maximize`
+    in its groups to heed, and `nonfinite`; what acts on a formula is refused.
 
     Args:
         params: tensors; (name, tensor) pairs such as `model.named_parameters()`; a module; or dicts that
@@ -118,6 +119,10 @@ class Optimizer(UpdateRule, Governed):
                 raise TypeError(f"{kind} has no argument {name!r}{hint}")
             if value is not None and value is not False:
                 self.defaults[name] = value
+        if self.formula is None:
+            sums = {"accumulate": accumulate, "accumulate_sum": accumulate_sum}
+            kept = {"state_dtype": state_dtype, "param_update": param_update}
+            refuse(kind, {**options, **sums, **kept, "weight_decay_mode": weight_decay_mode})
         self.normalize(kind, self.defaults)
         for group in split(params):
             self.add_param_group(group)

@@ -82,9 +82,28 @@ FURTHER: Final = (
     "param_update",
     "rounding_seed",
 )
+# Options that stand around a formula, and what they are where nobody asks for them.
+_AROUND: Final = {
+    **dict.fromkeys(HYPER),
+    "weight_decay_mode": None,
+    "accumulate": 1,
+    "accumulate_sum": False,
+    "state_dtype": None,
+    "param_update": "nearest",
+}
 NARROW: Final = ("bfloat16", "float16")
 ROUNDING: Final = Choice(("nearest", "stochastic", "kahan"))
 DECAY_MODE: Final = Choice((None, *MODES))
+
+
+def refuse(kind: str, options: Mapping[str, Any]) -> None:
+    """Refuses options that a `step()` in plain Python would not heed."""
+    asked = {name: value for name, value in options.items() if value is not None and value is not False}
+    if unheeded := [name for name, usual in _AROUND.items() if asked.get(name, usual) != usual]:
+        raise ValueError(
+            f"{kind} takes no {', '.join(unheeded)}: it has no formula for them to act on; its step() would "
+            "ignore them"
+        )
 
 
 def ema(p: Value, g: Value, average: Value, *, t: Value, inner: Inner, ema: Value) -> tuple[Value, Value]:
