@@ -9,7 +9,7 @@ from neurenix.optim import Optimizer, State
 from neurenix.optim.formula import everywhere, largest, maximum, mean, sqrt, total
 from neurenix.testing import Record, check_optimizer, check_property, per_tensor
 from testing.optimizers.faults.contract import Terse
-from testing.optimizers.good import GOOD, PLAIN, Good, Plain
+from testing.optimizers.good import GOOD, PLAIN, Good, Plain, formula
 
 
 def test_good_ones_pass():
@@ -186,6 +186,14 @@ def test_all_failures_are_told():
     assert "hooks_are_called: RuntimeError('not written yet')" in str(error.value)
     assert "its_repr_tells: " in str(error.value)
     assert isinstance(error.value.__cause__, RuntimeError)
+
+
+def test_one_mistake_is_told_once():
+    with pytest.raises(AssertionError) as error:
+        check_optimizer(formula(lambda p, g, *, lr, momentun: p - lr * g), **GOOD)
+    text = str(error.value)
+    assert "  - computes_its_rule, hyperparameters_count, holds_in_low_precision and " in text
+    assert text.count('the hyperparameters are lr, momentum, weight_decay, maximize")') == 1
 
 
 def test_skips_and_misuse():

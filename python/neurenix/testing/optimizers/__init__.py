@@ -89,7 +89,7 @@ def check_optimizer(optimizer: Any, **fields: Any) -> dict[str, str]:
         The properties that were not checked, with the reason.
 
     Raises:
-        AssertionError: with a line for each property that does not hold.
+        AssertionError: with a line for each thing that is wrong, and the properties that do not hold for it.
         ValueError: if the record skips a property that does not exist.
 
     >>> import neurenix as nx
@@ -117,7 +117,7 @@ def check_optimizer(optimizer: Any, **fields: Any) -> dict[str, str]:
     unknown = set(record.skips) - set(PROPERTIES)
     if unknown:
         raise ValueError(f"{record} skips {sorted(unknown)}; the properties are {', '.join(PROPERTIES)}")
-    failures: list[str] = []
+    failures: dict[str, list[str]] = {}
     unchecked: dict[str, str] = {}
     first: Exception | None = None
     for name in PROPERTIES:
@@ -125,12 +125,19 @@ def check_optimizer(optimizer: Any, **fields: Any) -> dict[str, str]:
             reason = check_property(record, name)
         except Exception as failure:
             text = str(failure) if isinstance(failure, AssertionError) else repr(failure)
-            failures.append(f"  - {name}: {text}")
+            failures.setdefault(text, []).append(name)
             first = first or failure
         else:
             if reason is not None:
                 unchecked[name] = reason
     if failures:
-        count = f"{len(failures)} of {len(PROPERTIES)}"
-        raise AssertionError("\n".join([f"{record} lacks {count} properties:", *failures])) from first
+        count = f"{sum(map(len, failures.values()))} of {len(PROPERTIES)}"
+        lines = [f"  - {_few(names)}: {text}" for text, names in failures.items()]
+        raise AssertionError("\n".join([f"{record} lacks {count} properties:", *lines])) from first
     return unchecked
+
+
+def _few(names: list[str]) -> str:
+    """What fails in the same way is most often one mistake."""
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more

@@ -63,17 +63,19 @@ def zero_gradients_move_nothing(record: Record) -> str | None:
 
 
 def gradients_are_not_written(record: Record) -> str | None:
-    """A step leaves all gradients as they are."""
+    """A step leaves all gradients as they are, with each of the record's moves too."""
     if record.closure or record.advance is not None:
         return "its closure sets the gradients"
-    for dtype in ("float32", "float64", "bfloat16"):
-        run = Run(record, dtype)
+    usual: list[tuple[str, dict[str, Any]]] = [(dtype, {}) for dtype in ("float32", "float64", "bfloat16")]
+    moved = [("float32", {name: value}) for name, value in record.moves.items()]
+    for dtype, changes in usual + moved:
+        run = Run(record, dtype, **changes)
         for t in range(1, 4):
             run.put(run.process.at(t, run.values()))
             before = [param.grad.tobytes() for param in run.params if param.grad is not None]
             run.optimizer.step()
             after = [param.grad.tobytes() for param in run.params if param.grad is not None]
-            require(after == before, f"{record}: a step writes to {dtype} gradients")
+            require(after == before, f"{record}{changes or ''}: a step writes to {dtype} gradients")
     return None
 
 

@@ -70,6 +70,22 @@ class Consuming(Plain):
         param.sub_(param.grad.mul_(lr))
 
 
+class Decaying(Plain):
+    """Adds the decay to the gradient itself, as many do."""
+
+    def __init__(self, params, lr=0.1, weight_decay=0.0, **options):
+        super().__init__(params, lr, **options)
+        for group in self.param_groups:
+            group["weight_decay"] = weight_decay
+
+    def step(self, closure=None):
+        for group in self.param_groups:
+            for param in group["params"]:
+                if param.grad is not None and group["weight_decay"]:
+                    param.grad.add_(param, alpha=group["weight_decay"])
+        return super().step(closure)
+
+
 def lossy(p, g, *, lr, momentum):
     return p - lr * g / sqrt(g * g)
 
@@ -114,4 +130,10 @@ FAULTS = [
         "move parameters",
     ),
     ("gradients_are_not_written", Consuming, {}, "writes to float32"),
+    (
+        "gradients_are_not_written",
+        Decaying,
+        {"moves": {"lr": 0.2, "weight_decay": 0.1}},
+        "'weight_decay': 0.1}: a step writes to float32",
+    ),
 ]
