@@ -420,9 +420,12 @@ def test_a_flipped_bit_is_noticed(cli, tmp_path, iris, place):
 
 def test_new_rows_that_lack_a_column(cli, tmp_path, iris):
     new = write_csv(tmp_path / "n.csv", [(1, 2)], "ab")
-    code, _, errors = cli("predict", iris, new)
+    old = tmp_path / "old.csv"
+    old.write_text("kept\n")
+    code, _, errors = cli("predict", iris, new, "--output", old)
     assert code == 2
     assert "lacks columns of the training data: 'sepal length (cm)'" in errors
+    assert old.read_text() == "kept\n"
 
 
 @pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs a pseudo-terminal")
