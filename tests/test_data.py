@@ -35,6 +35,9 @@ class TestRead:
         assert list(table.columns) == ["a", "b"]
         assert table.columns["b"].tolist() == [f"x{delimiter}y"]
 
+    def test_delimiters_within_quotes_do_not_count(self, csv):
+        assert list(read(csv('a,"b;c;d"\n1,2\n')).columns) == ["a", "b;c;d"]
+
     def test_a_newline_in_quotes_and_windows_line_ends(self, csv):
         assert read(csv(b'a,b\r\n1,"x\ny"\r\n\r\n2,z\r\n')).columns["b"].tolist() == ["x\ny", "z"]
 
@@ -182,8 +185,13 @@ class TestTarget:
         ("values", "task", "message"),
         [
             (["a", "a"], None, "only the class 'a'"),
-            (["a", "b"], None, "each row has a class of its own"),
-            (["a", "b", "a"], "regression", "holds texts"),
+            (
+                ["0,5", "0,7"],
+                None,
+                "each row has a class of its own in the target 'y'; texts such as '0,5' are",
+            ),
+            ([1, 2], None, "each row has a class of its own in the target 'y'; try --task regression"),
+            (["a", "b", "a"], "regression", "holds texts such as 'a'"),
             ([0.5, 0.5], "regression", "nothing to learn"),
             ([1e-30] * 3, "regression", "nothing to learn"),
             ([3, 3], None, "only the class '3'"),
@@ -241,6 +249,28 @@ class TestPrepare:
         assert prepared.y.mean() == pytest.approx(0, abs=1e-6)
         assert abs(prepared.x_val.mean()) > 1e-3
         assert prepared.x.dtype == prepared.y.dtype == np.float32
+
+    @pytest.mark.parametrize("place", range(20))
+    def test_one_text_makes_a_column_of_texts_wherever_it_falls(self, place):
+        values = [str(i % 4) for i in range(20)]
+        values[place] = "?!"
+        table = Table({"x": values, "y": [i / 7 for i in range(20)]}, "y")
+        prepared = prepare(table)
+        assert prepared.encoder.columns[0]["kind"] == "text"
+        assert prepared.notes == [
+            "column 'x' is taken as texts: most are numbers, but '?!' is not; leave such values empty to have numbers"
+        ]
+
+    def test_classes_that_look_like_numbers_keep_their_names(self):
+        classes = ["1.50"] * 10 + ["2.50"] * 10 + ["x"]
+        prepared = prepare(Table({"x": list(range(21)), "y": classes}, "y"))
+        assert prepared.target.classes == ["1.50", "2.50", "x"]
+
+    def test_texts_that_hardly_repeat_are_told(self):
+        table = Table({"d": [f"0,{i}" for i in range(30)], "y": [i / 7 for i in range(30)]}, "y")
+        assert prepare(table).notes == [
+            "column 'd' is taken as texts: 30 different ones such as '0,0', each a column of its own"
+        ]
 
     def test_rows_without_target_are_left_out_and_told(self):
         prepared = prepare(Table({"x": range(10), "y": ["a", "b", "", "a", "b"] * 2}, "y"))

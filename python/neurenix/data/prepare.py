@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neurenix.data.encode import Encoder
+from neurenix.data.encode import MAX_CATEGORIES, Encoder
 from neurenix.data.split import split
-from neurenix.data.table import Table
+from neurenix.data.table import Table, is_text, number
 from neurenix.data.target import Target, Task, drop_missing
 
 
@@ -76,5 +76,25 @@ def prepare(table: Table, task: Task | None = None, fraction: float = 0.2, seed:
         target.transform(val),
         encoder,
         target,
-        notes + encoder.notes,
+        notes + _doubts(table) + encoder.notes,
     )
+
+
+def _doubts(table: Table) -> list[str]:
+    """Notes about columns of texts that were perhaps meant to be numbers."""
+    notes = []
+    for name, column in table.features.items():
+        texts = [text for text in column.tolist() if text] if is_text(column) else []
+        odd = [text for text in texts if number(text) is None]
+        different = len(set(texts))
+        if 2 * len(odd) < len(texts):
+            notes.append(
+                f"column {name!r} is taken as texts: most are numbers, but {odd[0]!r} is not; "
+                "leave such values empty to have numbers"
+            )
+        elif max(10, len(texts) // 2) < different <= MAX_CATEGORIES:
+            notes.append(
+                f"column {name!r} is taken as texts: {different} different ones such as {odd[0]!r}, "
+                "each a column of its own"
+            )
+    return notes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ def _csv(path: Path, target: str | None) -> Table:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             first = file.readline()
-            delimiter = max(",;\t", key=first.count)
+            delimiter = max(",;\t", key=re.sub('"[^"]*"', "", first).count)
             file.seek(0)
             reader = csv.reader(file, delimiter=delimiter, strict=True)
             names = [name.strip() for name in next(reader, [])]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -67,7 +68,10 @@ class Table:
 
     def take(self, rows: NDArray[np.intp]) -> Table:
         """The table of these rows, in this order."""
-        return Table({key: column[rows] for key, column in self.columns.items()}, self.target, self.name)
+        taken = copy.copy(self)  # not read anew: texts stay texts where all that are left look like numbers
+        taken.columns = {key: column[rows] for key, column in self.columns.items()}
+        taken.rows = len(rows)
+        return taken
 
 
 def is_text(column: Column) -> bool:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from neurenix.data.table import Column, DataError, Table, is_text, missing, moments
+from neurenix.data.table import Column, DataError, Table, is_text, missing, moments, number
 
 Task = Literal["classification", "regression"]
 MAX_CLASSES = 20
@@ -61,8 +61,10 @@ class Target:
         task = task or _find_task(column)
         if task == "regression":
             if is_text(column):
+                odd = next(text for text in column.tolist() if text and number(text) is None)
                 raise DataError(
-                    f"{table.name}: the target {name!r} holds texts, so the task cannot be regression"
+                    f"{table.name}: the target {name!r} holds texts such as {odd!r}, so the task cannot be "
+                    "regression"
                 )
             mean, deviation = moments(column)
             if not deviation:
@@ -76,9 +78,10 @@ class Target:
                 f"{table.name}: the target {name!r} has only the class {_class_name(values[0])!r}; nothing to learn"
             )
         if len(values) == table.rows:
-            raise DataError(
-                f"{table.name}: each row has a class of its own in the target {name!r}; try --task regression"
+            remedy = (
+                f"texts such as {values[0]!r} are no numbers" if is_text(column) else "try --task regression"
             )
+            raise DataError(f"{table.name}: each row has a class of its own in the target {name!r}; {remedy}")
         return cls(name, task, [_class_name(value) for value in values])
 
     def transform(self, table: Table) -> NDArray[Any]:
