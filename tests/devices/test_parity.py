@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import neurenix
 import numpy as np
 import pytest
@@ -281,6 +283,33 @@ def test_lbfgs_goes_on_over_devices(gpu, search, devices):
 
     found = run(gpu, "cpu") if devices == "both" else run("cpu", gpu)
     np.testing.assert_allclose(found, run("cpu", "cpu"), rtol=1e-4)
+
+
+@each_gpu
+def test_parameters_are_made_and_copied_where_their_data_are(gpu):
+    model = neurenix.nn.Sequential(
+        neurenix.nn.Linear(3, 4, device=gpu), neurenix.nn.BatchNorm1d(4, device=gpu)
+    )
+    made = [*model.parameters(), *model.buffers(), neurenix.nn.Parameter(neurenix.ones(2, device=gpu))]
+    assert {str(t.device) for t in made} == {gpu}
+    optimizer = neurenix.optim.AdamW(model.parameters())
+    model(neurenix.randn(5, 3, device=gpu)).square().sum().backward()
+    optimizer.step()
+    twin, other = copy.deepcopy((model, optimizer))
+    average = neurenix.optim.swa_utils.AveragedModel(model)
+    for copied in (twin, average):
+        assert {str(t.device) for t in [*copied.parameters()]} == {gpu}
+    other.step()
+    assert {str(t.device) for t in other.state[twin[0].weight].values() if isinstance(t, Tensor)} == {gpu}
+
+
+@each_gpu
+def test_gradients_on_several_devices_are_clipped_together(gpu):
+    params = [Tensor([3.0], device=d, requires_grad=True) for d in ("cpu", gpu)]
+    for p, value in zip(params, (3.0, 4.0), strict=True):
+        p.grad = Tensor([value], device=p.device)
+    assert neurenix.nn.utils.clip_grad_norm_(params, 1.0).item() == pytest.approx(5)
+    assert [p.grad.item() for p in params] == pytest.approx([0.6, 0.8])
 
 
 @each_gpu

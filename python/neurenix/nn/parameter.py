@@ -16,7 +16,7 @@ class Parameter(Tensor):
     """A leaf that `Module.parameters()` finds when it is assigned to an attribute of a module.
 
     Args:
-        data: a tensor, or what a tensor can be made of; it is copied.
+        data: a tensor, or what a tensor can be made of; it is copied, on the device where it is.
         requires_grad: whether `backward` computes its gradient.
 
     >>> import neurenix
@@ -27,7 +27,8 @@ class Parameter(Tensor):
 
     def __new__(cls, data: Any, requires_grad: bool = True) -> Self:
         """Copies the data."""
-        return super().__new__(cls, data, requires_grad=requires_grad)
+        device = data.device if isinstance(data, Tensor) else None
+        return super().__new__(cls, data, device=device, requires_grad=requires_grad)
 
     def __init__(self, data: Any, requires_grad: bool = True) -> None:
         """Everything happens in `__new__`, as in the engine's tensors."""

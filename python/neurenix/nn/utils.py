@@ -26,13 +26,13 @@ def clip_grad_norm_(
     """Scales all gradients by one factor so that their common norm is at most `max_norm`.
 
     Args:
-        parameters: those without a gradient are skipped.
+        parameters: those without a gradient are skipped; they may be on several devices.
         max_norm: > 0.
         norm_type: p of the p-norm; `float("inf")` is the largest absolute value.
         error_if_nonfinite: whether a norm that is NaN or infinite is an error.
 
     Returns:
-        The norm before.
+        The norm before, on the device of the first gradient.
 
     >>> import neurenix
     >>> p = neurenix.nn.Parameter(neurenix.zeros(2))
@@ -45,7 +45,8 @@ def clip_grad_norm_(
     gradients = _gradients(parameters)
     if not gradients:
         return Tensor(0.0)
-    norms = stack([gradient.flatten().float().norm(norm_type) for gradient in gradients])
+    device = gradients[0].device
+    norms = stack([gradient.flatten().float().norm(norm_type).to(device) for gradient in gradients])
     total = norms.max() if norm_type == inf else norms.norm(norm_type)
     value = total.item()
     if error_if_nonfinite and not isfinite(value):
