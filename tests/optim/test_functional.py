@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import neurenix as nx
 import numpy as np
 import pytest
@@ -82,6 +84,17 @@ def test_a_tensor_alone_and_saving(tmp_path) -> None:
         pure.update(Tensor([1.0, 3.0]), s, new)[0] for s in (state, nx.load(tmp_path / "state.safetensors"))
     ]
     assert again[0].numpy().tobytes() == again[1].numpy().tobytes()
+
+
+def test_named_tuples_stay_what_they_are() -> None:
+    class Layer(NamedTuple):
+        weight: Tensor
+        bias: Tensor
+
+    params, sgd = Layer(nx.ones(2), nx.zeros(1)), Functional(optim.SGD, lr=0.5)
+    new, _ = sgd.update(Layer(nx.ones(2), nx.ones(1)), sgd.init(params), params)
+    assert isinstance(new, Layer)
+    assert (new.weight.tolist(), new.bias.tolist()) == ([0.5, 0.5], [-0.5])
 
 
 def test_what_does_not_fit() -> None:

@@ -230,6 +230,8 @@ def test_other_parameters_begin_anew(make) -> None:
 def test_needs_a_closure(make) -> None:
     with pytest.raises(TypeError, match=r"LBFGS.step needs a closure .* optimizer.step\(closure\)"):
         LBFGS([make([1.0])]).step()
+    with pytest.raises(TypeError, match="the closure must return the loss"):
+        LBFGS([make([1.0])]).step(lambda: None)
 
 
 @pytest.mark.parametrize(

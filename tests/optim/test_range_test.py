@@ -200,6 +200,31 @@ def test_bad_arguments(arguments, message, problem):
         lr_find(optimizer, closure_of(optimizer), **arguments)
 
 
+def test_buffers_of_a_model_are_put_back():
+    model = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Linear(8, 1))
+    optimizer, x = optim.SGD(model), nx.randn(32, 4)
+
+    def closure():
+        optimizer.zero_grad()
+        loss = model(x).square().mean()
+        loss.backward()
+        return loss
+
+    before = {name: value.tobytes() for name, value in model.state_dict().items()}
+    lr_find(optimizer, closure, steps=5, model=model)
+    assert {name: value.tobytes() for name, value in model.state_dict().items()} == before
+
+
+def test_a_closure_without_a_loss(problem):
+    model, closure_of = problem
+    optimizer = optim.SGD(model)
+    closure = closure_of(optimizer)
+    before = [p.tobytes() for p in model.parameters()]
+    with pytest.raises(TypeError, match="closure must return the loss"):
+        lr_find(optimizer, lambda: closure() and None)
+    assert [p.tobytes() for p in model.parameters()] == before
+
+
 def test_a_loss_that_is_no_number():
     w = nx.ones(1).requires_grad_()
     with pytest.raises(ValueError, match="no number at the first rate, 1e-07"):

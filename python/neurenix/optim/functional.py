@@ -124,6 +124,8 @@ def _rebuilt(tree: Tree, leaves: Mapping[str, Tensor], path: str) -> Tree:
     values = [_rebuilt(value, leaves, inner) for inner, value in _items(tree, path)]
     if isinstance(tree, Mapping):
         return dict(zip(tree, values, strict=True))
+    if hasattr(tree, "_fields"):  # a named tuple
+        return type(tree)(*values)
     return tuple(values) if isinstance(tree, tuple) else values
 
 

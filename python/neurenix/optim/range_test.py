@@ -7,11 +7,14 @@ import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from neurenix.autograd import no_grad
 
 from .optimizer import Optimizer
+
+if TYPE_CHECKING:
+    from neurenix.nn import Module
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,7 @@ def lr_find(
     steps: int = 100,
     smoothing: float = 0.8,
     explode: float = 4.0,
+    model: Module | None = None,
 ) -> RangeTest:
     """Tries all learning rates, from far too small to far too large, in one short run.
 
@@ -85,6 +89,7 @@ def lr_find(
         steps: how many, ≥ 2.
         smoothing: decay of the averages of losses, from both sides, in [0, 1).
         explode: factor of the lowest loss at which to stop, > 1.
+        model: whose buffers, such as the statistics of batch norms, are put back, too.
 
     Returns:
         The learning rates, the losses, and a suggestion: where the loss falls fastest.
@@ -115,6 +120,7 @@ def lr_find(
     params = [param for group in optimizer.param_groups for param in group["params"]]
     before = [(param.detach().clone(), param.grad) for param in params]
     grads = [None if grad is None else grad.detach().clone() for _, grad in before]
+    buffers = [] if model is None else [(buffer, buffer.clone()) for buffer in model.buffers()]
     explorer = copy.deepcopy(optimizer, {id(param): param for param in params})
     rates = [float(explorer.hyperparameters(group)["lr"]) for group in explorer.param_groups]
     ratios = [rate / max(rates) if max(rates) > 0 else 1.0 for rate in rates]
@@ -128,9 +134,12 @@ def lr_find(
             for group, ratio in zip(explorer.param_groups, ratios, strict=True):
                 group["lr"] = lr * ratio
             try:
-                loss = float(explorer.step(closure))
+                result = explorer.step(closure)
             except FloatingPointError:  # the policy for gradients that are no numbers
                 break
+            if result is None:
+                raise TypeError("lr_find: the closure must return the loss, got None")
+            loss = float(result)
             if not math.isfinite(loss):
                 break
             lrs.append(lr)
@@ -146,6 +155,8 @@ def lr_find(
                 param.grad = grad
                 if grad is not None and numbers is not None:
                     grad.copy_(numbers)
+            for buffer, kept in buffers:
+                buffer.copy_(kept)
     if not losses:
         raise ValueError(
             f"lr_find: the loss is no number at the first rate, {start:g}; look at the data or the model"

@@ -198,6 +198,8 @@ class _Search:
     def measure(self) -> tuple[float, Tensor]:
         """Loss, to be minimised, and gradient where the parameters are."""
         result = self.closure()
+        if result is None:
+            raise TypeError("LBFGS.step: the closure must return the loss, got None")
         if not self.evaluations:
             self.result = result
         self.evaluations += 1
