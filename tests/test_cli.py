@@ -127,6 +127,16 @@ class TestTrain:
         assert "classification" in cli(*arguments)[1]
         assert "regression" in cli(*arguments, "--task", "regression")[1]
 
+    def test_weights_that_are_no_numbers_are_not_saved(self, tmp_path, cli):
+        data = write_csv(tmp_path / "d.csv", [(i, i % 5 / 7) for i in range(50)], "xy")
+        arguments = ("train", data, "--target", "y", "--epochs", 2, "--output", tmp_path / "o")
+        assert cli(*arguments)[0] == 0
+        before = (tmp_path / "o" / "checkpoint.safetensors").read_bytes()
+        code, _, errors = cli(*arguments, "--lr", "1e30")
+        assert code == 2
+        assert "the validation loss is nan at step 1; try a learning rate below 1e+30" in errors
+        assert (tmp_path / "o" / "checkpoint.safetensors").read_bytes() == before
+
     def test_npz_and_notes(self, tmp_path, cli):
         x = np.random.default_rng(0).normal(size=(60, 3))
         y = (x[:, 0] > 0).astype(int)

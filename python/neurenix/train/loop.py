@@ -50,7 +50,7 @@ def fit(
         A record for each epoch that was completed.
 
     Raises:
-        ValueError: the loss is no longer finite.
+        ValueError: the loss is no longer finite, or that of the rows held out is no number.
 
     Example:
         >>> from neurenix import data, train
@@ -67,6 +67,10 @@ def fit(
         if run.batch < run.steps_per_epoch:
             break
         records.append(_finish(run, seconds))
+        if math.isnan(records[-1].val_loss):  # weights that nobody wants in a checkpoint
+            raise ValueError(
+                f"the validation loss is nan at step {run.step}; try a learning rate below {run.options.rate:g}"
+            )
         for callback in callbacks:
             callback.on_epoch(run, records[-1])
     for callback in callbacks:
