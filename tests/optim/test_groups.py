@@ -103,6 +103,15 @@ def test_parameters_appended_to_a_group(make) -> None:
     assert b.item() == pytest.approx(0.5)
 
 
+def test_a_parameter_replaced_within_a_group(make) -> None:
+    a, b = make([1.0], 1.0), make([1.0], 1.0)
+    optimizer = Adam([a], lr=0.25)
+    optimizer.step()
+    optimizer.param_groups[0]["params"][0] = b
+    optimizer.step()
+    assert (a.item(), b.item()) == (pytest.approx(0.75), pytest.approx(0.75))
+
+
 def test_a_group_replaced(make) -> None:
     a = make([1.0], 1.0)
     optimizer = SGD([a], lr=0.5, momentum=0.5)

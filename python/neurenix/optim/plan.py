@@ -58,6 +58,7 @@ class Plan:
             len(group) != len(self._seen)
             or not all(map(is_, group.values(), self._seen))
             or len(group["params"]) != len(self._members)
+            or not all(map(is_, group["params"], self._members))
         ):
             self._read(rule, group, state)
         for start, label, limit, value in self._scheduled:
