@@ -428,6 +428,15 @@ def test_a_flipped_bit_is_noticed(cli, tmp_path, iris, place):
     assert errors.count("\n") == 1
 
 
+def test_a_checkpoint_that_lacks_a_part(cli, tmp_path, iris):
+    state = dict(load(iris / "checkpoint.safetensors"))
+    del state["encoder"]
+    save(state, tmp_path / "c.safetensors")
+    code, _, errors = cli("predict", tmp_path / "c.safetensors", "iris")
+    assert code == 2
+    assert "is a checkpoint without encoder" in errors
+
+
 def test_new_rows_that_lack_a_column(cli, tmp_path, iris):
     new = write_csv(tmp_path / "n.csv", [(1, 2)], "ab")
     old = tmp_path / "old.csv"

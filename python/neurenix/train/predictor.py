@@ -15,6 +15,7 @@ from neurenix.train.options import Options
 
 FORMAT = "neurenix training 1"
 CHECKPOINT = "checkpoint.safetensors"
+PARTS = ("options", "model", "optimizer", "encoder", "target", "data", "place")
 
 
 class Predictor:
@@ -89,4 +90,6 @@ def read_checkpoint(path: str | Path) -> Mapping[str, Any]:
         raise DataError(
             f"{file} is not a checkpoint of `neurenix train` (expected {FORMAT!r}, found {found!r})"
         )
+    if absent := [part for part in PARTS if part not in state]:
+        raise DataError(f"{file} is a checkpoint without {', '.join(absent)}; load an earlier one")
     return state

@@ -146,7 +146,10 @@ class Run:
                 )
         run = cls(options.prepare(table), options)
         if state["data"] != run.data.fingerprint:
-            raise DataError(f"{table.name} has changed: {state['data']} then, {run.data.fingerprint} now")
+            raise DataError(
+                f"{table.name} has changed, or was not prepared by Options.prepare: "
+                f"{state['data']} then, {run.data.fingerprint} now"
+            )
         run._load(state)
         return run
 
