@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 import random
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
@@ -105,7 +107,7 @@ class Running:
                 yield Event(trial, "ended")
                 return
             except Exception as error:
-                yield Event(trial, "failed", f"{type(error).__name__}: {error}")
+                yield Event(trial, "failed", f"{type(error).__name__}: {error}{_place(error)}")
                 return
             self.pieces += 1
             self.seconds += time.perf_counter() - start
@@ -128,6 +130,14 @@ class Running:
         finally:
             self._numbers = _numbers()
             _put(outside)
+
+
+def _place(error: Exception) -> str:
+    """Where in the user's own code an error came from."""
+    package = Path(__file__).parents[1]
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if package not in Path(frame.filename).parents]
+    return f" ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own else ""
 
 
 def _numbers() -> tuple[Any, ...]:
