@@ -72,8 +72,14 @@ pub fn known_devices() -> impl Iterator<Item = &'static Native> {
 fn found(platform: Platform) -> &'static [Native] {
     FOUND[platform as usize].get_or_init(|| {
         let Some(driver) = platform.driver() else { return vec![] };
-        (0..driver.count()).filter_map(|index| Native::new(driver, index).ok()).collect()
+        (0..driver.count()).map_while(|index| Native::new(driver, index).ok()).collect()
     })
+}
+
+/// The GPU of that name.
+pub(crate) fn native(id: DeviceId) -> &'static Native {
+    let platform = if id.kind == Platform::Cuda.kind() { Platform::Cuda } else { Platform::Rocm };
+    &found(platform)[id.index as usize]
 }
 
 const STATUS: usize = 4 * status::WORDS;
@@ -215,8 +221,7 @@ impl Device for Native {
         queue.check()
     }
     fn compile(&self, spec: &Spec) -> Result<Compiled> {
-        let device = &found(self.platform())[self.index as usize];
-        phynexus_gpu::compile(spec, self.dialect(), |own| Product::of(device, spec, own))
+        phynexus_gpu::compile(spec, self.dialect(), |own| Product::of(spec, own))
     }
     fn launch(&self, kernel: &Kernel, tasks: &[Task<'_>]) -> Result<()> {
         phynexus_gpu::launch(self, kernel, tasks)
@@ -269,7 +274,7 @@ impl Gpu for Native {
     }
 
     fn device(&self) -> &'static dyn Device {
-        &found(self.platform())[self.index as usize]
+        native(self.id())
     }
 
     fn dispatch(&self, program: &Arc<Program>, records: &[Record<'_>]) -> Result<()> {

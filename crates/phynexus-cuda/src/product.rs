@@ -1,7 +1,7 @@
 //! Products by the vendor's library, followed by what our own kernel does while it has the sums at hand.
 
 use crate::blas;
-use crate::device::Native;
+use crate::device::native;
 use phynexus_core::{DType, Device, Kernel, Layout, ReduceOp, Result, Spec, Task, View};
 use phynexus_formula::{Builder, Formula};
 use phynexus_gpu::{Gpu, Kind};
@@ -15,9 +15,8 @@ fn large() -> usize {
     *LARGE
 }
 
-/// A product: both ways of it.
+/// A product: both ways of it. All GPUs of a kind share one, so it knows none of them.
 pub(crate) struct Product {
-    device: &'static Native,
     own: Box<dyn Kind>,
     bias: bool,
     accumulate: bool,
@@ -30,10 +29,9 @@ pub(crate) struct Product {
 
 impl Product {
     /// `own` with the library beside it, where the specification is one of a product.
-    pub fn of(device: &'static Native, spec: &Spec, own: Box<dyn Kind>) -> Box<dyn Kind> {
+    pub fn of(spec: &Spec, own: Box<dyn Kind>) -> Box<dyn Kind> {
         let Spec::MatMul { bias, accumulate, sums, epilogue, .. } = spec else { return own };
         Box::new(Product {
-            device,
             own,
             bias: *bias,
             accumulate: *accumulate,
@@ -71,8 +69,8 @@ impl Product {
     }
 
     /// What follows the product of `task`.
-    fn finish(&self, task: &Task<'_>) -> Result<()> {
-        let (device, out): (&dyn Device, _) = (self.device, &task.outputs[0]);
+    fn finish(&self, device: &dyn Device, task: &Task<'_>) -> Result<()> {
+        let out = &task.outputs[0];
         if self.bias || self.epilogue.is_some() {
             let spread: Option<Layout> =
                 self.bias.then(|| task.inputs[2].layout.broadcast(out.layout.shape())).transpose()?;
@@ -92,12 +90,13 @@ impl Product {
 
 impl Kind for Product {
     fn launch(&self, gpu: &dyn Gpu, tasks: &[Task<'_>]) -> Result<()> {
+        let device = native(gpu.device().id());
         for task in tasks {
             let product = blas::Product::of(&task.inputs[0], &task.inputs[1], &task.outputs[0]);
             // Sums in half precision are not rounded before the bias is added.
             let exact = self.is_plain() || task.outputs[0].dtype.size() > 2;
             match product.filter(|p| exact && (self.is_plain() || p.work() >= large())) {
-                Some(product) if self.device.multiply(&product, self.accumulate)? => self.finish(task)?,
+                Some(product) if device.multiply(&product, self.accumulate)? => self.finish(device, task)?,
                 _ => self.own.launch(gpu, &[*task])?,
             }
         }
