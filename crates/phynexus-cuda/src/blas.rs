@@ -1,7 +1,7 @@
 //! Products by the vendor's library, cuBLAS or rocBLAS, where that is installed; `NEURENIX_BLAS=0` does without.
 
 use crate::driver::{Opaque, Platform};
-use crate::libraries::load;
+use crate::libraries::load_for;
 use libloading::Library;
 use phynexus_core::{DType, Error, Float32Products, Result, View, float32_products};
 use std::ffi::{c_int, c_longlong, c_uint, c_void};
@@ -243,7 +243,7 @@ impl Loaded {
             (Platform::Rocm, false) => &["librocblas.so.5", "librocblas.so.4", "/opt/rocm/lib/librocblas.so"],
             (Platform::Rocm, true) => &["rocblas.dll"],
         };
-        let library = load(names)?;
+        let library = load_for(platform, names)?;
         // SAFETY: these are the signatures that the vendors document.
         unsafe {
             let (create, set_stream, gemm) = match platform {

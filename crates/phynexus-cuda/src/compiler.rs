@@ -1,7 +1,7 @@
 //! NVRTC and hipRTC, and what they have compiled, on disk.
 
-use crate::driver::Platform;
-use crate::libraries::load;
+use crate::driver::{Driver, Platform};
+use crate::libraries::load_for;
 use libloading::{Library, Symbol};
 use phynexus_core::{Error, Result};
 use std::ffi::{CString, c_char, c_int, c_void};
@@ -32,10 +32,14 @@ fn compiler(platform: Platform) -> Option<&'static Compiler> {
     };
     let make = || {
         type Version = unsafe extern "C" fn(*mut c_int, *mut c_int) -> Status;
-        let found = Compiler { platform, version: (0, 0), library: load(names)? };
+        let found = Compiler { platform, version: (0, 0), library: load_for(platform, names)? };
         let (mut major, mut minor) = (0, 0);
         // SAFETY: writes two integers.
         unsafe { found.function::<Version>("Version").ok()?(&mut major, &mut minor) };
+        if platform == Platform::Rocm {
+            // All of hipRTC are 9.0; ROCm's own number is that of the driver.
+            minor = platform.driver().map_or(0, Driver::version);
+        }
         Some(Compiler { version: (major, minor), ..found })
     };
     COMPILERS[platform as usize].get_or_init(make).as_ref()
@@ -89,6 +93,7 @@ impl Compiler {
         type Compile = unsafe extern "C" fn(Handle, c_int, *const *const c_char) -> Status;
         let text =
             CString::new(source).map_err(|_| Error::Runtime("a kernel's text has a zero in it".into()))?;
+        let target = self.known(target);
         let option = match self.platform {
             Platform::Cuda => format!("--gpu-architecture={target}"),
             Platform::Rocm => format!("--offload-arch={target}"),
@@ -106,7 +111,11 @@ impl Compiler {
             }
             self.function::<Compile>("CompileProgram")?(program, options.len() as c_int, options.as_ptr())
         };
-        let code = if self.platform == Platform::Cuda { "CUBIN" } else { "Code" };
+        let code = match self.platform {
+            Platform::Cuda if target.starts_with("sm_") => "CUBIN",
+            Platform::Cuda => "PTX",
+            Platform::Rocm => "Code",
+        };
         let result = match status {
             0 => self.text(program, code),
             status => {
@@ -120,6 +129,27 @@ impl Compiler {
             self.function::<unsafe extern "C" fn(*mut Handle) -> Status>("DestroyProgram")?(&mut program)
         };
         result
+    }
+
+    /// The processor; or, where this compiler does not know it, what the last before it understands: that, the driver translates.
+    fn known(&self, target: &str) -> String {
+        type Numbers = unsafe extern "C" fn(*mut c_int) -> Status;
+        let wanted = target.strip_prefix("sm_").and_then(|number| number.parse().ok());
+        let functions =
+            (self.function::<Numbers>("GetNumSupportedArchs"), self.function::<Numbers>("GetSupportedArchs"));
+        let (Some(wanted), (Ok(count), Ok(list))) = (wanted, functions) else { return target.into() };
+        let mut number = 0;
+        // SAFETY: the first call says how many numbers the second writes.
+        let known: Vec<c_int> = unsafe {
+            count(&mut number);
+            let mut known = vec![0; number.max(0) as usize];
+            list(known.as_mut_ptr());
+            known
+        };
+        match known.into_iter().filter(|&known| known <= wanted).max() {
+            Some(before) if before != wanted => format!("compute_{before}"),
+            _ => target.into(),
+        }
     }
 
     /// What the compiler says about a program: `GetWHATSize` and `GetWHAT`.

@@ -142,8 +142,7 @@ impl Queue {
 
 impl Native {
     fn new(driver: &'static Driver, index: usize) -> Result<Native> {
-        let (number, name, memory, generation) = driver.describe(index)?;
-        let target = if generation == 0 { String::new() } else { format!("sm_{generation}") };
+        let (number, name, memory, target) = driver.describe(index)?;
         let (usage, queue) = (Usage::new(), OnceLock::new());
         Ok(Native { driver, index: index as u32, number, name, memory, target, usage, queue })
     }

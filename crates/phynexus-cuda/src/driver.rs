@@ -50,7 +50,7 @@ type Status = c_int;
 pub(crate) struct Driver {
     pub platform: Platform,
     functions: Functions,
-    _library: Library,
+    library: Library,
 }
 
 macro_rules! functions {
@@ -78,6 +78,7 @@ macro_rules! functions {
 
 functions! {
     init: "cuInit", "hipInit", (c_uint);
+    version: "cuDriverGetVersion", "hipDriverGetVersion", (*mut c_int);
     count: "cuDeviceGetCount", "hipGetDeviceCount", (*mut c_int);
     get: "cuDeviceGet", "hipDeviceGet", (*mut c_int, c_int);
     name: "cuDeviceGetName", "hipDeviceGetName", (*mut c_char, c_int, c_int);
@@ -104,11 +105,13 @@ functions! {
 
 /// What both call "no memory".
 const OUT_OF_MEMORY: Status = 2;
+/// What CUDA says of kernels that it cannot load: an invalid image, none for this GPU, and text that is wrong or too new.
+const UNKNOWN_IMAGE: [Status; 4] = [200, 209, 218, 222];
 /// A stream that does not wait for the default one.
 const NON_BLOCKING: c_uint = 1;
 /// An event that tells no time.
 const UNTIMED: c_uint = 2;
-/// Where CUDA keeps the two numbers of a processor's generation; HIP compiles for the device that is there.
+/// Where CUDA keeps the two numbers of a processor's generation.
 const MAJOR: c_int = 75;
 const MINOR: c_int = 76;
 
@@ -125,7 +128,7 @@ impl Driver {
         let library = load(names)?;
         let functions = Functions::find(&library, platform)?;
         // SAFETY: the first call of all, as documented.
-        (unsafe { (functions.init)(0) } == 0).then_some(Driver { platform, functions, _library: library })
+        (unsafe { (functions.init)(0) } == 0).then_some(Driver { platform, functions, library })
     }
 
     fn check(&self, what: &str, status: Status) -> Result<()> {
@@ -148,32 +151,75 @@ impl Driver {
         if status == 0 { count.max(0) as usize } else { 0 }
     }
 
-    /// Number, name, bytes of memory and generation of a device.
-    pub fn describe(&self, index: usize) -> Result<(c_int, String, usize, u32)> {
-        let (mut device, mut total, mut name) = (0, 0, [0 as c_char; 256]);
+    /// Such as 13000 for CUDA 13.0.
+    pub fn version(&self) -> c_int {
+        let mut version = 0;
+        // SAFETY: writes one integer.
+        let status = unsafe { (self.functions.version)(&mut version) };
+        if status == 0 { version } else { 0 }
+    }
+
+    /// Whether the libraries of CUDA 13 are too new for it or for one of its GPUs: they begin with generation 7.5.
+    pub fn is_old(&self) -> bool {
+        let generation = |index| self.device(index).and_then(|device| self.generation(device));
+        self.version() < 13_000 || (0..self.count()).any(|index| generation(index).is_ok_and(|g| g < 75))
+    }
+
+    fn device(&self, index: usize) -> Result<c_int> {
+        let mut device = 0;
+        // SAFETY: writes one integer.
+        self.check("device", unsafe { (self.functions.get)(&mut device, index as c_int) })?;
+        Ok(device)
+    }
+
+    fn generation(&self, device: c_int) -> Result<c_int> {
+        let (mut major, mut minor, read) = (0, 0, self.functions.attribute);
+        // SAFETY: each writes one integer.
+        unsafe {
+            self.check("generation", read(&mut major, MAJOR, device))?;
+            self.check("generation", read(&mut minor, MINOR, device))?;
+        }
+        Ok(10 * major + minor)
+    }
+
+    /// A processor of AMD by its compiler's name, "gfx90a:sramecc+:xnack-": HIP 6 has moved it among the properties, and given
+    /// the function a new name.
+    fn architecture(&self, device: c_int) -> Result<String> {
+        type Properties = unsafe extern "C" fn(*mut u64, c_int) -> Status;
+        let mut properties = [0u64; 512]; // 1472 bytes are written
+        // SAFETY: the signature that the vendor documents, and room for all that it writes.
+        let (status, at) = unsafe {
+            match self.library.get::<Properties>(b"hipGetDevicePropertiesR0600\0") {
+                Ok(read) => (read(properties.as_mut_ptr(), device), 1160),
+                Err(_) => match self.library.get::<Properties>(b"hipGetDeviceProperties\0") {
+                    Ok(read) => (read(properties.as_mut_ptr(), device), 396),
+                    Err(_) => return Ok(String::new()),
+                },
+            }
+        };
+        self.check("properties", status)?;
+        let bytes = properties.iter().flat_map(|word| word.to_ne_bytes()).skip(at).take(255);
+        let name: Vec<u8> = bytes.take_while(|&byte| byte != 0).collect();
+        Ok(String::from_utf8_lossy(&name).into_owned())
+    }
+
+    /// Number, name and bytes of memory of a device, and what kernels are compiled for.
+    pub fn describe(&self, index: usize) -> Result<(c_int, String, usize, String)> {
+        let (device, mut total, mut name) = (self.device(index)?, 0, [0 as c_char; 256]);
         let f = &self.functions;
         // SAFETY: each writes one value, and the name as many bytes as there is room.
         unsafe {
-            self.check("device", (f.get)(&mut device, index as c_int))?;
             self.check("name", (f.name)(name.as_mut_ptr(), name.len() as c_int, device))?;
             self.check("memory", (f.total)(&mut total, device))?;
         }
         name[255] = 0;
         // SAFETY: the array ends with a zero.
         let text = unsafe { CStr::from_ptr(name.as_ptr()) }.to_string_lossy().into_owned();
-        let generation = match self.platform {
-            Platform::Rocm => 0,
-            Platform::Cuda => {
-                let (mut major, mut minor) = (0, 0);
-                // SAFETY: as above.
-                unsafe {
-                    self.check("generation", (f.attribute)(&mut major, MAJOR, device))?;
-                    self.check("generation", (f.attribute)(&mut minor, MINOR, device))?;
-                }
-                (10 * major + minor) as u32
-            }
+        let target = match self.platform {
+            Platform::Rocm => self.architecture(device)?,
+            Platform::Cuda => format!("sm_{}", self.generation(device)?),
         };
-        Ok((device, text, total, generation))
+        Ok((device, text, total, target))
     }
 
     /// The context that all libraries of the process share.
@@ -264,7 +310,15 @@ impl Driver {
         let (mut module, mut function) = (std::ptr::null_mut(), std::ptr::null_mut());
         // SAFETY: the image is what the vendor's compiler made; modules are never unloaded.
         unsafe {
-            self.check("loading a kernel", (self.functions.module)(&mut module, image.as_ptr().cast()))?;
+            let status = (self.functions.module)(&mut module, image.as_ptr().cast());
+            if self.platform == Platform::Cuda && UNKNOWN_IMAGE.contains(&status) {
+                return Err(Error::Runtime(format!(
+                    "the driver, of CUDA {}, does not know what the compiler of kernels makes (error {status}): update it, or \
+                     install the compiler of that version, such as nvidia-cuda-nvrtc-cu12 for 12",
+                    self.version() / 1000
+                )));
+            }
+            self.check("loading a kernel", status)?;
             let name = c"kernel_main".as_ptr();
             self.check("loading a kernel", (self.functions.function)(&mut function, module, name))?;
         }
