@@ -12,6 +12,7 @@ use phynexus_gpu::table::{fill, grid};
 use phynexus_gpu::{Gpu, Program, Record, status};
 use std::collections::HashMap;
 use std::ffi::c_int;
+use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, OnceLock};
 
 /// A GPU; opened when it is first used.
@@ -140,6 +141,33 @@ impl Queue {
     }
 }
 
+/// The queue while this thread's calls go to its context. Other libraries find theirs as they left it.
+struct Entered<'a> {
+    queue: MutexGuard<'a, Queue>,
+    before: Opaque,
+}
+
+impl Deref for Entered<'_> {
+    type Target = Queue;
+    fn deref(&self) -> &Queue {
+        &self.queue
+    }
+}
+
+impl DerefMut for Entered<'_> {
+    fn deref_mut(&mut self) -> &mut Queue {
+        &mut self.queue
+    }
+}
+
+impl Drop for Entered<'_> {
+    fn drop(&mut self) {
+        if self.before != self.queue.context {
+            _ = self.queue.driver.enter(self.before);
+        }
+    }
+}
+
 impl Native {
     fn new(driver: &'static Driver, index: usize) -> Result<Native> {
         let (number, name, memory, target) = driver.describe(index)?;
@@ -152,11 +180,12 @@ impl Native {
     }
 
     /// The queue, for calls of this thread.
-    fn queue(&self) -> Result<MutexGuard<'_, Queue>> {
+    fn queue(&self) -> Result<Entered<'_>> {
+        let before = self.driver.current()?;
         let opened = self.queue.get_or_init(|| Queue::open(self.driver, self.number).map(Mutex::new));
         let queue = opened.as_ref().map(Mutex::lock).map_err(Error::clone)?;
         self.driver.enter(queue.context)?;
-        Ok(queue)
+        Ok(Entered { queue, before })
     }
 
     fn kernel(&self, queue: &mut Queue, program: &Program) -> Result<Opaque> {
@@ -194,8 +223,8 @@ impl Device for Native {
         self.queue()?.allocate(bytes)
     }
     fn free(&self, handle: u64, bytes: usize) {
-        if let Ok(mut queue) = self.queue() {
-            queue.pool.free(handle, bytes);
+        if let Some(Ok(queue)) = self.queue.get() {
+            queue.lock().pool.free(handle, bytes);
         }
     }
     fn usage(&self) -> &Usage {
@@ -209,7 +238,8 @@ impl Device for Native {
         let mut queue = self.queue()?;
         queue.counters.uploaded += data.len() as u64;
         // SAFETY: the range lies in the buffer, as just checked.
-        unsafe { self.driver.upload(buffer.handle() + offset as u64, data, queue.stream) }
+        unsafe { self.driver.upload(buffer.handle() + offset as u64, data, queue.stream)? };
+        if self.driver.reads_late(data) { self.driver.wait(queue.stream) } else { Ok(()) }
     }
     fn read(&self, buffer: &Buffer, offset: usize, out: &mut [u8]) -> Result<()> {
         check(buffer, offset, out.len())?;

@@ -85,6 +85,7 @@ functions! {
     total: "cuDeviceTotalMem_v2", "hipDeviceTotalMem", (*mut usize, c_int);
     attribute: "cuDeviceGetAttribute", "hipDeviceGetAttribute", (*mut c_int, c_int, c_int);
     retain: "cuDevicePrimaryCtxRetain", "hipDevicePrimaryCtxRetain", (*mut Opaque, c_int);
+    current: "cuCtxGetCurrent", "hipCtxGetCurrent", (*mut Opaque);
     enter: "cuCtxSetCurrent", "hipCtxSetCurrent", (Opaque);
     stream: "cuStreamCreate", "hipStreamCreateWithFlags", (*mut Opaque, c_uint);
     wait: "cuStreamSynchronize", "hipStreamSynchronize", (Opaque);
@@ -95,6 +96,7 @@ functions! {
     forget: "cuEventDestroy_v2", "hipEventDestroy", (Opaque);
     allocate: "cuMemAlloc_v2", "hipMalloc", (*mut u64, usize);
     free: "cuMemFree_v2", "hipFree", (u64);
+    pointer: "cuPointerGetAttribute", "hipPointerGetAttribute", (*mut c_void, c_int, u64);
     upload: "cuMemcpyHtoDAsync_v2", "hipMemcpyHtoDAsync", (u64, *const c_void, usize, Opaque);
     download: "cuMemcpyDtoHAsync_v2", "hipMemcpyDtoHAsync", (*mut c_void, u64, usize, Opaque);
     module: "cuModuleLoadData", "hipModuleLoadData", (*mut Opaque, *const c_void);
@@ -103,6 +105,8 @@ functions! {
         (Opaque, c_uint, c_uint, c_uint, c_uint, c_uint, c_uint, c_uint, Opaque, *mut Opaque, *mut Opaque);
 }
 
+/// What CUDA says in the child of a process that has used it.
+const NOT_INITIALIZED: Status = 3;
 /// What both call "no memory".
 const OUT_OF_MEMORY: Status = 2;
 /// What CUDA says of kernels that it cannot load: an invalid image, none for this GPU, and text that is wrong or too new.
@@ -111,6 +115,8 @@ const UNKNOWN_IMAGE: [Status; 4] = [200, 209, 218, 222];
 const NON_BLOCKING: c_uint = 1;
 /// An event that tells no time.
 const UNTIMED: c_uint = 2;
+/// The attribute that only memory known to CUDA has.
+const MEMORY_TYPE: c_int = 2;
 /// Where CUDA keeps the two numbers of a processor's generation.
 const MAJOR: c_int = 75;
 const MINOR: c_int = 76;
@@ -134,6 +140,9 @@ impl Driver {
     fn check(&self, what: &str, status: Status) -> Result<()> {
         match status {
             0 => Ok(()),
+            NOT_INITIALIZED if self.platform == Platform::Cuda => Err(Error::Runtime(
+                "a forked process cannot use the GPU that its parent has used: start it by \"spawn\", or fork before".into(),
+            )),
             OUT_OF_MEMORY => {
                 Err(Error::Memory(format!("{:?} {what}: the GPU is out of memory", self.platform)))
             }
@@ -230,6 +239,14 @@ impl Driver {
         Ok(context)
     }
 
+    /// The context that this thread's calls go to; null if there is none.
+    pub fn current(&self) -> Result<Opaque> {
+        let mut context = std::ptr::null_mut();
+        // SAFETY: writes one pointer.
+        self.check("context", unsafe { (self.functions.current)(&mut context) })?;
+        Ok(context)
+    }
+
     /// Makes this thread's calls go to a context.
     pub fn enter(&self, context: Opaque) -> Result<()> {
         // SAFETY: the context is never released.
@@ -285,7 +302,16 @@ impl Driver {
         _ = unsafe { (self.functions.free)(address) };
     }
 
-    /// Copies host memory that may be changed as soon as this returns.
+    /// Whether memory of the host may still be read after `upload` has returned. HIP is not asked: it would remember "no" as an
+    /// error that other libraries find.
+    pub fn reads_late(&self, data: &[u8]) -> bool {
+        let mut kind = 0u32;
+        let (out, address) = ((&raw mut kind).cast(), data.as_ptr() as u64);
+        // SAFETY: writes one integer, and follows no pointer.
+        self.platform == Platform::Rocm || unsafe { (self.functions.pointer)(out, MEMORY_TYPE, address) == 0 }
+    }
+
+    /// Copies host memory that may be changed as soon as this returns, unless `reads_late`.
     ///
     /// # Safety
     /// So many bytes must be there.
