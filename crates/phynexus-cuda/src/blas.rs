@@ -121,11 +121,11 @@ impl Blas {
         ready.then_some(Blas { loaded, handle })
     }
 
-    /// Queues a product; `accumulate` adds it to what is there.
+    /// Queues a product; `accumulate` adds it to what is there. False where the library does not know the type on this GPU.
     ///
     /// # Safety
     /// The memory that it names must be there.
-    pub unsafe fn run(&self, p: &Product, accumulate: bool) -> Result<()> {
+    pub unsafe fn run(&self, p: &Product, accumulate: bool) -> Result<bool> {
         let (single, double) =
             ([1f32, f32::from(u8::from(accumulate))], [1f64, f64::from(u8::from(accumulate))]);
         let factors: [*const c_void; 2] = match p.dtype {
@@ -221,8 +221,17 @@ impl Blas {
                 }
             }
         };
+        // What each calls unknown, or unknown on this GPU, and no memory.
+        let (unknown, no_memory) = match self.loaded.gemm {
+            Gemm::Cuda(_) => ([8, 15], 3),
+            Gemm::Rocm(_) => ([2, 15], 5),
+        };
         match status {
-            0 => Ok(()),
+            0 => Ok(true),
+            code if unknown.contains(&code) => Ok(false),
+            code if code == no_memory => {
+                Err(Error::Memory(format!("no memory is left for the product ({m}, {k}) @ ({k}, {n})")))
+            }
             code => Err(Error::Runtime(format!(
                 "the library of matrix products failed with error {code} for ({m}, {k}) @ ({k}, {n}); NEURENIX_BLAS=0 does without"
             ))),

@@ -5,7 +5,7 @@ use crate::libraries::load_for;
 use libloading::{Library, Symbol};
 use phynexus_core::{Error, Result};
 use std::ffi::{CString, c_char, c_int, c_void};
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::OnceLock;
@@ -194,7 +194,8 @@ impl Kept {
     fn write(&self, key: &str, image: &[u8]) -> std::io::Result<()> {
         let folder = self.0.parent().unwrap_or(&self.0);
         std::fs::create_dir_all(folder)?;
-        let aside = self.0.with_extension(format!("{}", std::process::id()));
+        // Of a name of its own: process ids meet where machines share a disk.
+        let aside = self.0.with_extension(format!("{:016x}", RandomState::new().hash_one(std::process::id())));
         let mut file = std::fs::File::create(&aside)?;
         file.write_all(key.as_bytes())?;
         file.write_all(image)?;

@@ -201,14 +201,16 @@ impl Native {
 }
 
 impl Native {
-    /// Queues a product by the vendor's library; false where there is none.
+    /// Queues a product by the vendor's library; false where there is none, or none for this.
     pub(crate) fn multiply(&self, product: &blas::Product, accumulate: bool) -> Result<bool> {
         let mut queue = self.queue()?;
         let Some(blas) = &queue.blas else { return Ok(false) };
         // SAFETY: the operands of a launch, which have been checked.
-        unsafe { blas.run(product, accumulate)? };
-        queue.count();
-        Ok(true)
+        let done = unsafe { blas.run(product, accumulate)? };
+        if done {
+            queue.count();
+        }
+        Ok(done)
     }
 }
 
