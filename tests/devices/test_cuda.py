@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import gc
+import os
+import subprocess
+import sys
 
 import neurenix
 import numpy as np
@@ -146,3 +149,56 @@ def test_the_library_computes_large_layers_and_what_follows_them(monkeypatch, ca
         np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-6)
     if "simulated" in neurenix.Device("cuda").name:
         assert capfd.readouterr().err.count("product 1 ") == 5
+
+
+def elsewhere(code: str, **machine: str) -> list[str]:
+    """What a process says on a machine with other GPUs, or in other circumstances."""
+    if "simulated" not in neurenix.Device("cuda").name:
+        pytest.skip("the GPUs that are there cannot be changed")
+    done = subprocess.run(
+        [sys.executable, "-c", f"import neurenix\n{code}"],
+        env={**os.environ, **machine},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def test_two_gpus_compute_what_is_theirs():
+    code = """
+for device in ("cuda:1", "cuda:0", "cuda:1"):
+    x = neurenix.ones(2, 3, device=device)
+    print((x @ x.T + x.sum()).cpu().tolist(), x.device)
+"""
+    said = elsewhere(code, SIMULATED_DEVICES="2")
+    assert said == [f"[[9.0, 9.0], [9.0, 9.0]] {device}" for device in ("cuda:1", "cuda:0", "cuda:1")]
+
+
+def test_a_gpu_newer_than_the_compiler():
+    code = "print(neurenix.ones(3, device='cuda').sum().item())"
+    assert elsewhere(code, SIMULATED_GENERATION="121") == ["3.0"]
+
+
+def test_a_gpu_whose_library_lacks_a_type():
+    code = "x = neurenix.ones(2, 3, dtype='bfloat16', device='cuda')\nprint((x @ x.T).float().cpu().tolist())"
+    assert elsewhere(code, SIMULATED_GENERATION="75") == ["[[3.0, 3.0], [3.0, 3.0]]"]
+
+
+def test_a_forked_child_is_told_what_is_wrong():
+    code = """
+import os
+x = neurenix.ones(3, device="cuda")
+if child := os.fork():
+    os.waitpid(child, 0)
+else:
+    try:
+        x + 1
+    except RuntimeError as error:
+        print(error, flush=True)
+    os._exit(0)
+"""
+    (said,) = elsewhere(code)
+    assert "forked" in said
+    assert "spawn" in said

@@ -195,7 +195,8 @@ impl Kept {
         let folder = self.0.parent().unwrap_or(&self.0);
         std::fs::create_dir_all(folder)?;
         // Of a name of its own: process ids meet where machines share a disk.
-        let aside = self.0.with_extension(format!("{:016x}", RandomState::new().hash_one(std::process::id())));
+        let aside =
+            self.0.with_extension(format!("{:016x}", RandomState::new().hash_one(std::process::id())));
         let mut file = std::fs::File::create(&aside)?;
         file.write_all(key.as_bytes())?;
         file.write_all(image)?;

@@ -26,7 +26,7 @@ pub(crate) fn load_for(platform: Platform, names: &[&str]) -> Option<Library> {
 pub(crate) fn load(names: &[&str]) -> Option<Library> {
     let places = packages();
     let mut paths = names.iter().flat_map(|name| {
-        let packaged = places.iter().map(|place| place.join(name)).filter(|path| path.exists());
+        let packaged = places.iter().map(move |place| place.join(name)).filter(|path| path.exists());
         std::iter::once(PathBuf::from(name)).chain(packaged)
     });
     paths.find_map(|path| {

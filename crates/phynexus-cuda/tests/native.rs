@@ -50,6 +50,13 @@ fn kernels_are_compiled_once_and_kept() {
         let marked = [&good[..good.len() - image.len()], b"marked"].concat();
         std::fs::write(&kept[0], marked).unwrap();
         assert_eq!(compile(platform, &text, target).unwrap(), b"marked", "it is read from the disk");
+        if platform == Platform::Cuda {
+            let newer = compile(platform, &text, "sm_999").unwrap();
+            assert!(
+                String::from_utf8_lossy(&newer).contains(".target sm_"),
+                "text for the driver to translate"
+            );
+        }
         let Err(Error::Runtime(message)) = compile(platform, "no kernel", target) else { panic!() };
         assert!(message.contains("error") && message.contains("no kernel"), "{message}");
         std::fs::remove_dir_all(&folder).unwrap();

@@ -5,6 +5,8 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <dlfcn.h>
+#include <initializer_list>
 
 enum { R_32F = 0, R_64F = 1, R_16F = 2, R_16BF = 14, COMPUTE_32F = 68, COMPUTE_64F = 70, COMPUTE_32F_TF32 = 77 };
 
@@ -44,15 +46,27 @@ static double kept(double value, int compute) {
 }
 
 extern "C" {
-int cublasCreate_v2(void **handle) { return *handle = malloc(1), 0; }
-int cublasSetStream_v2(void *handle, void *stream) { return handle && stream ? 0 : 1; }
-int cublasGemmStridedBatchedEx(void *handle, int ta, int tb, int m, int n, int k, const void *alpha, const void *a, int a_type,
+static int device_of(const void *address) {
+    static auto ask = (int (*)(const void *))dlsym(dlopen("libcuda.so.1", RTLD_NOW), "simulated_device");
+    return ask(address);
+}
+struct Handle {
+    void **stream;
+};
+int cublasCreate_v2(Handle **handle) { return *handle = new Handle{nullptr}, 0; }
+int cublasSetStream_v2(Handle *handle, void *stream) { return handle && stream ? handle->stream = (void **)stream, 0 : 1; }
+int cublasGemmStridedBatchedEx(Handle *handle, int ta, int tb, int m, int n, int k, const void *alpha, const void *a, int a_type,
                                int lda, long long a_step, const void *b, int b_type, int ldb, long long b_step,
                                const void *beta, void *c, int c_type, int ldc, long long c_step, int batch, int compute,
                                int algorithm) {
     const bool is_double = compute == COMPUTE_64F;
     if (!handle || ta > 1 || tb > 1 || m < 0 || n < 0 || k < 0 || batch < 0 || algorithm != -1) return 7;
     if (lda < (ta ? k : m) || ldb < (tb ? n : k) || ldc < m || a_type != b_type || a_type != c_type) return 7;
+    const char *generation = getenv("SIMULATED_GENERATION");
+    if (a_type == R_16BF && generation && atoi(generation) < 80) return 8;
+    for (const void *operand : {a, b, (const void *)c}) {
+        if (device_of(operand) != **(int **)handle->stream) return 14;
+    }
     if (is_double != (c_type == R_64F) || (compute == COMPUTE_32F_TF32 && c_type != R_32F)) return 15;
     const double scale = load(alpha, is_double ? R_64F : R_32F, 0), keep = load(beta, is_double ? R_64F : R_32F, 0);
     for (long long at = 0; at < batch; at++) {
