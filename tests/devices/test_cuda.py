@@ -100,6 +100,13 @@ def test_a_copy_on_the_host_where_that_is_asked_for():
         Tensor([1.0], device="cuda", requires_grad=True).__dlpack__()
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("to", ["int32", "int64", "uint8"])
+def test_what_no_integer_holds_becomes_the_nearest_one(dtype, to):
+    x = Tensor([float("nan"), float("inf"), -float("inf"), 1e20, -1e20, 2.0**31, -(2.0**63), -2.7], dtype=dtype)
+    assert x.to("cuda").to(to).cpu().tolist() == x.to(to).tolist()
+
+
 @pytest.fixture
 def fast():
     neurenix.set_float32_matmul_precision("high")

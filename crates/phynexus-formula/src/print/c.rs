@@ -129,8 +129,13 @@ impl Language for C {
         format!("{condition} ? {yes} : {no}")
     }
 
-    fn cast(&self, to: Type, _: Type, a: &str) -> String {
-        if to == Type::Bool { format!("{a} != 0") } else { format!("({}){a}", name(to)) }
+    fn cast(&self, to: Type, from: Type, a: &str) -> String {
+        match to {
+            Type::Bool => format!("{a} != 0"),
+            Type::I32 if from.is_float() => format!("float_to_int({a})"),
+            Type::I64 if from.is_float() => format!("float_to_long({a})"),
+            _ => format!("({}){a}", name(to)),
+        }
     }
 
     fn reduce(&self, op: Reduction, _: Type, partial: &str) -> String {
@@ -191,6 +196,15 @@ const HELPERS: &[(&str, &str)] = &[
         base *= base;
     }
     return (T)result;
+}"),
+    // C leaves open what NaN and floats out of range become, and GPUs do not agree.
+    ("float_to_int", "template <typename T> __device__ int float_to_int(T x) {
+    if (!(x > (T)-2147483648.0)) return x != x ? 0 : -2147483647 - 1;
+    return x < (T)2147483648.0 ? (int)x : 2147483647;
+}"),
+    ("float_to_long", "template <typename T> __device__ long long float_to_long(T x) {
+    if (!(x > (T)-9223372036854775808.0)) return x != x ? 0 : -9223372036854775807ll - 1;
+    return x < (T)9223372036854775808.0 ? (long long)x : 9223372036854775807ll;
 }"),
     // Scaling by 2^112 moves the exponent's bias, of subnormal numbers too.
     ("half_to_float", "__device__ float half_to_float(unsigned short h) {
