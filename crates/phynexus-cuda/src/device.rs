@@ -10,6 +10,7 @@ use phynexus_core::{Buffer, Compiled, Counters, Device, DeviceId, Error, Kernel,
 use phynexus_formula::print::Dialect;
 use phynexus_gpu::table::{fill, grid};
 use phynexus_gpu::{Gpu, Program, Record, status};
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::ffi::c_int;
 use std::ops::{Deref, DerefMut};
@@ -36,8 +37,8 @@ struct Queue {
     context: Opaque,
     stream: Opaque,
     pool: Pool,
-    /// The library of products, where it is installed.
-    blas: Option<Blas>,
+    /// The library of products, where it is installed; loaded for the first of them.
+    blas: OnceCell<Option<Blas>>,
     kernels: HashMap<u64, Opaque>,
     table: Vec<u32>,
     /// Where kernels say what is wrong.
@@ -92,14 +93,13 @@ impl Queue {
         let (stream, status) = (driver.stream()?, driver.allocate(STATUS)?);
         // SAFETY: the memory was just made, of this size.
         unsafe { driver.upload(status, &[0; STATUS], stream)? };
-        let blas = Blas::open(driver.platform, stream);
         let (pool, kernels, counters) = (Pool::default(), HashMap::new(), Counters::default());
         Ok(Queue {
             driver,
             context,
             stream,
             pool,
-            blas,
+            blas: OnceCell::new(),
             kernels,
             table: vec![],
             status,
@@ -204,7 +204,8 @@ impl Native {
     /// Queues a product by the vendor's library; false where there is none, or none for this.
     pub(crate) fn multiply(&self, product: &blas::Product, accumulate: bool) -> Result<bool> {
         let mut queue = self.queue()?;
-        let Some(blas) = &queue.blas else { return Ok(false) };
+        let opened = queue.blas.get_or_init(|| Blas::open(self.platform(), queue.stream));
+        let Some(blas) = opened else { return Ok(false) };
         // SAFETY: the operands of a launch, which have been checked.
         let done = unsafe { blas.run(product, accumulate)? };
         if done {
