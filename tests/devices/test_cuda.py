@@ -103,7 +103,9 @@ def test_a_copy_on_the_host_where_that_is_asked_for():
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("to", ["int32", "int64", "uint8"])
 def test_what_no_integer_holds_becomes_the_nearest_one(dtype, to):
-    x = Tensor([float("nan"), float("inf"), -float("inf"), 1e20, -1e20, 2.0**31, -(2.0**63), -2.7], dtype=dtype)
+    x = Tensor(
+        [float("nan"), float("inf"), -float("inf"), 1e20, -1e20, 2.0**31, -(2.0**63), -2.7], dtype=dtype
+    )
     assert x.to("cuda").to(to).cpu().tolist() == x.to(to).tolist()
 
 

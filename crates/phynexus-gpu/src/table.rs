@@ -47,14 +47,19 @@ impl<'a> Place<'a> {
     }
 }
 
+/// Groups along each side of a grid.
+const SIDE: usize = 65_535;
+/// What kernels count to: the groups of a grid, and room in 32 bits for the numbers beyond that a group's last threads see.
+const MOST: usize = SIDE * SIDE;
+
 /// A number as 32 bits; an error that says what is too large.
 pub fn word(what: &str, number: usize) -> Result<u32> {
-    u32::try_from(number).map_err(|_| {
-        Error::Value(format!(
-            "{what} is {number}, more than {} that a GPU kernel counts to; work on parts",
-            u32::MAX
-        ))
-    })
+    match u32::try_from(number) {
+        Ok(word) if number <= MOST => Ok(word),
+        _ => Err(Error::Value(format!(
+            "{what} is {number}, more than {MOST} that a GPU kernel counts to; work on parts"
+        ))),
+    }
 }
 
 /// An entry of a control table as its 64 bits.
@@ -122,8 +127,26 @@ pub fn fill(
     Ok(groups)
 }
 
-/// How groups are dispatched in two dimensions of at most 65,535.
+/// How groups are dispatched in two dimensions.
 pub fn grid(groups: u32) -> (u32, u32) {
-    let rows = groups.div_ceil(65_535).max(1);
+    let rows = groups.div_ceil(SIDE as u32).max(1);
     (groups.div_ceil(rows), rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_can_be_counted_can_be_dispatched() {
+        for groups in [0, 1, SIDE, SIDE + 1, MOST] {
+            let (x, y) = grid(word("it", groups).unwrap());
+            assert!(
+                x as usize <= SIDE && y as usize <= SIDE && x as usize * y as usize >= groups,
+                "{groups}"
+            );
+            assert!(x as usize * (y as usize - 1) <= groups.max(1), "{groups}: rows without groups");
+        }
+        assert!(word("it", MOST + 1).unwrap_err().message().contains("4294836226, more than 4294836225"));
+    }
 }

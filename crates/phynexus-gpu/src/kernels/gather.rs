@@ -5,7 +5,7 @@ use super::{THREADS, cached, groups};
 use crate::launch::{Gpu, Kind};
 use crate::program::{Operand, Parts};
 use crate::status;
-use crate::table::{Place, Record};
+use crate::table::{Place, Record, word};
 use crate::text::type_name;
 use phynexus_core::{DType, MAX_DIMS, Result, Task, View};
 use phynexus_formula::Type;
@@ -74,7 +74,7 @@ let picked = load_1(base_1(task) + at_1(task, i));
         })?;
         let mut words: SmallVec<[u32; 12]> = SmallVec::from_slice(&[
             elements as u32,
-            input.layout.shape()[self.axis] as u32,
+            word("the size of a dimension", input.layout.shape()[self.axis])?,
             status::index(self.axis),
         ]);
         words.extend(walk.words()?);

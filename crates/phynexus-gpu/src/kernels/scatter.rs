@@ -11,7 +11,7 @@ use super::{THREADS, cached, groups};
 use crate::launch::{Gpu, Kind};
 use crate::program::{Operand, Parts, Program};
 use crate::status;
-use crate::table::{Place, Record};
+use crate::table::{Place, Record, word};
 use phynexus_core::{Buffer, DType, Error, Layout, MAX_DIMS, Result, ScatterOp, Shape, Task, View};
 use phynexus_formula::Type;
 use phynexus_formula::print::Dialect;
@@ -136,7 +136,7 @@ let to = base_2(task) + at_2(task, line);
         let units = if sorted { lines * count } else { lines };
         let mut words: SmallVec<[u32; 12]> = SmallVec::from_slice(&[
             units as u32,
-            output.layout.shape()[self.axis] as u32,
+            word("the size of a dimension", output.layout.shape()[self.axis])?,
             status::index(self.axis),
             count as u32,
         ]);
