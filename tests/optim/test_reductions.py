@@ -21,6 +21,7 @@ from neurenix.optim.formula import (
     total,
     where,
 )
+from neurenix.optim.tracing import Recipe, trace_recipe
 
 SHAPES = [(6, 4), (5,), (2, 3, 4), (), (300, 70)]
 
@@ -321,3 +322,27 @@ def test_later_reductions_of_a_launch_may_read_more() -> None:
     param.grad = nx.Tensor([3.0, 4.0])
     Beside([param], cautious=True).step()
     np.testing.assert_allclose(param.tolist(), [-0.15, -0.2], rtol=1e-6)
+
+
+def stages_of(formula, *kinds):
+    """How many stages a rule has whose states are of these kinds."""
+    states = tuple(State(f"s{i}", kind=kind) for i, kind in enumerate(kinds))
+    return trace_recipe(Recipe(formula, states), {}, "float32").stages
+
+
+def test_what_rows_and_columns_need_is_computed_there() -> None:
+    def dear(p, g, row, column):
+        return p - g / sqrt(1 + row * row) * sqrt(1 + column * column), row, column
+
+    def again(p, g, row, column):
+        scale = sqrt(1 + row * row)
+        return where(g > 0, p / scale, p - g / scale), row, column
+
+    def cheap(p, g, row, column):
+        return p - g / (row + 1), row, column
+
+    def alone(p, g, row, column):
+        return p - g, sqrt(1 + row * row) + row, column
+
+    counts = [stages_of(formula, "row", "column") for formula in (dear, again, cheap, alone)]
+    assert counts == [2, 1, 0, 0]

@@ -111,7 +111,7 @@ class Symbol:
         a = self.number()
         if not isinstance(other, Symbol):
             return a.id, self.graph.constant(a.type, float(other))
-        b = other.number()
+        a, b = self.tape.meet(a, other.number())
         if a.type == b.type:
             return a.id, b.id
         return self.graph.cast(self.kind, a.id), self.graph.cast(self.kind, b.id)
@@ -287,6 +287,7 @@ def where(condition: Value, yes: Value, no: Value) -> Value:
         return np.where(condition, yes, no)
     if condition.type != "bool":
         condition = condition != 0
+    condition, yes, no = condition.tape.meet(condition, yes, no)
     if isinstance(yes, Symbol):
         yes, no = yes.pair(no)
     elif isinstance(no, Symbol):

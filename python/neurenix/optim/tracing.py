@@ -37,6 +37,9 @@ EXTENTS: Final[dict[str, frozenset[int]]] = {
     "batch": frozenset((0,)),
 }
 
+#: How many nodes are no more work than a value that is read from memory.
+LITTLE: Final = 3
+
 #: Keywords that a formula may ask for besides hyperparameters.
 GIVEN: Final = frozenset(("t", "inner", "variant", "matrix", "dtype"))
 
@@ -195,6 +198,7 @@ class Tape:
         self.numbers: list[tuple[str, int]] = []
         self.stages: list[tuple[Formula, str, str]] = []
         self._sizes: dict[int, Symbol] = {}
+        self._once: dict[int, Symbol] = {}
 
     def operand(self, what: str, index: int = 0, kind: str = "full", type: str | None = None) -> Symbol:
         """The next tensor operand."""
@@ -221,6 +225,28 @@ class Tape:
         """Which of (batch, rows, columns) a value differs along."""
         read = self.graph.finish([value.id]).reads
         return frozenset().union(*(self._extents[slot] for slot in read))
+
+    def meet(self, *values: Any) -> list[Any]:
+        """The values, which an operation joins: what differs along less than the others is computed before.
+
+        Each element would compute it again. A stage without anything to reduce keeps it, unless that is hardly work.
+        """
+        if all(extent == EXTENTS["full"] for extent in self._extents):
+            return list(values)
+        extents = [self.extent(x) if isinstance(x, Symbol) else frozenset() for x in values]
+        every = frozenset().union(*extents)
+        return [
+            self._kept(x, extent) if extent and extent != every and x.type == x.kind else x
+            for x, extent in zip(values, extents, strict=True)
+        ]
+
+    def _kept(self, value: Symbol, extent: frozenset[int]) -> Symbol:
+        if len(self.graph.finish([value.id])) <= LITTLE:
+            return value
+        if value.id not in self._once:
+            over = next(name for name, differs in EXTENTS.items() if differs == extent)
+            self._once[value.id] = self.reduce("sum", value, over)
+        return self._once[value.id]
 
     def reduce(self, op: str, value: Symbol, over: str) -> Symbol:
         """A stage: a number where it leaves one for each tensor or for all, else an operand."""

@@ -1,7 +1,7 @@
 //! Binds a rule to its tensors: the launches that it needs, for the dtypes that are stored.
 
-use super::part::{Part, Seen};
-use super::rule::{self, Extent, Kind, Operand, Over, Rule};
+use super::part::{Part, Seen, places};
+use super::rule::{self, Extent, Kind, Operand, Over, Rule, Stage};
 use super::{Member, Stepper};
 use crate::tensor::Tensor;
 use phynexus_core::{DType, Error, ReduceOp, Result};
@@ -11,7 +11,7 @@ use std::ops::Range;
 
 /// What happens before the last launch.
 pub(super) enum Phase {
-    /// Stages whose reduction is part of the launch that computes what they reduce.
+    /// Stages that one launch computes: what they reduce, and the reductions.
     Fused { part: Part, stages: Range<usize>, dtypes: SmallVec<[DType; 2]> },
     /// A stage whose values are stored, then reduced over these dimensions.
     Folded {
@@ -163,12 +163,8 @@ fn phases(rule: &Rule, stored: &[DType]) -> Result<Vec<Phase>> {
     let mut phases = Vec::new();
     let mut next = 0;
     while let Some(stage) = rule.stages.get(next) {
-        let reach = rule.reach(&stage.formula);
-        let ty = |stage: usize| {
-            let f = &rule.stages[stage].formula;
-            computed(f.ty(f.outputs()[0]))
-        };
         let mut end = next + 1;
+        let fusion = fusion(rule, next);
         phases.push(match stage.over {
             Over::Tensors => {
                 if !rule::is_number(&stage.formula) {
@@ -178,49 +174,82 @@ fn phases(rule: &Rule, stored: &[DType]) -> Result<Vec<Phase>> {
                 }
                 Phase::Everywhere { host: stage.formula.clone(), stage: next, op: stage.op }
             }
-            Over::Tensor(Extent::NONE) if is_dense(rule, &stage.formula) => {
-                while end < rule.stages.len()
-                    && rule.stages[end].over == stage.over
-                    && is_dense(rule, &rule.stages[end].formula)
-                    && !rule::depends(rule, &rule.stages[end].formula, next..end)
-                {
-                    end += 1;
+            Over::Tensor(kept) => match fusion {
+                Some(fusion) => {
+                    // What tensor code is given does not wait for what reads its results.
+                    let given = rule.prepared.as_ref().map_or(0, |(_, stages)| *stages);
+                    let last = if next < given { given } else { rule.stages.len() };
+                    while end < last
+                        && self::fusion(rule, end) == Some(fusion)
+                        && !rule::depends(rule, &rule.stages[end].formula, next..end)
+                    {
+                        end += 1;
+                    }
+                    fused(rule, stored, next..end, fusion)
                 }
-                fused(rule, stored, next..end, Extent::NONE, ty)
-            }
-            Over::Tensor(ROWS) if reach == Extent::FULL => fused(rule, stored, next..end, ROWS, ty),
-            Over::Tensor(kept) => {
-                let axes = (0..3).filter(|&i| reach.dims()[i] && !kept.dims()[i]).collect();
-                let result = [(ty(next), Seen::Along(reach))];
-                let part = Part::new(rule, &stage.formula, reach, stored, &result);
-                Phase::Folded { part, stage: next, op: stage.op, axes, extent: reach, dtype: ty(next) }
-            }
+                None => {
+                    let (extent, dtype) = (rule.reach(&stage.formula), result_of(&stage.formula));
+                    let axes = (0..3).filter(|&i| extent.dims()[i] && !kept.dims()[i]).collect();
+                    let part =
+                        Part::new(rule, &stage.formula, extent, stored, &[(dtype, Seen::Along(extent))]);
+                    Phase::Folded { part, stage: next, op: stage.op, axes, extent, dtype }
+                }
+            },
         });
         next = end;
     }
     Ok(phases)
 }
 
-/// Whether all tensors that a formula reads have a value for every element.
-fn is_dense(rule: &Rule, formula: &Formula) -> bool {
-    let read = |slot: &usize| formula.reads(*slot);
-    let mut slots = (0..rule.inputs.len()).filter(read).peekable();
-    slots.peek().is_some() && slots.all(|slot| rule.extent(rule.inputs[slot]) == Extent::FULL)
+/// How a stage can be computed together with its neighbours.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fusion {
+    /// What the stage reads is one row, which is reduced.
+    Whole(Extent),
+    /// Rows are reduced.
+    Rows,
+    /// There is nothing to reduce: values along so much are computed once, instead of in each element that reads them.
+    Nothing(Extent),
 }
 
-fn fused(
-    rule: &Rule,
-    stored: &[DType],
-    stages: Range<usize>,
-    kept: Extent,
-    ty: impl Fn(usize) -> DType,
-) -> Phase {
-    let parts: Vec<(&Formula, Reduction)> =
-        rule.stages[stages.clone()].iter().map(|stage| (&stage.formula, stage.op)).collect();
-    let dtypes: SmallVec<[DType; 2]> = stages.clone().map(ty).collect();
+fn fusion(rule: &Rule, stage: usize) -> Option<Fusion> {
+    let Stage { formula, over, .. } = &rule.stages[stage];
+    let Over::Tensor(kept) = *over else { return None };
+    match rule.reach(formula) {
+        reach if reach != Extent::NONE && reach.within(kept) => Some(Fusion::Nothing(reach)),
+        Extent::FULL if kept == ROWS => Some(Fusion::Rows),
+        reach if kept == Extent::NONE && is_dense(rule, formula, reach) => Some(Fusion::Whole(reach)),
+        _ => None,
+    }
+}
+
+/// Whether all tensors that a formula reads differ along the same, and along something.
+///
+/// Places are numbered along the whole tensor, or along the columns of what has no columns.
+fn is_dense(rule: &Rule, formula: &Formula, extent: Extent) -> bool {
+    let mut slots = (0..rule.inputs.len()).filter(|&slot| formula.reads(slot));
+    let numbered = extent == Extent::FULL || !places(formula);
+    numbered && extent != Extent::NONE && slots.all(|slot| rule.extent(rule.inputs[slot]) == extent)
+}
+
+fn fused(rule: &Rule, stored: &[DType], stages: Range<usize>, fusion: Fusion) -> Phase {
+    let (extent, kept) = match fusion {
+        Fusion::Whole(extent) => (extent, Extent::NONE),
+        Fusion::Rows => (Extent::FULL, ROWS),
+        Fusion::Nothing(extent) => (extent, extent),
+    };
+    let own = &rule.stages[stages.clone()];
+    let op = |stage: &Stage| (extent != kept).then_some(stage.op);
+    let parts: Vec<_> = own.iter().map(|stage| (&stage.formula, op(stage))).collect();
+    let dtypes: SmallVec<[DType; 2]> = own.iter().map(|stage| result_of(&stage.formula)).collect();
     let results: Vec<(DType, Seen)> = dtypes.iter().map(|&dtype| (dtype, Seen::Along(kept))).collect();
-    let part = Part::new(rule, &rule::reductions(&parts), Extent::FULL, stored, &results);
+    let part = Part::new(rule, &rule::joined(&parts), extent, stored, &results);
     Phase::Fused { part, stages, dtypes }
+}
+
+/// What a stage's values are stored as.
+fn result_of(formula: &Formula) -> DType {
+    computed(formula.ty(formula.outputs()[0]))
 }
 
 /// The reduction of whole arrays that does the same.

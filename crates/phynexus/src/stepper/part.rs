@@ -179,7 +179,7 @@ impl Part {
 }
 
 /// Whether a formula asks where an element stands in its row.
-fn places(formula: &Formula) -> bool {
+pub(super) fn places(formula: &Formula) -> bool {
     formula.nodes().iter().any(|node| matches!(node, Node::Index))
 }
 

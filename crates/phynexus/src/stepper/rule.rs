@@ -206,9 +206,7 @@ impl Rule {
                 "{what} must have one result and the first of the operands and numbers of the step"
             )));
         }
-        let late = |input: &Operand| matches!(input, Operand::Reduced(k) if *k >= stages);
-        let reads = self.inputs.iter().enumerate().any(|(slot, input)| late(input) && formula.reads(slot));
-        if reads || depends(self, formula, stages..self.stages.len()) {
+        if depends(self, formula, stages..self.stages.len()) {
             return Err(Error::Value(format!("{what} reads the result of a stage that comes later")));
         }
         Ok(())
@@ -275,8 +273,8 @@ pub(super) fn trim(f: &Formula) -> (Formula, Vec<usize>) {
     (b.finish(&outputs), used)
 }
 
-/// One formula that reduces the values of several over the row.
-pub(super) fn reductions(parts: &[(&Formula, Reduction)]) -> Formula {
+/// One formula of several with one result each, reduced over the row where that is said.
+pub(super) fn joined(parts: &[(&Formula, Option<Reduction>)]) -> Formula {
     let mut b = Builder::new();
     // Lists grow while a rule is traced: the longest holds all.
     let longest = |list: for<'a> fn(&'a Formula) -> &'a [Type]| {
@@ -288,7 +286,7 @@ pub(super) fn reductions(parts: &[(&Formula, Reduction)]) -> Formula {
         .iter()
         .map(|(f, op)| {
             let value = b.inline(f, &inputs, &scalars)[0];
-            b.reduce(*op, value)
+            op.map_or(value, |op| b.reduce(op, value))
         })
         .collect();
     b.finish(&outputs)
@@ -299,10 +297,10 @@ pub(super) fn depends(rule: &Rule, formula: &Formula, stages: std::ops::Range<us
     let reads = |slot: usize| {
         formula.nodes().iter().any(|n| matches!(n, Node::Scalar { slot: s, .. } if *s as usize == slot))
     };
-    rule.numbers
-        .iter()
-        .enumerate()
-        .any(|(slot, n)| matches!(n, Number::Reduced(k) if stages.contains(k)) && reads(slot))
+    let number = |n: &Number| matches!(n, Number::Reduced(k) if stages.contains(k));
+    let operand = |o: &Operand| matches!(o, Operand::Reduced(k) if stages.contains(k));
+    rule.numbers.iter().enumerate().any(|(slot, n)| number(n) && reads(slot))
+        || rule.inputs.iter().enumerate().any(|(slot, o)| operand(o) && formula.reads(slot))
 }
 
 /// Whether the first output of a formula is the same for all elements.

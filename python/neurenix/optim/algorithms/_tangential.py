@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..formula import Axis, Value, abs_, count, largest, maximum, norm, sqrt, total, where
+from ..formula import Value, abs_, count, largest, maximum, sqrt, total, where
 
 
 def tangential(
@@ -12,18 +12,15 @@ def tangential(
 
     That is tried for each row of a matrix, then for all of it. Also what weight decay is multiplied by.
     """
-    rows, whole = (_invariant(p, g, delta, eps, axis) for axis in (-1, None))
-    ratio = where(rows | whole, wd_ratio, 1)
-    return where(rows, _projected(p, u, eps, -1), where(whole, _projected(p, u, eps, None), u)), ratio
+    sums = [total(x, axis=-1) for x in (p * g, p * p, g * g, p * u)]
+    cosine, part = _along(*sums, eps)
+    rows = largest(cosine) < delta / sqrt(count(p, axis=-1))
+    cosine, whole_part = _along(*map(total, sums), eps)
+    whole = cosine < delta / sqrt(count(p))
+    return u - p * where(rows, part, where(whole, whole_part, 0)), where(rows | whole, wd_ratio, 1)
 
 
-def _invariant(p: Value, g: Value, delta: Value, eps: Value, axis: Axis) -> Value:
-    """Whether the gradient is nearly orthogonal to the weights everywhere."""
-    cosine = total(p * g, axis) / maximum(norm(p, axis) * norm(g, axis), eps)
-    most = largest(abs_(cosine)) if axis is not None else abs_(cosine)
-    return most < delta / sqrt(count(p, axis))
-
-
-def _projected(p: Value, u: Value, eps: Value, axis: Axis) -> Value:
-    along = p / (norm(p, axis) + eps)
-    return u - along * total(along * u, axis)
+def _along(pg: Value, pp: Value, gg: Value, pu: Value, eps: Value) -> tuple[Value, Value]:
+    """From sums of products: |cos(p, g)|, and how often p is in u."""
+    length = sqrt(pp)
+    return abs_(pg) / maximum(length * sqrt(gg), eps), pu / ((length + eps) * (length + eps))
