@@ -349,3 +349,19 @@ def test_a_training_step_is_one_submission_of_few_kernels(gpu, rng):
     assert counted.waits == 1
     assert counted.kernels == 12
     assert counted.downloaded == 4
+
+
+@each_gpu
+@pytest.mark.parametrize(("name", "options", "most"), [
+    ("LAMB", {}, 3), ("AdamP", {}, 2), ("SGD", {"nonfinite": "skip"}, 2), ("SGD", {"clip_norm": 1.0}, 2),
+])  # fmt: skip
+def test_a_step_waits_for_all_tensors_at_once(gpu, name, options, most):
+    params = [Tensor.randn(4, 3, device=gpu, requires_grad=True) for _ in range(9)]
+    for param in params:
+        param.grad = Tensor.randn(4, 3, device=gpu)
+    optimizer = getattr(neurenix.optim, name)(params, lr=0.1, **options)
+    optimizer.step()
+    with neurenix.profile(gpu) as counted:
+        optimizer.step()
+        neurenix.synchronize(gpu)
+    assert 0 < counted.waits <= most

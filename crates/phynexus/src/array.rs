@@ -2,6 +2,7 @@
 
 use crate::kernels;
 use phynexus_core::{Buffer, DType, Device, Error, Layout, Result, Shape, Task, Value, View};
+use smallvec::SmallVec;
 use std::sync::Arc;
 
 /// Elements of one dtype on one device. Cloning shares the memory. One pointer: arrays are handed around a lot.
@@ -121,9 +122,17 @@ impl Array {
 
     /// Writes the elements of `source` (same shape and device, any dtype) over this array's.
     pub fn write_from(&self, source: &Array) -> Result<()> {
-        let kernel = kernels::copy(source.dtype(), self.dtype());
-        self.device()
-            .launch(kernel, &[Task { inputs: &[source.view()], outputs: &[self.view()], scalars: &[] }])
+        Array::write_all(std::slice::from_ref(self), &[source])
+    }
+
+    /// The same with several arrays in one launch; all are on one device, the sources have one dtype and the targets one.
+    pub fn write_all(targets: &[Array], sources: &[&Array]) -> Result<()> {
+        let (Some(target), Some(source)) = (targets.first(), sources.first()) else { return Ok(()) };
+        let views: SmallVec<[_; 8]> =
+            targets.iter().zip(sources).map(|(to, from)| ([from.view()], [to.view()])).collect();
+        let task = |(inputs, outputs)| Task { inputs, outputs, scalars: &[] };
+        let tasks: SmallVec<[Task<'_>; 8]> = views.iter().map(|(from, to)| task((from, to))).collect();
+        target.device().launch(kernels::copy(source.dtype(), target.dtype()), &tasks)
     }
 
     /// Writes one value everywhere.

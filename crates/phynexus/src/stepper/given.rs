@@ -1,10 +1,10 @@
 //! What a step is given.
 
-use crate::api;
+use super::numbers::line;
 use crate::array::Array;
 use crate::tensor::Tensor;
 use parking_lot::Mutex;
-use phynexus_core::{Error, Result, Shape, Value};
+use phynexus_core::{Error, Result, Value};
 
 /// What a step is given.
 #[derive(Clone, Copy, Default)]
@@ -60,9 +60,7 @@ impl Answers {
     /// What a step that stopped lacks, as one array; None if it lacks nothing.
     pub fn wanted(&self) -> Result<Option<Array>> {
         let wanted = std::mem::take(&mut self.0.lock().wanted);
-        let line = |array: Array| Ok(Tensor::new(array.reshape(Shape::new(&[1])?)?));
-        let lines = wanted.into_iter().map(line).collect::<Result<Vec<Tensor>>>()?;
-        if lines.is_empty() { Ok(None) } else { api::cat(&lines, 0).map(|all| Some(all.array())) }
+        if wanted.is_empty() { Ok(None) } else { line(&wanted).map(Some) }
     }
 
     /// Adds what the device has told; the step can be made again.

@@ -6,6 +6,7 @@
 
 mod compile;
 mod given;
+mod numbers;
 mod part;
 mod rule;
 mod text;
@@ -17,9 +18,9 @@ use crate::ops::reduce::Reduce;
 use crate::tensor::Tensor;
 use compile::{Phase, folding};
 pub use given::{Answers, Given};
+use numbers::told;
 use part::{Arrays, Job, Part};
-use phynexus_core::{DType, Error, ReduceOp, Result, Shape, Value};
-use phynexus_formula::ops::Op as Row;
+use phynexus_core::{DType, Error, Result, Shape, Value};
 use phynexus_formula::{Formula, Reduction, evaluate_scalars};
 pub use rule::{Extent, Kind, Number, Operand, Over, Rule, Stage};
 use smallvec::SmallVec;
@@ -107,19 +108,6 @@ impl Stepper {
             let state = e.param.state();
             Some(&state.array.dtype()) == self.stored.first() && state.array.shape() == shape
         })
-    }
-
-    /// Positions of parameters whose gradient holds a NaN or an infinity.
-    pub fn nonfinite(&self) -> Result<Vec<usize>> {
-        let mut found = Vec::new();
-        for (i, entry) in self.entries.iter().enumerate() {
-            if let Some(grad) = entry.param.dense_grad()?
-                && !all_finite(&grad.array())?
-            {
-                found.push(i);
-            }
-        }
-        Ok(found)
     }
 
     /// Updates every parameter that has a gradient, and its states, in place; returns how many.
@@ -280,26 +268,24 @@ impl Stepper {
 
     /// Runs one stage, or several that are one launch, over the tensors.
     fn reduce(&self, phase: &Phase, ready: &mut [Ready], answers: Option<&Answers>) -> Result<()> {
+        let mut found: Vec<(usize, usize, Array)> = Vec::new(); // tensor, stage, result
         match phase {
             Phase::Fused { part, stages, .. } => {
-                let made = self.make(phase, part, ready)?;
-                for (r, outputs) in ready.iter_mut().zip(made) {
-                    for (stage, output) in stages.clone().zip(outputs) {
-                        self.keep(stage, output, r, answers)?;
-                    }
+                for (k, outputs) in self.make(phase, part, ready)?.into_iter().enumerate() {
+                    found.extend(stages.clone().zip(outputs).map(|(stage, output)| (k, stage, output)));
                 }
             }
             // One tensor after the other: what is stored in between is as large as the tensor.
             Phase::Folded { part, stage, op, axes, .. } => {
                 let fold = Reduce { op: folding(*op), axes: axes.iter().copied().collect(), keepdim: true };
-                for r in ready {
+                for (k, r) in ready.iter().enumerate() {
                     let stored = self.make(phase, part, std::slice::from_ref(r))?.remove(0);
-                    self.keep(*stage, fold.run(&[&stored[0]])?.remove(0), r, answers)?;
+                    found.push((k, *stage, fold.run(&[&stored[0]])?.remove(0)));
                 }
             }
             Phase::Everywhere { .. } => {}
         }
-        answers.map_or(Ok(()), Answers::complete)
+        self.keep(found, ready, answers)
     }
 
     /// Runs a part of a phase over the tensors into fresh memory.
@@ -328,23 +314,35 @@ impl Stepper {
         }
     }
 
-    /// Makes the result of a stage an operand or a number of the stages that follow.
-    fn keep(&self, stage: usize, result: Array, r: &mut Ready, answers: Option<&Answers>) -> Result<()> {
-        for (slot, number) in self.rule.numbers.iter().enumerate() {
-            if *number == Number::Reduced(stage) {
-                let first = match answers {
-                    None => result.first()?.as_f64(),
-                    Some(answers) => answers.number(&result),
-                };
-                r.numbers[slot] = Value::F(first);
+    /// Makes the results of stages operands or numbers of the stages that follow.
+    fn keep(
+        &self,
+        found: Vec<(usize, usize, Array)>,
+        ready: &mut [Ready],
+        answers: Option<&Answers>,
+    ) -> Result<()> {
+        let (mut places, mut asked) = (Vec::new(), Vec::new());
+        for (k, stage, result) in found {
+            for (slot, operand) in self.rule.inputs.iter().enumerate() {
+                if *operand == Operand::Reduced(stage) {
+                    ready[k].arrays[slot] = Some(result.clone());
+                }
+            }
+            for (slot, number) in self.rule.numbers.iter().enumerate() {
+                if *number == Number::Reduced(stage) {
+                    places.push((k, slot));
+                    asked.push(result.clone());
+                }
             }
         }
-        for (slot, operand) in self.rule.inputs.iter().enumerate() {
-            if *operand == Operand::Reduced(stage) {
-                r.arrays[slot] = Some(result.clone());
-            }
+        let numbers = match answers {
+            None => told(&asked)?,
+            Some(answers) => asked.iter().map(|array| answers.number(array)).collect(),
+        };
+        for ((k, slot), number) in places.into_iter().zip(numbers) {
+            ready[k].numbers[slot] = Value::F(number);
         }
-        Ok(())
+        answers.map_or(Ok(()), Answers::complete)
     }
 
     /// The last launch, and the new states.
@@ -384,10 +382,4 @@ impl Stepper {
         }
         Ok(())
     }
-}
-
-/// Whether no element is NaN or infinite.
-fn all_finite(array: &Array) -> Result<bool> {
-    let finite = crate::api::unary(Row::IsFinite, &Tensor::new(array.clone()))?;
-    Ok(finite.reduce(ReduceOp::All, None, false)?.array().first()?.as_i64() != 0)
 }
