@@ -64,6 +64,11 @@ pub(crate) fn memory(_: &wgpu::Adapter) -> Option<usize> {
     None
 }
 
+/// The number of this process.
+pub(crate) fn process() -> u32 {
+    std::process::id()
+}
+
 /// Whether the host can wait for a GPU: everywhere but in browsers.
 pub(crate) fn may_wait() -> Result<()> {
     Ok(())

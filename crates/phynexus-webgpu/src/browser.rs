@@ -45,6 +45,11 @@ pub(crate) fn memory(_: &wgpu::Adapter) -> Option<usize> {
     None
 }
 
+/// A page is one.
+pub(crate) fn process() -> u32 {
+    0
+}
+
 /// An error: the page would stand still, and with it the GPU's answer.
 pub(crate) fn may_wait() -> Result<()> {
     Err(Error::Runtime(

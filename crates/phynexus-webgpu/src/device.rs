@@ -18,11 +18,13 @@ pub struct WebGpu {
     index: u32,
     usage: Usage,
     queue: OnceLock<Result<Mutex<Queue>>>,
+    /// The process that opened it.
+    process: OnceLock<u32>,
 }
 
 impl WebGpu {
     pub(crate) fn new(adapter: wgpu::Adapter, index: u32) -> WebGpu {
-        WebGpu { adapter, index, usage: Usage::new(), queue: OnceLock::new() }
+        WebGpu { adapter, index, usage: Usage::new(), queue: OnceLock::new(), process: OnceLock::new() }
     }
 
     /// A GPU that is open already.
@@ -42,6 +44,13 @@ impl WebGpu {
     }
 
     pub(crate) fn queue(&self) -> Result<MutexGuard<'_, Queue>> {
+        if *self.process.get_or_init(adapter::process) != adapter::process() {
+            return Err(Error::Runtime(format!(
+                "{} was used by the process that this one was forked from, and cannot be used by both: use it in the child \
+                 alone, or start the child with multiprocessing's \"spawn\" method",
+                self.id()
+            )));
+        }
         let opened = self.queue.get_or_init(|| {
             let name = self.name();
             let silent = || Err(Error::Runtime(format!("{name} does not answer")));
@@ -120,15 +129,17 @@ impl Device for WebGpu {
 
     fn counters(&self) -> Counters {
         match self.queue.get() {
-            Some(Ok(queue)) => queue.lock().counters,
-            _ => Counters::default(),
+            Some(_) => self.queue().map(|queue| queue.counters).unwrap_or_default(),
+            None => Counters::default(),
         }
     }
 
     fn empty_cache(&self) {
-        if let Some(Ok(queue)) = self.queue.get() {
+        if self.queue.get().is_some()
+            && let Ok(mut queue) = self.queue()
+        {
             // What is wrong with the device is said when it is next used.
-            _ = queue.lock().shrink();
+            _ = queue.shrink();
         }
     }
 }

@@ -65,7 +65,10 @@ impl PyTensor {
         requires_grad: bool,
     ) -> Made {
         let dtype = dtype.map(PyDType::parse).transpose()?;
-        let device = PyDevice::resolve(device)?;
+        let device = match (device, data.cast::<PyTensor>()) {
+            (None, Ok(tensor)) => tensor.get().0.device(),
+            _ => PyDevice::resolve(device)?,
+        };
         let t = crate::data::tensor(data, dtype, device)?;
         if requires_grad {
             t.set_requires_grad(true).map_err(crate::error::to_python)?;

@@ -21,7 +21,7 @@ fn plain<'py>(py: Python<'py>, dtype: DType, value: Value) -> PyResult<Bound<'py
 }
 
 /// What a pickled tensor is made of: bytes, shape, dtype, requires_grad.
-type Parts = (Py<PyAny>, Vec<usize>, &'static str, bool);
+type Parts = (Py<PyAny>, Vec<usize>, &'static str, bool, String);
 
 /// Where `to` goes.
 type Target = (Option<&'static dyn Device>, Option<DType>);
@@ -299,7 +299,8 @@ impl PyTensor {
     fn __reduce__(&self, py: Python<'_>) -> PyResult<(Py<PyAny>, Parts)> {
         let rebuild = py.import("neurenix._phynexus")?.getattr("_rebuild")?.unbind();
         let bytes = self.tobytes(py)?.into_any().unbind();
-        Ok((rebuild, (bytes, self.0.shape().to_vec(), self.0.dtype().name(), self.0.requires_grad())))
+        let (dtype, device) = (self.0.dtype().name(), self.0.device().id().to_string());
+        Ok((rebuild, (bytes, self.0.shape().to_vec(), dtype, self.0.requires_grad(), device)))
     }
 
     fn __copy__(&self) -> PyTensor {
@@ -336,9 +337,17 @@ impl PyTensor {
 
 /// Puts a pickled tensor together.
 #[pyfunction]
-pub fn _rebuild(data: &[u8], shape: Vec<isize>, dtype: &Bound<'_, PyAny>, requires_grad: bool) -> Made {
+#[pyo3(signature = (data, shape, dtype, requires_grad, device=None))]
+pub fn _rebuild(
+    data: &[u8],
+    shape: Vec<isize>,
+    dtype: &Bound<'_, PyAny>,
+    requires_grad: bool,
+    device: Option<&Bound<'_, PyAny>>,
+) -> Made {
     let (shape, dtype) = (convert::shape_of(&shape)?, PyDType::parse(dtype)?);
-    let array = phynexus::Array::from_bytes(data, shape, dtype, phynexus::cpu()).map_err(to_python)?;
+    let device = crate::device::PyDevice::resolve(device)?;
+    let array = phynexus::Array::from_bytes(data, shape, dtype, device).map_err(to_python)?;
     let t = Tensor::new(array);
     t.set_requires_grad(requires_grad).map_err(to_python)?;
     Ok(PyTensor(t))
