@@ -7,9 +7,8 @@ import sys
 
 import neurenix
 import pytest
+from devices.gpus import each_gpu
 from neurenix import Tensor
-
-from .gpus import each_gpu
 
 
 @each_gpu
