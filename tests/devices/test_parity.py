@@ -365,3 +365,20 @@ def test_a_step_waits_for_all_tensors_at_once(gpu, name, options, most):
         optimizer.step()
         neurenix.synchronize(gpu)
     assert 0 < counted.waits <= most
+
+
+@each_gpu
+def test_tanh_of_small_numbers_keeps_its_digits(gpu):
+    x = np.concatenate([s * np.logspace(-30, 2, 999, dtype="float32") for s in (-1, 1)])
+    np.testing.assert_allclose(Tensor(x, device=gpu).tanh().numpy(), np.tanh(x.astype("float64")), rtol=2e-6)
+
+
+@each_gpu
+def test_a_leaf_that_was_moved_after_the_forward_pass_is_an_error(gpu):
+    leaf = Tensor([1.0], requires_grad=True)
+    loss = (leaf * 2).sum()
+    leaf.to(gpu, inplace=True)
+    with pytest.raises(RuntimeError, match=f"moved from cpu to {gpu} after the forward pass"):
+        loss.backward()
+    assert leaf.grad is None
+    assert str(Tensor([1]).type_as(leaf).device) == gpu

@@ -119,6 +119,14 @@ def test_other_callables_are_kept(make) -> None:
         SGD(pairs(make), lr=0.5).load_state_dict(saved)
 
 
+def test_options_that_were_not_saved_stay(make) -> None:
+    source = trained(AdamW, pairs(make), lr=0.1)
+    target = AdamW(pairs(make), clip_norm=2.0)
+    target.load_state_dict(source.state_dict())
+    assert (target.param_groups[0]["lr"], target.param_groups[0]["clip_norm"]) == (0.1, 2.0)
+    target.step()
+
+
 def test_state_of_a_step_of_ones_own(make, plain) -> None:
     (a, b), (c, d) = pairs(make), pairs(make)
     source = trained(plain, [a, b])

@@ -272,6 +272,17 @@ impl Tensor {
 
     /// Adds a gradient to a leaf's `.grad`, in place where there is one.
     pub(crate) fn accumulate(&self, mut grad: Gradient, keep_graph: bool) -> Result<()> {
+        let its = match &grad {
+            Gradient::Dense(grad) => grad.device().id(),
+            Gradient::Rows(rows) => rows.values().device().id(),
+        };
+        let own = self.device().id();
+        if own != its {
+            return Err(Error::Runtime(format!(
+                "a leaf was moved from {its} to {own} after the forward pass, whose gradient is on {its}: move it before, or \
+                 run the forward pass again"
+            )));
+        }
         let (hooks, mut old) = {
             let state = self.state();
             let hooks = state.hooks.as_ref().map(|h| (h.grad.clone(), h.accumulated.clone()));

@@ -11,6 +11,7 @@ from neurenix._phynexus import Tensor
 
 from .binding import compute_type
 from .groups import Group
+from .options import HYPER
 from .packing import is_packed, misfit, scale_key
 from .plan import COUNTS, Plan
 from .schedule import Schedule, from_dict
@@ -132,13 +133,13 @@ def _list(problems: list[str], what: str, keys: Set[Any]) -> None:
 def _hyperparameters(
     optimizer: Optimizer, place: int, group: Group, saved: Mapping[str, Any], problems: list[str]
 ) -> Group:
-    """The saved group's hyperparameters in their normal form."""
+    """The saved group's hyperparameters in their normal form; options that it has none of stay as they are here."""
     loaded: Group = {}
     label = f"group {place}"
     for name in optimizer.defaults:
         if name in saved:
             loaded[name] = saved[name]
-        elif _is_data(group[name]):
+        elif _is_data(group[name]) and name not in HYPER:
             problems.append(f"{label}: {name} is missing")
         loaded.setdefault(name, group[name])
     _list(

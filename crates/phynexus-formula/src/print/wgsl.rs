@@ -227,8 +227,13 @@ const HELPERS: &[(&str, &str)] = &[
     ("is_finite", "fn is_finite(x: f32) -> bool { return (bitcast<u32>(x) & 0x7f800000u) != 0x7f800000u; }"),
     ("nan_min", "fn nan_min(a: f32, b: f32) -> f32 { return select(min(a, b), a + b, is_nan(a) || is_nan(b)); }"),
     ("nan_max", "fn nan_max(a: f32, b: f32) -> f32 { return select(max(a, b), a + b, is_nan(a) || is_nan(b)); }"),
-    // Some implementations divide infinities.
-    ("bounded_tanh", "fn bounded_tanh(x: f32) -> f32 { return select(tanh(clamp(x, -10.0f, 10.0f)), x, is_nan(x)); }"),
+    // Near 0 its series. Some implementations divide infinities.
+    ("bounded_tanh", "fn bounded_tanh(x: f32) -> f32 {
+    let q = x * x;
+    let near = x * (1.0f + q * (-1.0f / 3.0f + q * (2.0f / 15.0f + q * (-17.0f / 315.0f + q * 62.0f / 2835.0f))));
+    let far = tanh(clamp(x, -10.0f, 10.0f));
+    return select(select(far, near, abs(x) < 0.25f), x, is_nan(x));
+}"),
     // Near 0 its series.
     ("expm1", "fn expm1(x: f32) -> f32 {
     let near = x * (1.0f + x / 2.0f * (1.0f + x / 3.0f * (1.0f + x / 4.0f * (1.0f + x / 5.0f * (1.0f + x / 6.0f * (1.0f + x / 7.0f))))));

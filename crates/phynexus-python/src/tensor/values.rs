@@ -255,9 +255,9 @@ impl PyTensor {
     fn cpu(&self) -> Made {
         made(self.move_to(phynexus::cpu()))
     }
-    /// The tensor with the dtype of another.
+    /// The tensor with the dtype of another, where that one is.
     fn type_as(&self, py: Python<'_>, other: Given<'_, '_>) -> Made {
-        self.cast(py, other.dtype())
+        made(self.cast(py, other.dtype())?.move_to(other.device()))
     }
     /// As float32.
     fn float(&self, py: Python<'_>) -> Made {
