@@ -45,8 +45,8 @@ MATRICES = {  # ours: environment, module, class and arguments of peers
     },
 }
 PERIOD = 10
-MATRIX_TEXT = """Milliseconds, the mean of 10 steps, or of those that a peer makes in 20 seconds. torch's Muon orthogonalises in
-bfloat16, which processors without instructions for it emulate."""
+MATRIX_TEXT = """Milliseconds, the mean of 10 steps, or of those that a peer makes in 20 seconds. torch's Muon
+orthogonalises in bfloat16, which processors without instructions for it emulate."""
 SCRIPT = """
 import importlib, json, sys, time, torch
 module, kind, arguments, budget, threads, count, side, period = (f(x) for f, x in zip(
