@@ -58,6 +58,8 @@ def _without_dots(equation: str, operands: Sequence[Tensor]) -> tuple[str, tuple
         raise ValueError(
             f'einsum: "{equation}" may have one "..." in a term, and has {len(operands)} operands'
         )
+    if not arrow:
+        result = "..." + _single([term.replace("...", "") for term in terms])
     free = [letter for letter in string.ascii_letters if letter not in equation]
     shapes: list[tuple[int, ...]] = []
     for term, x in zip(terms, operands, strict=True):
@@ -80,11 +82,13 @@ def _without_dots(equation: str, operands: Sequence[Tensor]) -> tuple[str, tuple
                 *x.shape[:start], *common[len(common) - len(shape) :], *x.shape[start + len(shape) :]
             )
         found.append(x)
-    if not arrow:
-        every = "".join(terms)
-        once = {letter for letter in every if every.count(letter) == 1}
-        result = "..." + "".join(sorted(once - set(letters)))
     return f"{','.join(terms)}->{result.replace('...', letters)}", tuple(found)
+
+
+def _single(terms: Sequence[str]) -> str:
+    """The letters that occur once, in alphabetical order."""
+    every = "".join(terms)
+    return "".join(sorted(letter for letter in set(every) if every.count(letter) == 1))
 
 
 def _letters(equation: str, operands: Sequence[Tensor]) -> tuple[list[str], str]:
@@ -92,7 +96,7 @@ def _letters(equation: str, operands: Sequence[Tensor]) -> tuple[list[str], str]
     terms = left.split(",")
     every = "".join(terms)
     if not arrow:
-        result = "".join(sorted(letter for letter in set(every) if every.count(letter) == 1))
+        result = _single(terms)
     if not (every + result).isalpha() and every + result:
         raise ValueError(f'einsum: "{equation}" may hold letters, commas, "..." and one "->"')
     if len(terms) != len(operands):

@@ -276,18 +276,17 @@ impl Tensor {
             Gradient::Dense(grad) => grad.device().id(),
             Gradient::Rows(rows) => rows.values().device().id(),
         };
-        let own = self.device().id();
+        let (own, hooks, mut old) = {
+            let state = self.state();
+            let hooks = state.hooks.as_ref().map(|h| (h.grad.clone(), h.accumulated.clone()));
+            (state.array.device().id(), hooks, state.grad.clone())
+        };
         if own != its {
             return Err(Error::Runtime(format!(
                 "a leaf was moved from {its} to {own} after the forward pass, whose gradient is on {its}: move it before, or \
                  run the forward pass again"
             )));
         }
-        let (hooks, mut old) = {
-            let state = self.state();
-            let hooks = state.hooks.as_ref().map(|h| (h.grad.clone(), h.accumulated.clone()));
-            (hooks, state.grad.clone())
-        };
         if let Some((before, _)) = &hooks
             && !before.is_empty()
         {

@@ -27,8 +27,7 @@ class Parameter(Tensor):
 
     def __new__(cls, data: Any, requires_grad: bool = True) -> Self:
         """Copies the data."""
-        device = data.device if isinstance(data, Tensor) else None
-        return super().__new__(cls, data, device=device, requires_grad=requires_grad)
+        return super().__new__(cls, data, requires_grad=requires_grad)
 
     def __init__(self, data: Any, requires_grad: bool = True) -> None:
         """Everything happens in `__new__`, as in the engine's tensors."""

@@ -136,8 +136,7 @@ impl PyTensor {
         axis: Option<Dim>,
     ) -> PyResult<Py<PyAny>> {
         let _ = stable;
-        let dim = convert::dim_or(-1, dim, axis)?;
-        let (values, at) = run(py, self.0.shape().elements(), || self.0.sort(dim, descending))?;
+        let (values, at) = self.ordered(py, dim, descending, axis)?;
         found(py, values, at)
     }
 
@@ -155,8 +154,7 @@ impl PyTensor {
         axis: Option<Dim>,
     ) -> Made {
         let _ = stable;
-        let dim = convert::dim_or(-1, dim, axis)?;
-        run(py, self.0.shape().elements(), || self.0.sort(dim, descending)).map(|(_, at)| PyTensor(at))
+        self.ordered(py, dim, descending, axis).map(|(_, at)| PyTensor(at))
     }
 
     /// The k largest (or smallest) values along `dim`, in order, and where they stand.
@@ -211,6 +209,18 @@ pub fn found(py: Python<'_>, values: Tensor, indices: Tensor) -> PyResult<Py<PyA
 }
 
 impl PyTensor {
+    /// Values in order and where they stood.
+    fn ordered(
+        &self,
+        py: Python<'_>,
+        dim: Option<Dim>,
+        descending: bool,
+        axis: Option<Dim>,
+    ) -> PyResult<(Tensor, Tensor)> {
+        let dim = convert::dim_or(-1, dim, axis)?;
+        run(py, self.0.shape().elements(), || self.0.sort(dim, descending))
+    }
+
     fn triangle(&self, py: Python<'_>, diagonal: i64, keep: Row) -> Made {
         let x = &self.0;
         let shape = x.shape();

@@ -20,7 +20,7 @@ fn plain<'py>(py: Python<'py>, dtype: DType, value: Value) -> PyResult<Bound<'py
     })
 }
 
-/// What a pickled tensor is made of: bytes, shape, dtype, requires_grad.
+/// What a pickled tensor is made of: bytes, shape, dtype, requires_grad, device.
 type Parts = (Py<PyAny>, Vec<usize>, &'static str, bool, String);
 
 /// Where `to` goes.

@@ -164,9 +164,8 @@ fn phases(rule: &Rule, stored: &[DType]) -> Result<Vec<Phase>> {
     let mut next = 0;
     while let Some(stage) = rule.stages.get(next) {
         let mut end = next + 1;
-        let fusion = fusion(rule, next);
-        phases.push(match stage.over {
-            Over::Tensors => {
+        phases.push(match (stage.over, fusion(rule, next)) {
+            (Over::Tensors, _) => {
                 if !rule::is_number(&stage.formula) {
                     return Err(Error::Value(
                         "a number over all tensors is made of one number of each; reduce each tensor first (total, mean, norm)".into(),
@@ -174,27 +173,24 @@ fn phases(rule: &Rule, stored: &[DType]) -> Result<Vec<Phase>> {
                 }
                 Phase::Everywhere { host: stage.formula.clone(), stage: next, op: stage.op }
             }
-            Over::Tensor(kept) => match fusion {
-                Some(fusion) => {
-                    // What tensor code is given does not wait for what reads its results.
-                    let given = rule.prepared.as_ref().map_or(0, |(_, stages)| *stages);
-                    let last = if next < given { given } else { rule.stages.len() };
-                    while end < last
-                        && self::fusion(rule, end) == Some(fusion)
-                        && !rule::depends(rule, &rule.stages[end].formula, next..end)
-                    {
-                        end += 1;
-                    }
-                    fused(rule, stored, next..end, fusion)
+            (_, Some(kind)) => {
+                // What tensor code is given does not wait for what reads its results.
+                let given = rule.prepared.as_ref().map_or(0, |(_, stages)| *stages);
+                let last = if next < given { given } else { rule.stages.len() };
+                while end < last
+                    && fusion(rule, end) == Some(kind)
+                    && !rule::depends(rule, &rule.stages[end].formula, next..end)
+                {
+                    end += 1;
                 }
-                None => {
-                    let (extent, dtype) = (rule.reach(&stage.formula), result_of(&stage.formula));
-                    let axes = (0..3).filter(|&i| extent.dims()[i] && !kept.dims()[i]).collect();
-                    let part =
-                        Part::new(rule, &stage.formula, extent, stored, &[(dtype, Seen::Along(extent))]);
-                    Phase::Folded { part, stage: next, op: stage.op, axes, extent, dtype }
-                }
-            },
+                fused(rule, stored, next..end, kind)
+            }
+            (Over::Tensor(kept), None) => {
+                let (extent, dtype) = (rule.reach(&stage.formula), result_of(&stage.formula));
+                let axes = (0..3).filter(|&i| extent.dims()[i] && !kept.dims()[i]).collect();
+                let part = Part::new(rule, &stage.formula, extent, stored, &[(dtype, Seen::Along(extent))]);
+                Phase::Folded { part, stage: next, op: stage.op, axes, extent, dtype }
+            }
         });
         next = end;
     }

@@ -1,7 +1,8 @@
 //! The optimizer step: one rule over all tensors of a (group, dtype, device), in place.
 //!
-//! A rule without reductions is one launch for all tensors. Reductions cut it: each becomes a launch before the last, which
-//! computes the elements anew, so that nothing of a tensor's size is stored in between (sums along columns excepted).
+//! A rule without reductions is one launch for all tensors. Reductions cut it into stages, and so does what rows or columns
+//! need; neighbours that do not wait for each other become a launch before the last, which computes the elements anew, so
+//! that nothing of a tensor's size is stored in between (sums along columns excepted).
 //! Numbers (norms, states that are one number, what is made of them) are float64 on the host.
 
 mod compile;

@@ -26,7 +26,7 @@ impl Stepper {
 
 /// Whether no element is NaN or infinite, as an array of one element.
 fn all_finite(array: &Array) -> Result<Array> {
-    let finite = crate::api::unary(Row::IsFinite, &Tensor::new(array.clone()))?;
+    let finite = api::unary(Row::IsFinite, &Tensor::new(array.clone()))?;
     Ok(finite.reduce(ReduceOp::All, None, false)?.array())
 }
 
