@@ -28,7 +28,7 @@ NAMES = (
     "adam|adamw|sgd|lion|softmax|log_softmax|layer_norm|layernorm|cross_entropy|relu|gelu|silu|mish|elu|leaky_relu|"
     "softplus|softsign|huber|smooth_l1|dropout|bce|kl_div|logsumexp"
 )
-MAX_LINES = 400
+MAX_LINES = 700
 LONG = {  # file: why it may be longer
 }
 
