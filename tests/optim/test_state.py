@@ -108,6 +108,77 @@ def test_schedules_go_on(make) -> None:
     assert one[0][1].tobytes() == two[0][1].tobytes()
 
 
+def test_a_lengthened_training_has_its_new_schedule(make) -> None:
+    def build(total):
+        lr = schedule.linear(1.0, 0.0, steps=total)
+        return AdamW(pairs(make), lr=lr, betas=(schedule.linear(0.5, 0.9, steps=total), 0.999))
+
+    short, longer = build(4), build(8)
+    short.param_groups[0].update(weight_decay=0.25, betas=(short.param_groups[0]["betas"][0], 0.5))
+    for _ in range(4):
+        short.step()
+    longer.load_state_dict(short.state_dict())
+    found = longer.hyperparameters(longer.param_groups[0])
+    assert (found["lr"], found["weight_decay"]) == (0.5, 0.25)
+    assert found["betas"] == (pytest.approx(0.7), 0.5)
+    unlike = AdamW(pairs(make), lr=schedule.constant(0.125))
+    saved = short.state_dict()
+    saved["param_groups"][0]["lr"] = {"schedule": "gone"}  # a kind that is not known here
+    unlike.load_state_dict(saved)
+    assert unlike.hyperparameters(unlike.param_groups[0])["lr"] == 0.125
+    with pytest.raises(ValueError, match="no schedule is called 'gone'"):
+        AdamW(pairs(make)).load_state_dict(saved)
+
+
+def test_a_lengthened_schedule_gets_the_state_of_its_plateau(make) -> None:
+    def build(total):
+        plateau = schedule.Plateau(patience=0, factor=0.5)
+        return plateau, SGD(pairs(make), lr=schedule.linear(1.0, 0.0, steps=total) * plateau)
+
+    (old, short), (new, longer) = build(4), build(8)
+    for _ in range(4):
+        short.step()
+        old.update(1.0)
+    longer.load_state_dict(short.state_dict())
+    assert new(0) == old(0) == 0.125
+    assert longer.hyperparameters(longer.param_groups[0])["lr"] == 0.0625
+
+
+def test_hyperparameters_stay_if_asked(make) -> None:
+    source = trained(Adam, pairs(make), lr=0.5, betas=(0.5, 0.75))
+    source.param_groups[0]["initial_lr"] = 1.0
+    target = Adam(pairs(make), lr=0.25, clip_norm=2.0)
+    target.load_state_dict(source.state_dict(), hyperparameters="keep")
+    group = target.param_groups[0]
+    assert (group["lr"], group["betas"], group["clip_norm"], group["initial_lr"]) == (
+        0.25,
+        (0.9, 0.999),
+        2,
+        1,
+    )
+    assert target.state_dict()["state"]["a"]["step"] == 3
+    with pytest.raises(
+        ValueError, match="Adam: load_state_dict: hyperparameters must be one of 'load', 'keep'"
+    ):
+        target.load_state_dict(source.state_dict(), hyperparameters="new")
+
+
+def test_what_schedulers_keep_is_part_of_the_group(make, tmp_path) -> None:
+    source = trained(SGD, pairs(make), lr=0.5)
+    source.param_groups[0].update(initial_lr=1.0, max_lr=2.0, swa_lr=0.1)
+    nx.save(source.state_dict(), tmp_path / "state")
+    for saved in (source.state_dict(), nx.load(tmp_path / "state")):
+        target = SGD(pairs(make), lr=0.25)
+        target.load_state_dict(saved)
+        group = target.param_groups[0]
+        assert [group[key] for key in ("lr", "initial_lr", "max_lr", "swa_lr")] == [0.5, 1.0, 2.0, 0.1]
+    saved["param_groups"][0]["initial_lr"] = "1.0"
+    with pytest.raises(ValueError, match="group 0: initial_lr must be a number, got '1.0'"):
+        target.load_state_dict(saved)
+    with pytest.raises(ValueError, match="unknown key 'initial_speed'"):
+        SGD([{"params": pairs(make), "initial_speed": 1.0}])
+
+
 def test_other_callables_are_kept(make) -> None:
     saved = trained(SGD, pairs(make), lr=lambda t: 0.5).state_dict()
     assert "lr" not in saved["param_groups"][0]

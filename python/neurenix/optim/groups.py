@@ -16,9 +16,9 @@ Params: TypeAlias = "Iterable[Tensor | tuple[str, Tensor] | Mapping[str, Any]] |
 Scheduled: TypeAlias = float | Callable[[Any], float]
 """A hyperparameter: a number, or a schedule of the step."""
 
-# Keys of a group that are no hyperparameters: "name" is a label of the user's, "initial_lr" that of `lr_scheduler`.
-LABELS: Final = ("name", "initial_lr")
-RESERVED: Final = ("params", "param_names", *LABELS)
+# Keys of a group that are no hyperparameters. Those of schedulers are saved with the rate that they write.
+SCHEDULED: Final = ("max_lr", "min_lr", "swa_lr", "base_momentum", "max_momentum")
+RESERVED: Final = ("params", "param_names", "name", *SCHEDULED)
 
 
 def split(params: Any) -> list[dict[str, Any]]:
@@ -42,12 +42,17 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
+def is_scheduled(key: str, defaults: Iterable[str]) -> bool:
+    """Whether a key of a group belongs to a scheduler; `initial_lr` is the lr that it began with."""
+    return key in SCHEDULED or (key.startswith("initial_") and key.removeprefix("initial_") in defaults)
+
+
 def complete(label: str, given: Mapping[str, Any], defaults: Mapping[str, Any]) -> Group:
     """A whole group: parameters checked, hyperparameters from the group, else from the defaults."""
     if "params" not in given:
         raise ValueError(f'{label} has no "params"; its keys are: {", ".join(map(repr, given))}')
     for key in given:
-        if key not in defaults and key not in RESERVED:
+        if key not in defaults and key not in RESERVED and not is_scheduled(key, defaults):
             hint = nearest(str(key), defaults)
             raise ValueError(f"{label}: unknown key {key!r}; known are params, {', '.join(defaults)}{hint}")
     items = _items(f"{label}: params", given["params"])
@@ -62,7 +67,8 @@ def complete(label: str, given: Mapping[str, Any], defaults: Mapping[str, Any]) 
         check_parameter(f"{label}: {describe(group, position)}", param)
     for name, default in defaults.items():
         group[name] = given.get(name, default)
-    return {**group, **{label: given[label] for label in LABELS if label in given}}
+    rest = {key: value for key, value in given.items() if key not in group and key != "param_names"}
+    return {**group, **rest}
 
 
 def describe(group: Group, position: int) -> str:

@@ -6,7 +6,7 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from neurenix._phynexus import Tensor, prepare_together, step_together
 
@@ -14,7 +14,7 @@ from . import persistence, rows
 from .averaging import averaged, switch
 from .governed import Governed, governed
 from .groups import Group, Params, check_unique, complete, describe, nearest, split
-from .limits import Flag, Whole, resolve
+from .limits import Choice, Flag, Whole, resolve
 from .options import DECAY_MODE, FURTHER, HYPER, ROUNDING, Policy, refuse
 from .packing import Option, check_option
 from .plan import Plan
@@ -23,6 +23,8 @@ from .streaming import Stream
 
 if TYPE_CHECKING:
     from neurenix.nn import Module
+
+_LOADING: Final = Choice(("load", "keep"))
 
 
 class Optimizer(UpdateRule, Governed):
@@ -337,6 +339,10 @@ class Optimizer(UpdateRule, Governed):
         params = [param for group in self._parameter_groups for param in group["params"]]
         return [param for param in params if param.grad is not None and not bool(param.grad.isfinite().all())]
 
+    def _has_stepped(self) -> bool:
+        """Whether `step()` was ever called, for schedulers, which come after it."""
+        return self._skipped or any(plan.step or plan.pending for plan in self._plans)
+
     def _replan(self) -> None:
         del self._plans[len(self._parameter_groups) :]
         for place in range(len(self._plans), len(self._parameter_groups)):
@@ -355,13 +361,33 @@ class Optimizer(UpdateRule, Governed):
             )
         return persistence.save(self)
 
-    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], hyperparameters: Literal["load", "keep"] = "load"
+    ) -> None:
         """Takes over a saved state, found by name, with the dtypes it was saved in.
+
+        Args:
+            state_dict: what `state_dict()` returned.
+            hyperparameters: "load" takes the saved numbers. Schedules that this optimizer was given stay: a training
+                that is lengthened goes on at its step of the new schedule. A number here is replaced by a saved
+                schedule. "keep" leaves all hyperparameters as they are here.
 
         Raises:
             ValueError: lists everything that does not fit; the optimizer is then unchanged.
+
+        >>> import neurenix as nx
+        >>> from neurenix.optim import SGD, schedule
+        >>> w = nx.Tensor([1.0], requires_grad=True)
+        >>> short = SGD([w], lr=schedule.linear(1.0, 0.0, steps=2))
+        >>> for _ in range(2):
+        ...     short.step()
+        >>> longer = SGD([w], lr=schedule.linear(1.0, 0.0, steps=4))
+        >>> longer.load_state_dict(short.state_dict())
+        >>> longer.hyperparameters(longer.param_groups[0])["lr"]
+        0.5
         """
-        persistence.load(self, state_dict)
+        _LOADING.check(f"{type(self).__name__}: load_state_dict: hyperparameters", hyperparameters)
+        persistence.load(self, state_dict, keep=hyperparameters == "keep")
 
     def __getstate__(self) -> dict[str, Any]:
         """Everything but hooks and compiled steps; parameters stay those of the same pickle or copy."""

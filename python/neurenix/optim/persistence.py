@@ -5,17 +5,18 @@ from __future__ import annotations
 import copy
 from collections import defaultdict
 from collections.abc import Mapping, Set
+from numbers import Real
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from neurenix._phynexus import Tensor
 
 from .binding import compute_type
-from .groups import Group
+from .groups import Group, is_scheduled
 from .options import HYPER
 from .packing import is_packed, misfit, scale_key
 from .plan import COUNTS, Plan
 from .schedule import Schedule, from_dict
-from .schedule.multiplier import adopted
+from .schedule.multiplier import Multiplier, matching
 from .states import State
 
 if TYPE_CHECKING:
@@ -35,21 +36,31 @@ def save(optimizer: Optimizer) -> dict[str, Any]:
     groups = []
     for group, own, plan in zip(optimizer._parameter_groups, keys, optimizer._plans, strict=True):
         saved = {name: _pack(group[name]) for name in optimizer.defaults if _is_data(group[name])}
-        groups.append({**saved, **plan.saved(), "params": own})
+        kept = {key: value for key, value in group.items() if is_scheduled(key, optimizer.defaults)}
+        groups.append({**saved, **kept, **plan.saved(), "params": own})
     params = [param for group in optimizer._parameter_groups for param in group["params"]]
     flat = [key for own in keys for key in own]
     entries = {key: dict(state[param]) for key, param in zip(flat, params, strict=True) if param in state}
     return {"state": {key: entry for key, entry in entries.items() if entry}, "param_groups": groups}
 
 
-def load(optimizer: Optimizer, saved: Mapping[str, Any]) -> None:
-    """Takes over what `save` returned; ValueError with every mismatch, before anything has changed."""
+def load(optimizer: Optimizer, saved: Mapping[str, Any], keep: bool = False) -> None:
+    """Takes over what `save` returned; ValueError with every mismatch, before anything has changed.
+
+    With `keep` the hyperparameters stay. Otherwise those that are functions of the step stay, and get the states of
+    the saved ones.
+    """
     problems: list[str] = []
+    states: list[tuple[Multiplier, Multiplier]] = []
     matched = _match(optimizer, saved, problems)
     groups, entries = [], {}
     for place, (group, own, theirs) in enumerate(matched):
         known = len(problems)
-        loaded = _hyperparameters(optimizer, place, group, theirs, problems)
+        if keep:
+            loaded = {**_scheduled(optimizer, place, theirs, problems), **group}
+            _check_counts(f"group {place}", theirs, problems)
+        else:
+            loaded = _hyperparameters(optimizer, place, group, theirs, states, problems)
         decisive = loaded if len(problems) == known else group  # which states there are to be
         groups.append((group, loaded, theirs))
         for key, param in zip(own, group["params"], strict=True):
@@ -66,8 +77,10 @@ def load(optimizer: Optimizer, saved: Mapping[str, Any]) -> None:
         if entry:
             optimizer._state[param] = {name: _copy(value, param) for name, value in entry.items()}
     optimizer._plans = []
+    for mine, other in states:
+        mine.load_state_dict(other.state)
     for place, (group, loaded, theirs) in enumerate(groups):
-        group.update((name, adopted(group[name], value)) for name, value in loaded.items())
+        group.update(loaded)
         optimizer._plans.append(
             Plan(optimizer._label(place), **{name: theirs.get(name, 0) for name in COUNTS})
         )
@@ -131,22 +144,55 @@ def _list(problems: list[str], what: str, keys: Set[Any]) -> None:
 
 
 def _hyperparameters(
-    optimizer: Optimizer, place: int, group: Group, saved: Mapping[str, Any], problems: list[str]
+    optimizer: Optimizer,
+    place: int,
+    group: Group,
+    saved: Mapping[str, Any],
+    states: list[tuple[Multiplier, Multiplier]],
+    problems: list[str],
 ) -> Group:
-    """The saved group's hyperparameters in their normal form; options that it has none of stay as they are here."""
-    loaded: Group = {}
+    """The group's values after loading, in their normal form; `states` takes pairs of schedules, ours and the saved.
+
+    Options that the saved group has none of stay as they are here.
+    """
     label = f"group {place}"
-    for name in optimizer.defaults:
-        if name in saved:
-            loaded[name] = saved[name]
-        elif _is_data(group[name]) and name not in HYPER:
-            problems.append(f"{label}: {name} is missing")
-        loaded.setdefault(name, group[name])
+    loaded = _scheduled(optimizer, place, saved, problems)
+    needed = (name for name in optimizer.defaults if name not in saved and name not in HYPER)
+    problems.extend(
+        f"{label}: {name} is missing"
+        for name in needed
+        if _is_data(group[name]) and not callable(group[name])
+    )
+    names = set(optimizer.defaults)
     _list(
         problems,
         f"{label}: unknown hyperparameter",
-        set(saved) - set(optimizer.defaults) - {"params", *COUNTS},
+        set(saved) - names - set(loaded) - {"params", *COUNTS},
     )
+    _check_counts(label, saved, problems)
+    try:
+        for name in optimizer.defaults:
+            theirs = _read(group[name], saved.get(name, group[name]))
+            loaded[name] = _own_schedules(group[name], theirs)
+            states += matching(group[name], theirs)
+        optimizer.normalize(label, loaded)
+    except (TypeError, ValueError) as error:
+        problems.append(str(error))
+    return loaded
+
+
+def _scheduled(optimizer: Optimizer, place: int, saved: Mapping[str, Any], problems: list[str]) -> Group:
+    """What schedulers kept in the saved group."""
+    kept = {key: value for key, value in saved.items() if is_scheduled(key, optimizer.defaults)}
+    problems.extend(
+        f"group {place}: {key} must be a number, got {value!r}"
+        for key, value in kept.items()
+        if isinstance(value, bool) or not isinstance(value, Real)
+    )
+    return kept
+
+
+def _check_counts(label: str, saved: Mapping[str, Any], problems: list[str]) -> None:
     problems.extend(
         f"{label}: {name} must be an integer ≥ 0, got {saved[name]!r}"
         for name in ("step", "pending")
@@ -155,12 +201,23 @@ def _hyperparameters(
     peak = saved.get("peak_lr", 0.0)
     if isinstance(peak, bool) or not isinstance(peak, (int, float)):
         problems.append(f"{label}: peak_lr must be a number, got {peak!r}")
+
+
+def _read(present: Any, saved: Any) -> Any:
+    """A saved value as it was. A kind of schedule that is unknown here matters only where there is no other."""
     try:
-        loaded = {name: _unpack(value) for name, value in loaded.items()}
-        optimizer.normalize(label, loaded)
-    except (TypeError, ValueError) as error:
-        problems.append(str(error))
-    return loaded
+        return _unpack(saved)
+    except ValueError:
+        if callable(present):
+            return present
+        raise
+
+
+def _own_schedules(present: Any, loaded: Any) -> Any:
+    """The loaded value, but where this optimizer was given a function of the step, that function."""
+    if isinstance(present, tuple) and isinstance(loaded, tuple) and len(present) == len(loaded):
+        return tuple(map(_own_schedules, present, loaded))
+    return present if callable(present) else loaded
 
 
 def _check_entry(

@@ -291,23 +291,11 @@ def load_states(label: str, factors: Sequence[Multiplier], states: Any) -> None:
         factor.load_state_dict(state)
 
 
-def adopted(present: Any, loaded: Any) -> Any:
-    """What holds after loading: where only states differ, the schedule at hand with the loaded states."""
+def matching(present: Any, loaded: Any) -> list[tuple[Multiplier, Multiplier]]:
+    """Pairs of factors whose states correspond: as many of the same kinds, in the same order; else none."""
     ours, theirs = multipliers(present), multipliers(loaded)
-    if not ours or _shape(present) != _shape(loaded):
-        return loaded
-    for mine, other in zip(ours, theirs, strict=True):
-        mine.load_state_dict(other.state)
-    return present
-
-
-def _shape(value: Any) -> Any:
-    """A schedule without the states of its multipliers, to compare."""
-    if isinstance(value, tuple):
-        return tuple(map(_shape, value))
-    if isinstance(value, Schedule):
-        return value.kind, {name: _shape(part) for name, part in value.arguments.items()}
-    return value
+    same = [type(factor) for factor in ours] == [type(factor) for factor in theirs]
+    return list(zip(ours, theirs, strict=True)) if same else []
 
 
 def _remade(cls: type[Multiplier], arguments: dict[str, Any], state: State) -> Multiplier:
