@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import random
+import zlib
 from pathlib import Path
 
 import neurenix as nx
@@ -109,6 +110,67 @@ def test_nested_too_deep(tmp_path: Path) -> None:
     value.append(value)
     with pytest.raises(ValueError, match="nested deeper than 100"):
         nx.save(value, tmp_path / "a")
+
+
+def test_shared_parts_do_not_multiply(tmp_path: Path) -> None:
+    """A structure of 60 lists that would be 2⁶⁰ when written is refused at once."""
+    value: list = [1]
+    for _ in range(60):
+        value = [value, value]
+    with pytest.raises(ValueError, match="more than 1,000,000 lists, dicts and tensors"):
+        nx.save(value, tmp_path / "a")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_large_tensor_is_written_in_parts(tmp_path: Path) -> None:
+    rows = nx.arange(9 * 2**20).int().reshape(3, 3, -1)  # 36 MiB: along the second dimension
+    nx.save({"rows": rows, "turned": rows.permute(2, 0, 1)}, tmp_path / "a")
+    loaded = nx.load(tmp_path / "a")
+    assert (loaded["rows"] == rows).all()
+    assert (loaded["turned"] == rows.permute(2, 0, 1)).all()
+
+
+def with_structure(path: Path, structure: str) -> Path:
+    """A file as `save` writes it, with any structure."""
+    nx.save({"x": 0}, path)
+    header = json.loads(path.read_bytes()[8:])
+    header["__metadata__"] |= {"structure": structure, "checksum": "00000000"}
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    text = text.replace(b'"checksum":"00000000"', b'"checksum":"%08x"' % zlib.crc32(text), 1)
+    path.write_bytes(len(text).to_bytes(8, "little") + text)
+    return path
+
+
+@pytest.mark.parametrize(
+    "structure",
+    [
+        '{"float":' + "9" * 400 + "}",
+        '{"float":[]}',
+        '{"tensor":[]}',
+        '{"dict":5}',
+        '{"dict":[[[],1]]}',
+        "{}",
+        '{"tensor":"y"}',
+        '{"a":1,"b":2}',
+        '{"other":[]}',
+        "[" * 2000 + "]" * 2000,
+        "[",
+        "",
+    ],
+)
+def test_foreign_structures_are_one_kind_of_error(tmp_path: Path, structure: str) -> None:
+    with pytest.raises(ValueError, match="what surrounds the tensors cannot be read"):
+        nx.load(with_structure(tmp_path / "a", structure))
+
+
+def test_a_small_file_does_not_fill_the_memory(tmp_path: Path) -> None:
+    path = with_structure(tmp_path / "a", "[" + ",".join(["[]"] * 1_000_001) + "]")
+    with pytest.raises(ValueError, match="more than 1,000,000 parts"):
+        nx.load(path)
+    text = "[{" * 600_000  # brackets in a text are no parts
+    nx.save({"text": text}, tmp_path / "a")
+    assert nx.load(tmp_path / "a") == {"text": text}
 
 
 # With the safetensors package

@@ -13,7 +13,6 @@ import os
 import re
 import zlib
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any, BinaryIO, Final, NamedTuple
 
 import numpy as np
@@ -36,7 +35,12 @@ _SIZES: Final = {code: int(re.sub(r"\D", "", code) or 8) // 8 for code in _DTYPE
 _MAX_HEADER: Final = 100_000_000
 _MAX_DIMENSIONS: Final = 8
 _MAX_DEPTH: Final = 100
+_MAX_NODES: Final = 1_000_000
+"""Lists, dicts, tuples and tensors in one file: each takes up to fifty times as much memory as text."""
+_CHUNK: Final = 16 << 20
+"""Bytes of a tensor that are copied at a time."""
 _FORMAT: Final = "neurenix"
+_STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"')
 
 
 class _Entry(NamedTuple):
@@ -48,7 +52,7 @@ class _Entry(NamedTuple):
     end: int
 
 
-def save(tensors: Any, path: str | os.PathLike[str]) -> None:
+def save(tensors: Any, path: str | bytes | os.PathLike[str]) -> None:
     """Writes tensors and plain values to one safetensors file.
 
     The file is complete or the old one stays as it was: data goes to a temporary file in the same folder,
@@ -56,11 +60,13 @@ def save(tensors: Any, path: str | os.PathLike[str]) -> None:
 
     Args:
         tensors: a dict, usually: of tensors, NumPy arrays (loaded as tensors), None, bool, int, float and
-            str, nested in dicts (keys: str, int), lists and tuples.
-        path: where to.
+            str, nested in dicts (keys: str, int), lists and tuples. What occurs at several places is written at
+            each of them, and is separate after loading.
+        path: where to. A device or a pipe is written into, a file replaced.
 
     Raises:
         TypeError: for values that have no place in such a file; says where they are.
+        ValueError: for structures that are nested deeper than 100 levels or have more than 1,000,000 parts.
         OSError: if the file cannot be written; a full disk is reported with the bytes needed and free.
 
     Example:
@@ -72,7 +78,7 @@ def save(tensors: Any, path: str | os.PathLike[str]) -> None:
         ([1.0, 2.0], 3)
     """
     found: dict[str, Tensor] = {}
-    structure = _describe(tensors, (), found)
+    structure = _Description(found).of(tensors, ())
     order = sorted(
         found, key=lambda name: -_SIZES[_code(found[name])]
     )  # so that each is aligned to its own size
@@ -86,20 +92,22 @@ def save(tensors: Any, path: str | os.PathLike[str]) -> None:
     length = len(_header(entries, structure, checksums))
     if length > _MAX_HEADER:
         raise ValueError(
-            f"{path}: names and plain values take {length:,} bytes, the format allows {_MAX_HEADER:,}"
+            f"{os.fsdecode(path)}: names and plain values take {length:,} bytes, the format allows {_MAX_HEADER:,}"
         )
     with _atomic.writing(path, 8 + length + end) as file:
         file.seek(8 + length)
         for name in order:
-            data = found[name].detach().cpu().tobytes()
-            checksums[name] = _crc(data)
-            file.write(data)
+            checksum = 0
+            for data in _chunks(found[name].detach()):
+                checksum = zlib.crc32(data, checksum)
+                file.write(data)
+            checksums[name] = f"{checksum:08x}"
         file.seek(0)
         file.write(length.to_bytes(8, "little"))
         file.write(_header(entries, structure, checksums))
 
 
-def load(path: str | os.PathLike[str], device: Device | str | None = None) -> Any:
+def load(path: str | bytes | os.PathLike[str], device: Device | str | None = None) -> Any:
     """Reads what `save`, or anyone else, wrote as safetensors.
 
     Sizes and offsets are checked before anything is allocated, checksums (of files that `save` wrote) on
@@ -116,21 +124,21 @@ def load(path: str | os.PathLike[str], device: Device | str | None = None) -> An
         ValueError: if the file is damaged or of another format; names the file, the tensor and the remedy.
         OSError: if it cannot be read.
     """
-    with Path(path).open("rb") as file:
+    with open(os.fspath(path), "rb") as file:
         try:
             entries, metadata, start = _read_header(file)
             return _rebuild(metadata, dict(_read_tensors(file, entries, metadata, start, device)))
         except _Damaged as damage:
-            raise ValueError(f"{os.fspath(path)}: {damage}") from None
+            raise ValueError(f"{os.fsdecode(path)}: {damage}") from None
 
 
-def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
+def read_metadata(path: str | bytes | os.PathLike[str]) -> dict[str, str]:
     """The metadata of a safetensors file: strings by name, without reading its tensors."""
-    with Path(path).open("rb") as file:
+    with open(os.fspath(path), "rb") as file:
         try:
             return _read_header(file)[1]
         except _Damaged as damage:
-            raise ValueError(f"{os.fspath(path)}: {damage}") from None
+            raise ValueError(f"{os.fsdecode(path)}: {damage}") from None
 
 
 class _Damaged(Exception):
@@ -261,15 +269,20 @@ def _rebuild(metadata: dict[str, str], tensors: dict[str, Tensor]) -> Any:
     if metadata.get("format") != _FORMAT:
         return tensors
     try:
-        return _restore(json.loads(metadata["structure"]), tensors)
-    except (LookupError, TypeError, ValueError, RecursionError) as error:
+        text = metadata.pop("structure")
+        if _nodes(text) > _MAX_NODES:
+            raise _Damaged(f"what surrounds the tensors has more than {_MAX_NODES:,} parts")
+        return _restore(json.loads(text), tensors)
+    except (LookupError, TypeError, ValueError, ArithmeticError, RecursionError) as error:
         raise _Damaged(f"what surrounds the tensors cannot be read ({error!r:.100})") from None
 
 
 def _restore(node: Any, tensors: dict[str, Tensor]) -> Any:
-    """The value that `_describe` described."""
+    """The value that `_Description` described; uses the lists up."""
     if isinstance(node, list):
-        return [_restore(item, tensors) for item in node]
+        for i, item in enumerate(node):
+            node[i] = _restore(item, tensors)
+        return node
     if not isinstance(node, dict):
         return node
     ((kind, content),) = node.items()
@@ -279,46 +292,90 @@ def _restore(node: Any, tensors: dict[str, Tensor]) -> Any:
         return float(content)
     if kind == "tuple":
         return tuple(_restore(item, tensors) for item in content)
-    return {key: _restore(item, tensors) for key, item in content}
+    if kind == "dict":
+        return {key: _restore(item, tensors) for key, item in content}
+    raise ValueError(f"unknown kind {kind!r}")
+
+
+def _nodes(text: str) -> int:
+    """The number of lists and objects in a JSON text, at most."""
+    brackets = text.count("[") + text.count("{")
+    return brackets if brackets <= _MAX_NODES else sum(map(len, re.findall(r"[\[{]+", _STRING.sub("", text))))
 
 
 # Writing
-def _describe(value: Any, path: tuple[str, ...], found: dict[str, Tensor]) -> Any:
-    """The value as JSON, its tensors by name; collects these in `found`.
+class _Description:
+    """Describes a value as JSON with its tensors by name; collects these in `found`.
 
     Plain values and lists are themselves; everything else is an object of one key that says what it is.
     """
-    where = ".".join(path) or "the value"
-    if len(path) > _MAX_DEPTH:
-        raise ValueError(f"save: nested deeper than {_MAX_DEPTH} levels at {'.'.join(path[:5])}...")
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, np.ndarray):
-        value = Tensor(value)
-    if isinstance(value, Tensor):
-        name = ".".join(path) or "tensor"
-        while name in found or name == "__metadata__":
-            name += "_"
-        found[name] = value
-        return {"tensor": name}
-    if value is None or isinstance(value, (bool, int, str)):
-        return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else {"float": repr(value)}
-    if isinstance(value, (list, tuple)):
-        items = [_describe(item, (*path, str(i)), found) for i, item in enumerate(value)]
-        return items if isinstance(value, list) else {"tuple": items}
-    if isinstance(value, Mapping):
-        for key in value:
-            if isinstance(key, bool) or not isinstance(key, (str, int)):
-                raise TypeError(
-                    f"save: keys must be str or int, got {key!r} ({type(key).__name__}) in {where}"
-                )
-        return {"dict": [[key, _describe(item, (*path, str(key)), found)] for key, item in value.items()]}
-    raise TypeError(
-        f"save: {where} is a {type(value).__name__}; tensors, None, bool, int, float, str, dicts, lists and tuples "
-        "can be saved"
-    )
+
+    def __init__(self, found: dict[str, Tensor]) -> None:
+        self.found = found
+        self.nodes = 0
+
+    def of(self, value: Any, path: tuple[str, ...]) -> Any:
+        """The JSON of the part of the value that is found along `path`."""
+        if len(path) > _MAX_DEPTH:
+            raise ValueError(f"save: nested deeper than {_MAX_DEPTH} levels at {'.'.join(path[:5])}...")
+        if isinstance(value, np.generic):
+            value = value.item()
+        if value is None or isinstance(value, (bool, int, str)):
+            return value
+        if isinstance(value, float):
+            return value if math.isfinite(value) else {"float": repr(value)}
+        where = ".".join(path) or "the value"
+        self._count(where)
+        if isinstance(value, np.ndarray):
+            value = Tensor(value)
+        if isinstance(value, Tensor):
+            name = ".".join(path) or "tensor"
+            while name in self.found or name == "__metadata__":
+                name += "_"
+            self.found[name] = value
+            return {"tensor": name}
+        if isinstance(value, (list, tuple)):
+            items = [self.of(item, (*path, str(i))) for i, item in enumerate(value)]
+            if isinstance(value, list):
+                return items
+            self._count(where)
+            return {"tuple": items}
+        if isinstance(value, Mapping):
+            for key in value:
+                if isinstance(key, bool) or not isinstance(key, (str, int)):
+                    raise TypeError(
+                        f"save: keys must be str or int, got {key!r} ({type(key).__name__}) in {where}"
+                    )
+            self._count(where, 1 + len(value))
+            return {"dict": [[key, self.of(item, (*path, str(key)))] for key, item in value.items()]}
+        raise TypeError(
+            f"save: {where} is a {type(value).__name__}; tensors, None, bool, int, float, str, dicts, lists and "
+            "tuples can be saved"
+        )
+
+    def _count(self, where: str, more: int = 1) -> None:
+        self.nodes += more
+        if self.nodes > _MAX_NODES:
+            raise ValueError(
+                f"save: more than {_MAX_NODES:,} lists, dicts and tensors, the last in {where}; put numbers into "
+                "tensors, and save what occurs at many places once"
+            )
+
+
+def _chunks(tensor: Tensor) -> Iterator[bytes]:
+    """The bytes of a tensor in order, in parts of about 16 MiB."""
+    size = tensor.numel() * tensor.element_size()
+    if size <= _CHUNK or tensor.ndim == 0:
+        yield tensor.cpu().tobytes()
+        return
+    row = size // tensor.shape[0]
+    if row > _CHUNK:
+        for part in tensor:
+            yield from _chunks(part)
+        return
+    rows = _CHUNK // row
+    for start in range(0, tensor.shape[0], rows):
+        yield tensor[start : start + rows].cpu().tobytes()
 
 
 def _code(tensor: Tensor) -> str:

@@ -12,7 +12,7 @@ from html import escape
 from pathlib import Path
 from typing import Any, Final
 
-from neurenix._atomic import writing
+from neurenix._atomic import write_text
 
 from .picture import draw
 from .result import HEADER, Result, number
@@ -38,7 +38,7 @@ def write(result: Result, folder: Path) -> list[Path]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     files = [folder / "race.json", folder / "ranking.csv"]
-    _put(files[0], json.dumps(as_dict(result), indent=1, allow_nan=False))
+    write_text(files[0], json.dumps(as_dict(result), indent=1, allow_nan=False))
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["place", "optimizer", "lr", "loss", "spread", "losses", "complete", "python"])
@@ -48,12 +48,12 @@ def write(result: Result, folder: Path) -> list[Path]:
         writer.writerow(
             [place, entry.name, repr(entry.lr), entry.loss, entry.spread, losses, entry.complete, line]
         )
-    _put(files[1], text.getvalue())
+    write_text(files[1], text.getvalue())
     picture = folder / "curves.png"
     if draw(result, picture):
         files.append(picture)
     files.append(folder / "report.html")
-    _put(files[-1], as_html(result, picture.read_bytes() if picture in files else None))
+    write_text(files[-1], as_html(result, picture.read_bytes() if picture in files else None))
     return files
 
 
@@ -138,9 +138,3 @@ _NUMBERS: Final = ("lr", "loss", "±", "steps", "seconds", "seed")
 
 def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
-
-
-def _put(path: Path, text: str) -> None:
-    data = text.encode()
-    with writing(path, len(data)) as file:
-        file.write(data)
