@@ -157,6 +157,40 @@ CASES: dict[str, tuple[int, str, Any]] = {
             ]
         },
     ),
+    "chained_cosine": (
+        30,
+        "Chained",
+        {
+            "schedulers": [
+                ("MultiStepLR", {"milestones": [2, 9], "gamma": 0.5}),
+                ("CosineAnnealingLR", {"T_max": 7, "eta_min": 0.001}),
+                ("LinearLR", {"start_factor": 0.2, "total_iters": 5}),
+            ]
+        },
+    ),
+    "sequential_multiplicative": (
+        30,
+        "Sequential",
+        {
+            "schedulers": [
+                ("ExponentialLR", {"gamma": 0.8}),
+                ("MultiplicativeLR", {"lr_lambda": "lambda t: 1 - 1 / (t + 2)"}),
+                ("CosineAnnealingWarmRestarts", {"T_0": 3, "T_mult": 2}),
+            ],
+            "milestones": [4, 9],
+        },
+    ),
+    "sequential_swa": (
+        30,
+        "Sequential",
+        {
+            "schedulers": [
+                ("PolynomialLR", {"total_iters": 8, "power": 2.0}),
+                ("SWALR", {"swa_lr": 0.05, "anneal_epochs": 6}),
+            ],
+            "milestones": [5],
+        },
+    ),
     "two_at_once": (
         30,
         "Both",

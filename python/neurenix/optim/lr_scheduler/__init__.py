@@ -1,4 +1,4 @@
-"""PyTorch's schedulers by their names, as thin objects over `neurenix.optim.schedule`.
+"""PyTorch's schedulers, with its names, arguments, defaults, attributes and values.
 
 >>> import neurenix as nx
 >>> from neurenix.optim.lr_scheduler import StepLR
@@ -11,14 +11,14 @@
 >>> round(scheduler.get_last_lr()[0], 6)
 0.01
 
-Names, arguments and defaults are PyTorch's, and so are the values, without their rounding: each is computed from the
-step alone, so that a saved state is two numbers and it does not matter whether optimizer or scheduler is loaded first.
-A learning rate that is a schedule itself, `SGD(params, lr=schedule.step(1.0, every=30))`, needs no scheduler at all.
+A scheduler writes the rate into the optimizer's groups. Both are saved: optimizer and scheduler can be loaded in either
+order. A learning rate that is a schedule itself, `SGD(params, lr=schedule.step(1.0, every=30))`, needs no scheduler.
 """
 
 from neurenix.optim.lr_scheduler.base import LRScheduler
-from neurenix.optim.lr_scheduler.combined import ChainedScheduler, ReduceLROnPlateau, SequentialLR
+from neurenix.optim.lr_scheduler.combined import ChainedScheduler, SequentialLR
 from neurenix.optim.lr_scheduler.cyclical import CyclicLR, OneCycleLR
+from neurenix.optim.lr_scheduler.plateau import ReduceLROnPlateau
 from neurenix.optim.lr_scheduler.simple import (
     SWALR,
     ConstantLR,
@@ -32,6 +32,8 @@ from neurenix.optim.lr_scheduler.simple import (
     PolynomialLR,
     StepLR,
 )
+
+_LRScheduler = LRScheduler  # PyTorch's older name
 
 __all__ = [
     "SWALR",

@@ -1,157 +1,349 @@
-"""What all schedulers have: a place in the optimizer's row of curves, and a step."""
+"""The base of all schedulers: it writes the learning rates of an optimizer's groups, one step further each time."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from numbers import Real
-from typing import Any, Final, TypeVar
-from weakref import WeakKeyDictionary
+from typing import Any, ClassVar, Final, Literal, TypeVar
 
 from ..optimizer import Optimizer
-from ..schedule.arguments import Between, Whole
-from ..schedule.multiplier import load_states
-from .curves import Curve, PerGroup
+from ..schedule.arguments import Between, OneOf, Whole
 
 T = TypeVar("T")
 
-
-@dataclass(eq=False)
-class Link:
-    """A scheduler's curve and the step that it is at."""
-
-    curve: Curve
-    t: float
-
-
-# The schedulers of an optimizer, in the order in which they were made. Links know no optimizer, so that it goes with
-# its last user.
-_ROWS: Final[WeakKeyDictionary[Optimizer, list[Link]]] = WeakKeyDictionary()
+#: Attributes that are not saved.
+_PASSING: Final = ("optimizer", "_is_initial", "_get_lr_called_within_step")
 
 
 class LRScheduler:
-    """Base of the schedulers that have PyTorch's names.
+    """Base of PyTorch's schedulers, and of your own, with PyTorch's semantics.
 
-    Each is a function of the step alone: groups keep the rate that they began with as `group["initial_lr"]`, and every
-    `step()` writes what follows from it. Several schedulers of one optimizer multiply, in the order in which they were
-    made. A scheduler of your own is `LambdaLR`, or better a schedule given as the learning rate itself.
+    A scheduler keeps its step as `last_epoch` and the rates that its groups began with as `base_lrs`; everything else
+    is in the groups: the rate as `group["lr"]`, the first one as `group["initial_lr"]`, and both are saved with the
+    optimizer. Each `step()` writes what `get_lr()` returns. Most schedulers multiply the rate that is there, so that
+    several of one optimizer work together, and one that is no longer stepped has no effect.
+
+    A class of your own gives `get_lr()`, and if it can `_get_closed_form_lr()`, the same from `base_lrs` and
+    `last_epoch` alone, for `step(epoch)` and `SequentialLR`.
+
+    Args:
+        optimizer: its groups' learning rates are written.
+        last_epoch: -1 to begin. To go on without a saved scheduler, give the step before the next one to an optimizer
+            that was loaded: the rate there is that of step last_epoch + 1, and stays.
+
+    Raises:
+        KeyError: with a `last_epoch`, for a group without "initial_lr".
 
     >>> import neurenix as nx
-    >>> from neurenix.optim.lr_scheduler import ExponentialLR, LRScheduler
+    >>> from neurenix.optim.lr_scheduler import LRScheduler
+    >>> class Halving(LRScheduler):
+    ...     def get_lr(self):
+    ...         return [base * 0.5**self.last_epoch for base in self.base_lrs]
     >>> optimizer = nx.optim.SGD(nx.nn.Linear(2, 1).parameters(), lr=1.0)
-    >>> scheduler = ExponentialLR(optimizer, gamma=0.5)
-    >>> scheduler.step()
-    >>> isinstance(scheduler, LRScheduler), scheduler.last_epoch, scheduler.get_last_lr()
-    (True, 1, [0.5])
+    >>> scheduler = Halving(optimizer)
+    >>> for epoch in range(2):
+    ...     optimizer.step()
+    ...     scheduler.step()
+    >>> scheduler.last_epoch, scheduler.get_last_lr(), optimizer.param_groups[0]["initial_lr"]
+    (2, [0.25], 1.0)
     """
 
-    def __init__(self, optimizer: Optimizer, curve: Curve, last_epoch: int = -1) -> None:
-        name = type(self).__name__
-        start = Whole(-1).check(f"{name}: last_epoch", last_epoch) + 1
-        for place, group in enumerate(groups_of(name, optimizer)):
+    optimizer: Optimizer
+    base_lrs: list[float]  #: the learning rates that the groups began with
+    last_epoch: float  #: the step that it is at, from 0
+    _last_lr: list[float]
+    _step_count: int
+    _is_initial: bool = False
+    _get_lr_called_within_step: bool = False
+    _lists: ClassVar[tuple[str, ...]] = ()
+    """Attributes that may be a list with a value for each group."""
+    _keys: ClassVar[tuple[str, ...]] = ()
+    """What it keeps in each group besides "initial_lr"."""
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        last_epoch: int = -1,
+        *,
+        start: Mapping[str, Sequence[float]] | None = None,
+    ) -> None:
+        """`start` is what the groups begin with, by key, besides their first rate."""
+        kind = type(self).__name__
+        groups = groups_of(kind, optimizer)
+        before = Whole(-1).check(f"{kind}: last_epoch", last_epoch)
+        for place, group in enumerate(groups):
             if not isinstance(group["lr"], Real):
                 raise TypeError(
-                    f"{name}: the lr of group {place} is {group['lr']!r}; give the optimizer a number where a "
+                    f"{kind}: the lr of group {place} is {group['lr']!r}; give the optimizer a number where a "
                     "scheduler writes it, or multiply the schedules"
                 )
         self.optimizer = optimizer
-        self._row = _ROWS.setdefault(optimizer, [])
-        self._link = Link(curve, start)
-        self._row.append(self._link)
-        self._write()
+        with self._all_or_nothing():
+            for place, group in enumerate(groups):
+                if before >= 0 and "initial_lr" not in group:
+                    raise KeyError(
+                        f"{kind}: group {place} has no 'initial_lr', which last_epoch={before} needs; load the "
+                        "optimizer's state before, or give the group this key"
+                    )
+                own = {key: values[place] for key, values in (start or {}).items()}
+                group.update(own if before == -1 else {**own, **group})
+                group.setdefault("initial_lr", group["lr"])
+            self.base_lrs = self._first_lrs()
+            self.last_epoch = before
+            self._initial_step()
 
-    @property
-    def last_epoch(self) -> float:
-        """The step that it is at, from 0."""
-        return self._link.t
-
-    @property
-    def base_lrs(self) -> list[float]:
-        """The learning rates that the groups began with."""
-        for group in self.optimizer.param_groups:
-            group.setdefault("initial_lr", group["lr"])
-        return [group["initial_lr"] for group in self.optimizer.param_groups]
-
-    def get_last_lr(self) -> list[float]:
-        """The learning rate that each group has now."""
-        return [group["lr"] for group in self.optimizer.param_groups]
-
-    def step(self, epoch: float | None = None) -> None:
-        """Goes one step further, or to the step `epoch`, which may be a fraction."""
-        self._go(
-            self._link.t + 1 if epoch is None else Between(0).check(f"{type(self).__name__}: epoch", epoch)
+    def get_lr(self) -> Sequence[float]:
+        """The rates of step `last_epoch`, given those of the step before in the groups; for `step()` alone."""
+        raise NotImplementedError(
+            f"{type(self).__name__} needs a get_lr() that returns a rate for each group"
         )
 
-    def state_dict(self) -> dict[str, Any]:
-        """The step and what it began with, as plain values."""
-        states = [factor.state_dict() for factor in self._link.curve.factors()]
-        whole = {"last_epoch": self._link.t, "base_lrs": self.base_lrs}
-        return {**whole, "multipliers": states} if states else whole
+    def get_last_lr(self) -> list[float]:
+        """The learning rates that this scheduler wrote last."""
+        return list(self._last_lr)
 
-    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Goes on where `state_dict` was made; before or after the optimizer's own state is loaded.
+    def step(self, epoch: float | None = None) -> None:
+        """Goes one step further, or to the step `epoch`, which may be a fraction.
+
+        The rate of any step is known where there is `_get_closed_form_lr()`; others write `get_lr()` for that step.
+        """
+        if epoch is not None:
+            epoch = Between(0).check(f"{type(self).__name__}: epoch", epoch)
+        if self._step_count == 1:
+            warn_if_early(type(self).__name__, self.optimizer)
+        before = dict(vars(self))
+        try:
+            self._step_count += 1
+            self._update_lr(epoch)
+        except BaseException:
+            vars(self).clear()
+            vars(self).update(before)
+            raise
+
+    def state_dict(self) -> dict[str, Any]:
+        """Its attributes but the optimizer. The rates themselves are in the optimizer's state: save both."""
+        kept = {name: value for name, value in vars(self).items() if name not in _PASSING}
+        return {name: list(value) if isinstance(value, list) else value for name, value in kept.items()}
+
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], arguments: Literal["load", "keep"] = "load"
+    ) -> None:
+        """Goes on where `state_dict` was made.
+
+        The order in which optimizer and scheduler are loaded does not matter. If the groups still have the rates that
+        this scheduler gave them, because the optimizer was not loaded, they get those of the state.
+
+        Args:
+            state_dict: what `state_dict()` returned.
+            arguments: "load" takes everything, `T_max` and the like, too. "keep" takes the step alone and computes
+                the rate anew, as if all steps so far had been made with the arguments given here: for a training that
+                is lengthened. Load the optimizer before, then.
 
         Raises:
             ValueError: if the state does not fit; nothing has changed then.
-        """
-        name, groups = type(self).__name__, self.optimizer.param_groups
-        bases, factors = state_dict.get("base_lrs"), self._link.curve.factors()
-        try:
-            t = Between(0).check(f"{name}: last_epoch", state_dict.get("last_epoch"))
-        except TypeError as error:
-            raise ValueError(str(error)) from None
-        if not isinstance(bases, (list, tuple)) or len(bases) != len(groups):
-            raise ValueError(f"{name}: base_lrs needs {len(groups)} values, one a group, got {bases!r}")
-        load_states(name, factors, state_dict.get("multipliers", ()))
-        for group, base in zip(groups, bases, strict=True):
-            group["initial_lr"] = base
-        self._go(t)
 
-    def _go(self, t: float) -> None:
-        before, self._link.t = self._link.t, t
+        >>> import neurenix as nx
+        >>> from neurenix.optim.lr_scheduler import PolynomialLR
+        >>> optimizer = nx.optim.SGD(nx.nn.Linear(2, 1).parameters(), lr=1.0)
+        >>> longer = PolynomialLR(optimizer, total_iters=4)
+        >>> longer.load_state_dict({"last_epoch": 2, "total_iters": 2}, arguments="keep")
+        >>> longer.get_last_lr()
+        [0.5]
+        """
+        name = f"{type(self).__name__}: load_state_dict: arguments"
+        OneOf(("load", "keep")).check(name, arguments)
+        self._check_state(state_dict)
+        with self._all_or_nothing():
+            if arguments == "keep":
+                self._resume(state_dict)
+                return
+            is_ours = [group["lr"] for group in self.optimizer.param_groups] == self._last_lr
+            self._take_state(state_dict)
+            if is_ours:
+                self._write(self._last_lr)
+
+    # What subclasses here change
+    def _first_lrs(self) -> list[float]:
+        """What `base_lrs` begins with."""
+        return [group["initial_lr"] for group in self.optimizer.param_groups]
+
+    def _initial_step(self) -> None:
+        """The step to the first rate."""
+        self._step_count = 0
+        self._is_initial = True
         try:
-            self._write()
+            self.step()
+        finally:
+            self._is_initial = False
+
+    def _update_lr(self, epoch: float | None = None) -> None:
+        """Goes to a step and writes its rates."""
+        self._follow_groups()
+        self._get_lr_called_within_step = True
+        try:
+            self.last_epoch = self.last_epoch + 1 if epoch is None else epoch
+            closed = None if epoch is None else getattr(self, "_get_closed_form_lr", None)
+            self._write((closed or self.get_lr)())
+        finally:
+            self._get_lr_called_within_step = False
+
+    def _write(self, rates: Iterable[float]) -> None:
+        """Gives the groups their rates."""
+        groups = self.optimizer.param_groups
+        values = [rate if type(rate) in (float, int) else float(rate) for rate in rates]
+        if len(values) != len(groups):
+            raise ValueError(
+                f"{type(self).__name__}: get_lr() gave {len(values)} rates for {len(groups)} groups"
+            )
+        for group, value in zip(groups, values, strict=True):
+            group["lr"] = value
+        self._last_lr = values
+
+    def _follow_groups(self) -> None:
+        """Takes in groups that were added; they get what all others have in common."""
+        groups, kind = self.optimizer.param_groups, type(self).__name__
+        if len(groups) == len(self.base_lrs):
+            return
+        added = groups[len(self.base_lrs) :]
+        for name in self._lists:
+            values = vars(self).get(name)
+            if isinstance(values, list):
+                value = common(kind, name, values, len(groups))
+                setattr(self, name, [*values, *[value] * len(added)])
+        for key in self._keys:
+            known = [group[key] for group in groups if key in group]
+            for group in groups:
+                if known and key not in group:
+                    group[key] = common(kind, f'group["{key}"]', known, len(groups))
+        for group in added:
+            group.setdefault("initial_lr", group["lr"])
+        self.base_lrs = [*self.base_lrs, *(group["initial_lr"] for group in groups[len(self.base_lrs) :])]
+
+    def _go(self, steps: float) -> None:
+        """To this step from the beginning."""
+        if hasattr(self, "_get_closed_form_lr"):
+            self._update_lr(steps)
+            return
+        for group, base in zip(self.optimizer.param_groups, self.base_lrs, strict=True):
+            group["lr"] = base
+        self.last_epoch = -1
+        self._initial_step()
+        while self.last_epoch < steps:
+            self._update_lr()
+
+    def _check_state(self, state: Any) -> None:
+        """ValueError for what `load_state_dict` does not take."""
+        kind, own = type(self).__name__, vars(self)
+        if not isinstance(state, Mapping):
+            raise ValueError(f"{kind}: a state is a dict, got {state!r}")
+        t = state.get("last_epoch")
+        if "last_epoch" in own and (t is None or not is_number(t) or t < -1):
+            raise ValueError(f"{kind}: a state has a last_epoch ≥ -1, got {state!r}")
+        for name, value in state.items():
+            if name in own and not self._fits(name, own[name], value):
+                raise ValueError(
+                    f"{kind}: {name} cannot be {value!r}; here it is {own[name]!r}, of {len(self._last_lr)} groups"
+                )
+        foreign = [
+            name for name in state if name not in own and not name.startswith("_") and name != "verbose"
+        ]
+        missing = [name for name in self.state_dict() if name not in state and not name.startswith("_")]
+        if foreign and missing:
+            raise ValueError(
+                f"{kind}: this state is of another scheduler: it has {', '.join(foreign)}, and not {', '.join(missing)}"
+            )
+
+    def _fits(self, name: str, own: Any, value: Any) -> bool:
+        """Whether a loaded value may stand for one that is here."""
+        if isinstance(own, (bool, str)):
+            return type(value) is type(own)
+        if isinstance(own, (int, float)):
+            return is_number(value)
+        if isinstance(own, list) and all(map(is_number, own)):
+            return isinstance(value, (list, tuple)) and len(value) == len(own) and all(map(is_number, value))
+        return True
+
+    def _take_state(self, state: Mapping[str, Any]) -> None:
+        """Takes the attributes of a state that was checked."""
+        kept = {name: value for name, value in state.items() if name not in _PASSING and name != "verbose"}
+        vars(self).update({name: list(v) if isinstance(v, (list, tuple)) else v for name, v in kept.items()})
+
+    def _resume(self, state: Mapping[str, Any]) -> None:
+        """Goes to the step of a state with the present arguments."""
+        self._go(state["last_epoch"])
+
+    def _all(self) -> Iterator[LRScheduler]:
+        """This scheduler, and those that it steps."""
+        yield self
+
+    @contextmanager
+    def _all_or_nothing(self) -> Iterator[None]:
+        """Leaves groups and schedulers as they were if an error passes."""
+        parts = [vars(scheduler) for scheduler in self._all()] + self.optimizer.param_groups
+        before = [dict(part) for part in parts]
+        try:
+            yield
         except BaseException:
-            self._link.t = before
+            for part, values in zip(parts, before, strict=True):
+                part.clear()
+                part.update(values)
             raise
 
-    def _write(self) -> None:
-        groups, rates, momenta = self.optimizer.param_groups, self.base_lrs, None
-        for link in self._row:
-            rates = link.curve.rates(link.t, rates)
-            momenta = link.curve.momenta(link.t, len(groups)) or momenta
-        for place, group in enumerate(groups):
-            group["lr"] = rates[place]
-            if momenta and "betas" in group:
-                group["betas"] = (momenta[place], *group["betas"][1:])
-            elif momenta:
-                group["momentum"] = momenta[place]
-
-    def _taken(self) -> Curve:
-        """The curve, out of the optimizer's row: another scheduler has it now."""
-        if self._link in self._row:
-            self._row.remove(self._link)
-        return self._link.curve
-
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._link.curve!r}, last_epoch={self._link.t})"
+        shown = {name: value for name, value in self.state_dict().items() if not name.startswith("_")}
+        shown.pop("base_lrs", None)
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
 
 
-def groups_of(name: str, optimizer: Any) -> list[dict[str, Any]]:
+def warn_if_early(kind: str, optimizer: Optimizer) -> None:
+    """Warns of a scheduler's step before the first of the optimizer."""
+    if not optimizer._has_stepped():
+        warnings.warn(
+            f"{kind}.step() comes before the first optimizer.step(), so the first learning rate is never used; call "
+            "optimizer.step() before it",
+            UserWarning,
+            stacklevel=3,
+        )
+
+
+def groups_of(kind: str, optimizer: Any) -> list[dict[str, Any]]:
     """The optimizer's groups, or the TypeError that it is none."""
     if not isinstance(optimizer, Optimizer):
         raise TypeError(
-            f"{name}: optimizer must be an Optimizer, got {optimizer!r} ({type(optimizer).__name__})"
+            f"{kind}: optimizer must be an Optimizer, got {optimizer!r} ({type(optimizer).__name__})"
         )
     return optimizer.param_groups
 
 
-def each(name: str, optimizer: Any, value: Any, check: Callable[[str, Any], T] | None = None) -> PerGroup[T]:
-    """An argument that may have one value for each group, numbers ≥ 0 unless said; `name` begins with the class."""
-    checked: Callable[[str, Any], Any] = check or Between(0).check
-    groups = groups_of(name.split(":", maxsplit=1)[0], optimizer)
+def each(kind: str, name: str, optimizer: Any, value: Any, check: Callable[[str, Any], T]) -> list[T]:
+    """An argument that is one value for all groups or a list with one for each, as a list."""
+    count = len(groups_of(kind, optimizer))
     if not isinstance(value, (list, tuple)):
-        return PerGroup(name, (checked(name, value),))
-    found = PerGroup(name, tuple(checked(f"{name}[{i}]", item) for i, item in enumerate(value)), listed=True)
-    found.of(len(groups))
-    return found
+        return [check(f"{kind}: {name}", value)] * count
+    if len(value) != count:
+        raise ValueError(
+            f"{kind}: {name} has {len(value)} values for {count} groups; give one for all, or one for each"
+        )
+    return [check(f"{kind}: {name}[{i}]", item) for i, item in enumerate(value)]
+
+
+def numbers(kind: str, name: str, optimizer: Any, value: Any) -> list[float]:
+    """As `each`, of numbers ≥ 0."""
+    return each(kind, name, optimizer, value, Between(0).check)
+
+
+def common(kind: str, name: str, values: Sequence[T], count: int) -> T:
+    """What the values of all groups are, for one that was added."""
+    if not values or any(value != values[0] for value in values):
+        raise ValueError(
+            f"{kind}: {name} differs from group to group ({len(values)} values for {count} groups); give it one for "
+            "each group that was added"
+        )
+    return values[0]
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is a number."""
+    return isinstance(value, Real) and value is not True and value is not False
