@@ -479,3 +479,11 @@ def wait_for(path, process):
         assert process.poll() is None, "the training ended too early"
         assert time.monotonic() < end
         time.sleep(0.001)
+
+
+@pytest.mark.parametrize("shape", SCHEDULES)
+def test_every_schedule_reaches_its_rate(shape) -> None:
+    """Also with a warm-up as long as the training, and in the shortest training."""
+    for steps, warmup in ((50, 0.999), (50, 0.1), (10, 0.5), (4, 0.0), (1, 0.0), (1, 0.999)):
+        rate = train.Options(schedule=shape, warmup=warmup).scheduled(1.0, steps)
+        assert max(rate(t) for t in range(steps)) == pytest.approx(1.0), (steps, warmup)

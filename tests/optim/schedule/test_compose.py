@@ -100,3 +100,28 @@ def test_nested_deeply() -> None:
 def test_bad_arguments(make, message) -> None:
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [
+        (s.warmup_cosine(1.0, warmup=4, total=4), [0.25, 0.5, 0.75, 1, 0]),
+        (s.warmup_cosine(1.0, warmup=4, total=4, start="zero"), [0, 0.25, 0.5, 0.75, 0]),
+        (s.warmup(s.polynomial(1.0, steps=0), steps=4), [0.25, 0.5, 0.75, 1, 0]),
+        (s.warmup(s.linear(1.0, 0.5, steps=0), steps=2), [0.5, 1, 0.5]),
+        (s.warmup(s.rex(1.0, steps=0), steps=2), [0.5, 1, 0]),
+        (s.warmup(s.cosine_restarts(1.0, steps=0), steps=2), [0.5, 1, 0]),
+        (s.warmup(s.anneal(1.0, steps=0), steps=2), [0.5, 1, 0]),
+        (s.warmup(s.constant_factor(1.0, factor=0.5, steps=0), steps=2), [0.5, 1, 1]),
+        (s.warmup(0.5 * s.cosine(1.0, steps=0), steps=2), [0.25, 0.5, 0]),
+        (s.warmup(s.warmup(s.cosine(1.0, steps=0), steps=0), steps=2), [0.5, 1, 0]),
+        (s.warmup(s.delay(s.cosine(1.0, steps=0), steps=1), steps=2), [0.5, 1, 1, 0]),
+        (s.warmup(s.join([s.cosine(1.0, steps=0), 0.25], at=[1]), steps=2), [0.5, 1, 0, 0.25]),
+        (s.warmup_stable_decay(1.0, warmup=2, total=4, decay=0), [0.5, 1, 1, 1, 0]),
+        (s.delay(s.cosine(1.0, steps=0), steps=2), [1, 1, 0]),
+    ],
+    ids=repr,
+)
+def test_a_rise_before_no_steps_reaches_the_value(schedule, expected) -> None:
+    """As when the warm-up is as long as the training."""
+    assert [schedule(t) for t in range(len(expected))] == pytest.approx(expected)

@@ -106,8 +106,11 @@ def test_warmup_meets_what_follows(then, steps, t, shape) -> None:
     for start in ("one", "zero"):
         warm = s.warmup(then, steps=steps, start=start, shape=shape)
         assert warm(steps + t) == then(t)
-        rise = [warm(i) for i in range(steps + 1)]
+        rise = [*(warm(i) for i in range(steps)), then.start()]
         assert all(a <= b + 1e-12 for a, b in itertools.pairwise(rise))
+        assert then.start() == then(0) or then.arguments["steps"] == 0
+        if steps and start == "one":
+            assert warm(steps - 1) == then.start()
         if steps:
             assert rise[0] == 0 or start == "one"
 

@@ -48,6 +48,21 @@ class Schedule:
         """The value at step t, counted from 0; steps before the first are the first."""
         return float(self._bound(max(t, 0)))  # type: ignore[attr-defined]
 
+    def start(self) -> float:
+        """The value that it starts from. Without any steps that is its first argument; it is then at its end at once.
+
+        >>> from neurenix.optim.schedule import cosine
+        >>> fall = cosine(1.0, steps=0)
+        >>> fall.start(), fall(0)
+        (1.0, 0.0)
+        """
+        first = next(iter(self.arguments.values()), None)
+        if self.arguments.get("steps") == 0 and (isinstance(first, (int, float)) or callable(first)):
+            return start_of(first)
+        return float(
+            _FUNCTIONS[self.kind](0, **{name: _started(part) for name, part in self.arguments.items()})
+        )
+
     def __mul__(self, other: Any) -> Schedule:
         from .compose import chain
 
@@ -168,6 +183,20 @@ def from_dict(data: Mapping[str, Any]) -> Schedule:
         return MAKERS[kind](**arguments)
     except TypeError as error:
         raise ValueError(str(error)) from None
+
+
+def start_of(part: Any) -> float:
+    """The value that a number, a schedule or another function of the step starts from."""
+    if isinstance(part, Schedule):
+        return part.start()
+    return float(part(0) if callable(part) else part)
+
+
+def _started(value: Any) -> Any:
+    """An argument with the values that its schedules start from in their place."""
+    if isinstance(value, tuple):
+        return tuple(map(_started, value))
+    return value.start() if isinstance(value, Schedule) else value
 
 
 def _is_factor(value: Any) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from .arguments import Count, Part, Value
-from .base import Schedule, schedule
+from .base import Schedule, schedule, start_of
 from .shapes import FALLS, Fall, between
 from .stairs import at_step, check_places
 
@@ -24,7 +24,7 @@ def warmup(
     shape: Fall = "linear",
     overlap: bool = False,
 ) -> float:
-    """Rises in `steps` steps from `init` to the first value of `then`, which begins after them.
+    """Rises in `steps` steps from `init` to the value that `then` starts from, which begins after them.
 
     Args:
         t: the step.
@@ -46,18 +46,18 @@ def warmup(
     if t >= steps:
         return at_step(then, t if overlap else t - steps)
     q = min((t + (start == "one")) / steps, 1)
-    return between(init, at_step(then, 0), FALLS[shape](1 - q, q))
+    return between(init, start_of(then), FALLS[shape](1 - q, q))
 
 
 @schedule
 def delay(t: float, then: Part, *, steps: int) -> float:
-    """The first value of `then` for `steps` steps, then the rest of it (optax's `transition_begin`).
+    """The value that `then` starts from for `steps` steps, then the rest of it (optax's `transition_begin`).
 
     >>> from neurenix.optim.schedule import exponential
     >>> [delay(exponential(1.0, gamma=0.5), steps=2)(t) for t in range(5)]
     [1.0, 1.0, 1.0, 0.5, 0.25]
     """
-    return at_step(then, max(t - steps, 0))
+    return at_step(then, t - steps) if t >= steps else start_of(then)
 
 
 @schedule

@@ -50,6 +50,10 @@ class Multiplier(Schedule):
         factor: float = self.state["factor"]
         return factor
 
+    def start(self) -> float:
+        """The factor now."""
+        return self(0)
+
     def update(self, metric: Any) -> bool:
         """Takes in a metric: a number, or a tensor of one element. NaN and infinity count as no improvement.
 
