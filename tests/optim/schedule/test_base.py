@@ -125,6 +125,34 @@ def test_a_kind_of_ones_own() -> None:
     assert s.from_dict(schedule.to_dict()) == schedule
 
 
+def test_a_name_has_one_meaning() -> None:
+    """Saved schedules are found by it."""
+    before = s.cosine(1.0, steps=4)
+
+    def define(name):
+        def cosine(t: float, value: float) -> float:
+            return 7.0
+
+        cosine.__name__ = name
+        return s.schedule(cosine)
+
+    with pytest.raises(
+        ValueError, match="cosine is a schedule of neurenix.optim.schedule.shapes already, and saved"
+    ):
+        define("cosine")
+    for twin in (copy.deepcopy(before), s.from_dict(before.to_dict()), s.cosine(1.0, steps=4)):
+        assert twin(0) == 1.0
+    assert define("of_ones_own")(1.0)(0) == 7.0
+    assert define("of_ones_own")(1.0)(0) == 7.0  # a cell of a notebook that is run again
+
+    def elsewhere(t: float) -> float:
+        return 1.0
+
+    elsewhere.__name__ = "of_ones_own"
+    with pytest.raises(ValueError, match="of_ones_own is a schedule of"):
+        s.schedule(elsewhere)
+
+
 def test_foreign_callables_cannot_be_stored() -> None:
     schedule = s.warmup(lambda t: 1.0, steps=2)
     assert schedule(1) == 1.0

@@ -6,6 +6,7 @@ import copy
 import json
 import math
 import pickle
+from typing import ClassVar
 
 import neurenix as nx
 import pytest
@@ -140,6 +141,28 @@ def test_it_composes() -> None:
     assert s.join([1.0, plateau], at=[3])(5) == 0.1
 
 
+def test_a_kind_of_ones_own() -> None:
+    class Doubling(s.Multiplier):
+        __slots__ = ()
+        begin: ClassVar = {"factor": 1.0}
+
+        def __init__(self, *, limit: float = 4.0, state=None):
+            super().__init__(state, limit=limit)
+
+        def _mean(self, value):
+            return value
+
+        def _react(self, value):
+            self.state["factor"] = min(2 * self.state["factor"], self.arguments["limit"])
+
+    assert factors(Doubling(limit=3.0), [1, 1, 1]) == [2, 3, 3]
+    assert s.warmup(Doubling(state={"factor": 2.0}), steps=2)(0) == 1.0
+    with pytest.raises(
+        ValueError, match="Plateau is a schedule of neurenix.optim.schedule.multiplier already"
+    ):
+        type("Plateau", (s.Multiplier,), {})
+
+
 def test_the_optimizer_saves_it(tmp_path) -> None:
     def make():
         plateau = s.Plateau(patience=0)
@@ -172,6 +195,7 @@ def test_another_optimizer_takes_it_over_whole() -> None:
 def test_the_scheduler_saves_it() -> None:
     def make():
         plateau, optimizer = s.Plateau(patience=0), SGD([nx.Tensor([1.0], requires_grad=True)])
+        optimizer.step()
         return plateau, Scheduler(optimizer, s.linear(1.0, 0.0, steps=4) * plateau)
 
     plateau, scheduler = make()

@@ -142,7 +142,7 @@ def schedule(function: Callable[Concatenate[float, P], float]) -> Callable[P, Sc
     Arguments are checked when the schedule is made, by what their annotations say: `Literal` choices, `bool`,
     `Sequence`, and limits such as `Annotated[float, Between(0, 1)]` of `neurenix.optim.schedule.arguments`. Without
     annotations numbers must be finite, and `steps` an integer ≥ 0. The function is tried at step 0 as well. Kinds are
-    known by the function's name, also in checkpoints.
+    known by the function's name, also in checkpoints; ValueError for the name of another kind.
 
     >>> from neurenix.optim.schedule import schedule
     >>> @schedule
@@ -161,8 +161,24 @@ def schedule(function: Callable[Concatenate[float, P], float]) -> Callable[P, Sc
         return made
 
     make.__signature__ = signature(function)  # type: ignore[attr-defined]
-    _FUNCTIONS[kind], MAKERS[kind] = function, make
+    register(kind, make)
+    _FUNCTIONS[kind] = function
     return make
+
+
+def register(kind: str, maker: Any) -> None:
+    """Makes a kind known by its name. The same one may come again, as when a cell of a notebook is run twice.
+
+    Raises:
+        ValueError: for the name of another.
+    """
+    known: Any = MAKERS.get(kind)
+    if known and (known.__module__, known.__qualname__) != (maker.__module__, maker.__qualname__):
+        raise ValueError(
+            f"{kind} is a schedule of {known.__module__} already, and saved schedules are found by name; give "
+            f"{maker.__qualname__} of {maker.__module__} another"
+        )
+    MAKERS[kind] = maker
 
 
 def from_dict(data: Mapping[str, Any]) -> Schedule:

@@ -7,8 +7,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
-from .arguments import Between, Count, Inside, Length, Share, Value, bound, signature
-from .base import MAKERS, Schedule
+from .arguments import Between, Count, Inside, Length, Share, Value, limits, signature
+from .base import Schedule, register
 
 State = dict[str, Any]
 
@@ -31,16 +31,14 @@ class Multiplier(Schedule):
     """The state before the first metric."""
 
     def __init_subclass__(cls) -> None:
-        MAKERS[cls.__name__] = cls
+        register(cls.__name__, cls)
 
-    def __init__(self, given: Mapping[str, Any]) -> None:
-        """`given` holds the arguments of the subclass's own `__init__`, its locals."""
-        init, kind = type(self).__init__, type(self).__name__
-        own = {name: given[name] for name in signature(init).parameters if name != "state"}
-        arguments, state = bound(kind, init, (), own), given["state"]
-        del arguments["state"]
+    def __init__(self, state: Mapping[str, Any] | None, **arguments: Any) -> None:
+        """Takes the arguments of the subclass's `__init__` and checks them by its annotations."""
+        kind, known = type(self).__name__, limits(type(self).__init__)
+        checked = {name: known[name].check(f"{kind}: {name}", value) for name, value in arguments.items()}
         object.__setattr__(self, "kind", kind)
-        object.__setattr__(self, "arguments", arguments)
+        object.__setattr__(self, "arguments", checked)
         object.__setattr__(self, "state", _copy(self.begin))
         if state is not None:
             self.load_state_dict(state)
@@ -169,7 +167,17 @@ class Plateau(Multiplier):
         every: Length = 1,
         state: Mapping[str, Any] | None = None,
     ) -> None:
-        super().__init__(locals())
+        super().__init__(
+            state,
+            mode=mode,
+            factor=factor,
+            patience=patience,
+            rtol=rtol,
+            atol=atol,
+            cooldown=cooldown,
+            least=least,
+            every=every,
+        )
 
     def _mean(self, value: float) -> float | None:
         metrics = self.state["metrics"]
@@ -249,7 +257,20 @@ class Greedy(Multiplier):
         reset: Length | None = 500,
         state: Mapping[str, Any] | None = None,
     ) -> None:
-        super().__init__(locals())
+        super().__init__(
+            state,
+            mode=mode,
+            factor=factor,
+            patience=patience,
+            rtol=rtol,
+            atol=atol,
+            cooldown=cooldown,
+            warmup=warmup,
+            least=least,
+            most=most,
+            window=window,
+            reset=reset,
+        )
 
     def _mean(self, value: float) -> float:
         metrics: list[float] = [*self.state["metrics"], value][-self.arguments["window"] :]
@@ -303,7 +324,7 @@ def matching(present: Any, loaded: Any) -> list[tuple[Multiplier, Multiplier]]:
 
 
 def _remade(cls: type[Multiplier], arguments: dict[str, Any], state: State) -> Multiplier:
-    return cls(**arguments, state=state)  # type: ignore[call-arg]
+    return cls(**arguments, state=state)
 
 
 def _copy(state: Mapping[str, Any]) -> State:
