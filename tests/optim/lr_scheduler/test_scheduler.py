@@ -53,7 +53,7 @@ MAKERS = {
         o,
         [
             LinearLR(o, 0.1, total_iters=3),
-            SequentialLR(o, [ExponentialLR(o, 0.8), CyclicLR(o, 0.1, 1.0, 4)], [4]),
+            SequentialLR(o, [CyclicLR(o, 0.1, 1.0, 4), ExponentialLR(o, 0.8)], [3]),
         ],
         [3],
         **k,

@@ -12,6 +12,7 @@ from neurenix.optim import schedule as s
 
 def test_writes_the_value(make) -> None:
     optimizer = SGD([{"params": [make([1.0])]}, {"params": [make([1.0])], "lr": 7}])
+    optimizer.step()
     scheduler = Scheduler(optimizer, s.linear(1.0, 0.0, steps=2))
     seen = [scheduler.get_last_lr()]
     for _ in range(3):
@@ -23,12 +24,52 @@ def test_writes_the_value(make) -> None:
 
 def test_relative_keeps_the_groups_apart(make) -> None:
     optimizer = SGD([{"params": [make([1.0])]}, {"params": [make([1.0])], "lr": 8}], lr=4)
+    optimizer.step()
     scheduler = Scheduler(optimizer, lambda t: 0.5**t, relative=True)
     scheduler.step()
     assert scheduler.get_last_lr() == [2, 4]
     optimizer.add_param_group({"params": [make([1.0])], "lr": 16})
     scheduler.step()
     assert scheduler.get_last_lr() == [1, 2, 4]
+
+
+def test_made_again_it_begins_again(make) -> None:
+    optimizer = SGD([make([1.0])], lr=4)
+    optimizer.step()
+    for _ in range(2):
+        scheduler, seen = Scheduler(optimizer, s.linear(1.0, 0.0, steps=2), relative=True), []
+        for _ in range(3):
+            seen += scheduler.get_last_lr()
+            scheduler.step()
+        assert seen == [4, 2, 0]
+    saved, other = optimizer.state_dict(), SGD([make([1.0])], lr=1)
+    other.load_state_dict(saved)
+    assert Scheduler(other, s.constant(0.5), relative=True).get_last_lr() == [2]
+
+
+def test_a_schedule_that_raises_changes_nothing(make) -> None:
+    optimizer, broken = SGD([make([1.0])], lr=4), [True]
+    optimizer.step()
+    schedule = lambda t: 1 / 0 if broken[0] else 0.5**t  # noqa: E731
+    with pytest.raises(ZeroDivisionError):
+        Scheduler(optimizer, schedule, relative=True)
+    broken[0] = False
+    scheduler = Scheduler(optimizer, schedule, relative=True)
+    broken[0] = True
+    with pytest.raises(ZeroDivisionError):
+        scheduler.step()
+    with pytest.raises(ZeroDivisionError):
+        scheduler.load_state_dict({"step": 3, "base": [64]})
+    assert (scheduler.last_step, scheduler.get_last_lr()) == (0, [4])
+    broken[0] = False
+    scheduler.step()
+    assert scheduler.get_last_lr() == [2]
+
+
+def test_a_step_before_the_first_of_the_optimizer(make) -> None:
+    scheduler = Scheduler(SGD([make([1.0])]), s.step(0.5, every=1, gamma=0.5))
+    with pytest.warns(UserWarning, match=r"Scheduler.step\(\) comes before the first optimizer.step\(\)"):
+        scheduler.step()
 
 
 def test_any_hyperparameter(make) -> None:
@@ -56,6 +97,7 @@ def test_it_reaches_the_step(make) -> None:
 def test_load_order_does_not_matter(make, first, relative) -> None:
     def build(lr):
         optimizer = SGD([make([1.0], 1.0)], lr=lr)
+        optimizer.step()
         return optimizer, Scheduler(optimizer, s.linear(1.0, 0.0, steps=4), relative=relative)
 
     one, two = build(2.0), build(64.0)

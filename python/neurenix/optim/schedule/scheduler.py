@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,11 @@ class Scheduler:
         optimizer: whose groups are written.
         schedule: a function of the step, counted from 0; its first value is written at once.
         hyper: the hyperparameter.
-        relative: multiply each group's own value by the schedule's instead of replacing it.
+        relative: multiply the value that each group began with by the schedule's instead of replacing it. Groups keep
+            it, as "initial_lr".
+
+    Warns:
+        UserWarning: at a step before the first of the optimizer.
 
     Example:
         >>> import neurenix as nx
@@ -30,6 +35,7 @@ class Scheduler:
         >>> optimizer = nx.optim.SGD([w], lr=0.5)
         >>> scheduler = nx.optim.Scheduler(optimizer, step(1.0, every=2, gamma=0.1), relative=True)
         >>> for epoch in range(2):
+        ...     optimizer.step()
         ...     scheduler.step()
         >>> scheduler.get_last_lr()
         [0.05]
@@ -51,9 +57,8 @@ class Scheduler:
         self.schedule = schedule
         self.hyper = hyper
         self.relative = relative
-        self._t = 0
         self._base: list[float] = []  # what the groups' values were
-        self._write()
+        self._go(0)
 
     @property
     def last_step(self) -> int:
@@ -62,8 +67,14 @@ class Scheduler:
 
     def step(self) -> None:
         """Goes one step further."""
-        self._t += 1
-        self._write()
+        if self._t == 0 and not self.optimizer._has_stepped():
+            warnings.warn(
+                "Scheduler.step() comes before the first optimizer.step(), so the first value is never used; call "
+                "optimizer.step() before it",
+                UserWarning,
+                stacklevel=2,
+            )
+        self._go(self._t + 1)
 
     def get_last_lr(self) -> list[float]:
         """The value that each group has now."""
@@ -84,15 +95,17 @@ class Scheduler:
                 f"Scheduler: base needs {len(self.optimizer.param_groups)} values, one a group, got {base!r}"
             )
         load_states("Scheduler", multipliers(self.schedule), state_dict.get("multipliers", ()))
-        self._t, self._base = step, list(base)
-        self._write()
+        self._go(step, list(base))
 
-    def _write(self) -> None:
-        value = self.schedule(self._t)
-        for place, group in enumerate(self.optimizer.param_groups):
-            if place == len(self._base):
-                self._base.append(group[self.hyper])
-            group[self.hyper] = self._base[place] * value if self.relative else value
+    def _go(self, step: int, base: list[float] | None = None) -> None:
+        value = self.schedule(step)
+        self._base = self._base if base is None else base
+        for group in self.optimizer.param_groups[len(self._base) :]:
+            own: Any = group[self.hyper]
+            self._base.append(group.setdefault(f"initial_{self.hyper}", own) if self.relative else own)
+        for first, group in zip(self._base, self.optimizer.param_groups, strict=False):
+            group[self.hyper] = first * value if self.relative else value
+        self._t = step
 
     def __repr__(self) -> str:
         relative = ", relative=True" if self.relative else ""
