@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neurenix.data.table import Column, DataError, Table, is_text, missing, moments, number
+from neurenix.data.table import Column, DataError, Table, is_text, missing, moments
 
 MAX_CATEGORIES = 100
 
@@ -20,11 +20,11 @@ class Encoder:
 
     A number becomes (value - mean) / deviation, a missing one 0 (the mean), and one that never varied always 0. A
     text becomes one column for each text that was seen, with 1 where it is the value; a missing or unseen one is 0
-    everywhere.
+    everywhere. Each cell is read by the kind that was learned, so that a row is encoded the same in every table.
 
     Attributes:
-        columns: for each feature that is used, its ``name`` and ``kind``, and ``mean`` and ``deviation`` of
-            numbers or ``values`` of texts. Plain values, so that they can be saved.
+        columns: for each feature that is used, its ``name`` and ``kind``, and ``mean`` and ``deviation`` (and
+            ``decimal`` where it is a comma) of numbers or ``values`` of texts. Plain values, so that they can be saved.
         notes: what a person should know about the data: missing values, columns that are not used.
 
     Example:
@@ -46,7 +46,7 @@ class Encoder:
         """
         encoder = cls([])
         for name, column in table.features.items():
-            encoder._learn(name, column)
+            encoder._learn(name, column, table.decimals[name])
         if not encoder.columns:
             raise DataError(
                 f"{table.name} has no usable features: {'; '.join(encoder.notes) or 'only the target'}"
@@ -64,7 +64,7 @@ class Encoder:
         Raises:
             DataError: a column is missing, or holds texts where numbers were learned.
         """
-        absent = [column["name"] for column in self.columns if column["name"] not in table.columns]
+        absent = [column["name"] for column in self.columns if column["name"] not in table.cells]
         if absent:
             some = ", ".join(map(repr, absent[:5])) + (" ..." if len(absent) > 5 else "")
             raise DataError(
@@ -73,7 +73,7 @@ class Encoder:
         parts = [_encode(column, table) for column in self.columns]
         return np.ascontiguousarray(np.concatenate(parts, axis=1), dtype=np.float32)
 
-    def _learn(self, name: str, column: Column) -> None:
+    def _learn(self, name: str, column: Column, decimal: str | None) -> None:
         gaps = missing(column)
         there = column[~gaps]
         if not there.size:
@@ -86,7 +86,8 @@ class Encoder:
             mean, deviation = moments(there)
             # What never varied was never learned from, so it must say nothing later: always 0.
             deviation = deviation or math.inf
-            self.columns.append({"name": name, "kind": "number", "mean": mean, "deviation": deviation})
+            learned = {"name": name, "kind": "number", "mean": mean, "deviation": deviation}
+            self.columns.append(learned | ({"decimal": ","} if decimal == "," else {}))
             return
         values = sorted(set(there.tolist()))
         if len(values) > MAX_CATEGORIES:
@@ -98,23 +99,13 @@ class Encoder:
 
 
 def _encode(column: dict[str, Any], table: Table) -> NDArray[np.float64]:
-    values = table.columns[column["name"]]
-    gaps = missing(values)
+    name = column["name"]
     if column["kind"] == "number":
-        if gaps.all():
-            return np.zeros((table.rows, 1))
-        if is_text(values):
-            row = next(i for i, value in enumerate(values.tolist()) if value and number(value) is None)
-            raise DataError(
-                f"{table.name}, column {column['name']!r}, row {row + 1}: {values[row]!r} is not a number, "
-                "as all of the training data were"
-            )
+        try:
+            values = table.numbers(name, column.get("decimal", "."))
+        except DataError as error:
+            raise DataError(f"{error}; in the training data all were numbers") from None
         scaled = (values - column["mean"]) / column["deviation"]
-        return np.where(gaps, 0.0, scaled)[:, None]
-    texts = values if is_text(values) else np.array([_number_text(v) for v in values.tolist()], dtype=object)
+        return np.where(np.isnan(values), 0.0, scaled)[:, None]
+    texts = table.texts(name)
     return np.asarray(texts[:, None] == np.array(column["values"], dtype=object)[None, :], dtype=np.float64)
-
-
-def _number_text(value: float) -> str:
-    """How a CSV would have written a number of a column that is text elsewhere."""
-    return "" if np.isnan(value) else str(int(value)) if value == int(value) else str(value)

@@ -21,7 +21,8 @@ def split(
         rows: how many there are, at least 2.
         fraction: the share to hold out, in (0, 1); at least one row is held out and one is not.
         seed: of the random order.
-        classes: of shape (rows,); each class is then split by itself, so that both parts have its share.
+        classes: of shape (rows,); each class is then split by itself, so that both parts have its share. Of a class of
+            several rows at least one is held out; that of a class of one row is not.
 
     Returns:
         Row numbers for training and row numbers held out, both ascending.
@@ -46,15 +47,11 @@ def split(
     if classes is None:
         count = min(max(round(fraction * rows), 1), rows - 1)
         return np.sort(order[count:]), np.sort(order[:count])
-    groups = [order[classes[order] == value] for value in np.unique(classes)]
-    counts = [min(round(fraction * len(group)), len(group) - 1) for group in groups]
-    if sum(counts) == 0:  # so few rows that no class gives one: take it from the largest
-        largest = int(np.argmax([len(group) for group in groups]))
-        if len(groups[largest]) < 2:
-            raise DataError(
-                f"{rows} rows of {len(groups)} classes cannot be split; each class has only one row"
-            )
-        counts[largest] = 1
+    by_class = order[np.argsort(classes[order], kind="stable")]
+    groups = np.split(by_class, np.flatnonzero(np.diff(classes[by_class])) + 1)
+    counts = [min(max(round(fraction * len(group)), 1), len(group) - 1) for group in groups]
+    if sum(counts) == 0:
+        raise DataError(f"{rows} rows of {len(groups)} classes cannot be split; each class has only one row")
     held_out = np.concatenate([group[:count] for group, count in zip(groups, counts, strict=True)])
     train = np.concatenate([group[count:] for group, count in zip(groups, counts, strict=True)])
     return np.sort(train), np.sort(held_out)
