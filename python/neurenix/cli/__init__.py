@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from neurenix.cli.parser import make_parser
 
@@ -24,18 +25,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
         neurenix ...
         0
     """
-    options = make_parser().parse_args(arguments)
+    with _any_encoding():
+        try:
+            options = make_parser().parse_args(arguments)
+            return int(options.command(options))
+        except BrokenPipeError:  # the reader of our output has gone, as `head` does
+            with contextlib.suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+        except KeyboardInterrupt:
+            print("neurenix: interrupted", file=sys.stderr)
+            return 130
+        except (ValueError, OSError, MemoryError) as error:
+            print(f"neurenix: error: {_one_line(error)}", file=sys.stderr)
+            return 2
+
+
+@contextlib.contextmanager
+def _any_encoding() -> Iterator[None]:
+    """Output that its reader's encoding lacks becomes "?" instead of ending the command."""
+    changed = []
+    for stream in (sys.stdout, sys.stderr):
+        errors = getattr(stream, "errors", None)
+        if errors == "strict" and hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+            changed.append(stream)
     try:
-        return int(options.command(options))
-    except BrokenPipeError:  # the reader of our output has gone, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except KeyboardInterrupt:
-        print("neurenix: interrupted", file=sys.stderr)
-        return 130
-    except (ValueError, OSError, MemoryError) as error:
-        print(f"neurenix: error: {_one_line(error)}", file=sys.stderr)
-        return 2
+        yield
+    finally:
+        for stream in changed:
+            with contextlib.suppress(ValueError):  # closed
+                stream.reconfigure(errors="strict")
 
 
 def _one_line(error: BaseException) -> str:

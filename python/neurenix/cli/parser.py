@@ -19,17 +19,23 @@ SCHEDULES = (
 TRAIN_HELP = """\
 Trains a multi-layer perceptron and writes to the output folder: checkpoint.safetensors, history.jsonl, curves.png.
 
-DATA is a CSV file (say --target), an .npz file with x and y, or one of scikit-learn's sets: breast_cancer, diabetes,
-digits, iris, wine. Numbers are standardised, texts become one column for each value, missing numbers take the mean.
-A share of the rows, chosen by a fixed seed, is held out to see how good the model is.
+DATA is a CSV file (say --target; .csv.gz works, - is the standard input), an .npz file with x and y, or one of
+scikit-learn's sets: breast_cancer, diabetes, digits, iris, wine. Numbers are standardised, texts become one column for
+each value, missing numbers take the mean. A share of the rows, chosen by a fixed seed, is held out to see how good the
+model is.
+
+The target: texts, and whole numbers of at most 20 different values, are classes. Where 90 % of its cells are numbers,
+each other cell is an error that says where it is: mend it, leave such rows out with --missing, or take all cells as
+classes with --task classification.
 """
 
 RACE_HELP = """\
 Tries optimizers on a table of data: several learning rates of each, of which the worse half is dropped again and again,
 then several seeds of the best. Writes to the output folder: race.json, ranking.csv, curves.png, report.html.
 
-With --steps all runs are of that length, and --budget ends the race in any case; without, all get an equal share of the
-budget, and learning rates stay constant after a warm-up. What counts is the lowest loss on the rows held out.
+With --steps or --epochs all runs are of that length, and --budget ends the race in any case; without, all get an equal
+share of the budget, and learning rates stay constant after a warm-up. What counts is the loss on the rows held out at
+the end of a run, which is what the printed command line reaches, too.
 """
 
 
@@ -71,19 +77,39 @@ def _train(commands: Any) -> None:
     add("--lr", metavar="X", type=_above_zero, help="highest learning rate (the optimizer's usual one)")
     _add_model(add)
     _add_schedule(add)
-    add("--epochs", metavar="N", type=_count, help="passes over the training rows (40)")
+    _add_length(add)
     add("--seed", metavar="N", type=_seed, help="of weights and order (0)")
-    add("--output", metavar="FOLDER", help="where results go (runs/ and the name of the data)")
+    add(
+        "--output",
+        metavar="FOLDER",
+        help="where results go (runs/ and the name of the data, with a number where that has a model already)",
+    )
     add("--resume", action="store_true", help="go on from the output folder's checkpoint, with its options")
 
 
+def _add_length(add: Callable[..., Any]) -> None:
+    add("--epochs", metavar="N", type=_count, help="passes over the training rows (40)")
+    add("--steps", metavar="N", type=_count, help="length in steps instead of epochs")
+
+
 def _add_data(add: Callable[..., Any]) -> None:
-    add("data", metavar="DATA", help="a CSV file, an .npz file or the name of a set")
+    add(
+        "data",
+        metavar="DATA",
+        help="a CSV file, an .npz file, the name of a set, or - for the standard input",
+    )
     add("--target", metavar="COLUMN", help="column of a CSV file to predict")
     add(
         "--task",
         choices=("classification", "regression"),
         help="what the target is; found from it when not said",
+    )
+    add(
+        "--missing",
+        metavar="TEXT",
+        action="append",
+        help="text that means a missing target; can be said again (empty cells, and NA, null, None and the like where "
+        "the target is numbers)",
     )
     add("--val-fraction", metavar="SHARE", type=_inner_share, help="share of the rows that is held out (0.2)")
 
@@ -129,14 +155,23 @@ def _race(commands: Any) -> None:
         default=["sgd", "adamw", "lion", "muon", "schedule_free"],
         help="names as of --optimizer of `neurenix train`, or all (sgd,adamw,lion,muon,schedule_free)",
     )
+    add("--optimizer", metavar="NAME", type=_optimizers, dest="optimizers", help="only this one")
+    add("--epochs", metavar="N", type=_count, help="length of a run in passes over the training rows")
     add("--steps", metavar="N", type=_count, help="length of a run in steps")
     add("--budget", metavar="TIME", type=_duration, help="of the whole race, such as 60s, 5m or 1h (60s)")
     add("--seeds", metavar="N", type=_count, default=3, help="runs with each best learning rate (3)")
+    add("--seed", metavar="N", type=_seed, help="of weights and order in the first of them (0)")
     add("--lrs", metavar="X,X", type=_rates, help="learning rates to try (some around the usual one of each)")
+    add("--lr", metavar="X", type=_rates, dest="lrs", help="only this one")
     add("--jobs", metavar="N", type=_count, help="processes (as many as there are cores)")
     _add_model(add)
     _add_schedule(add)
-    add("--output", metavar="FOLDER", help="where the report goes (runs/race- and the name of the data)")
+    add(
+        "--output",
+        metavar="FOLDER",
+        help="where the report goes (runs/race- and the name of the data, with a number where that has one already)",
+    )
+    add("--resume", action="store_true", help=argparse.SUPPRESS)  # refused with a reason
 
 
 def _lr_find(commands: Any) -> None:
@@ -162,11 +197,12 @@ def _predict(commands: Any) -> None:
     predict = commands.add_parser(
         "predict",
         help="run a trained model on new rows",
-        description="Prints a line of CSV for each row: the prediction and, for classes, the probabilities.",
+        description="Prints a line of CSV in UTF-8 for each row: the prediction and, for classes, the probabilities. "
+        "Texts that begin with =, +, - or @ get an apostrophe before them, so that no spreadsheet runs them.",
     )
     predict.set_defaults(command=_lazy("predict"))
     predict.add_argument("model", metavar="MODEL", help="a folder of `neurenix train`, or its checkpoint")
-    predict.add_argument("data", metavar="DATA", help="a CSV file, an .npz file or the name of a set")
+    predict.add_argument("data", metavar="DATA", help="a CSV file, an .npz file, the name of a set, or -")
     predict.add_argument("--output", metavar="FILE", help="write there instead of printing")
 
 

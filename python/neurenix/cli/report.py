@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from neurenix.train import Callback, Record, Run
+import numpy as np
+
+from neurenix.train import Callback, Record, Run, balanced_accuracy, evaluate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,12 +26,15 @@ def headline(source: str, run: Run) -> str:
     options, data = run.options, run.data
     widths = "-".join(map(str, (data.x.shape[1], *options.hidden, len(data.target.classes) or 1)))
     begin = f"{options.shape} schedule" + (f" after {options.warmup:.0%} warm-up" if options.warmup else "")
+    length = f"{options.epochs} epochs of {run.steps_per_epoch} steps"
+    if options.steps:
+        length = f"{options.steps} steps, {run.steps_per_epoch} in an epoch"
     again = f", resumed at step {run.step}" if run.step else ""
     return (
         f"{source}: {data.target.task} of {data.target.name!r}, {len(data.x)} rows for training, "
         f"{len(data.x_val)} held out\n"
         f"MLP {widths} on {options.device}, {options.optimizer} with lr {options.rate:g}, {begin}, "
-        f"{options.epochs} epochs of {run.steps_per_epoch} steps{again}"
+        f"{length}{again}"
     )
 
 
@@ -45,21 +50,33 @@ def progress(run: Run) -> Any:
     return _lines(run)
 
 
-def table(run: Run, results: Mapping[str, tuple[int, float, float]], seconds: float, epochs: int) -> None:
-    """The closing table.
+def table(run: Run, records: Sequence[Record]) -> None:
+    """The closing table: how good the model is on the rows for training and those held out.
+
+    Beside the accuracy stand the mean over classes of each one's accuracy, and, in the last row, what a model has that
+    always says the most frequent class.
 
     Args:
         run: what was trained.
-        results: for each set of rows its size, loss and score.
-        seconds: spent in the steps of these epochs.
-        epochs: trained now.
+        records: of the epochs trained now.
     """
-    classes = run.data.target.task == "classification"
-    body = [["", "rows", "loss", "accuracy" if classes else "R²"]]
-    for name, (rows, loss, score) in results.items():
-        body.append([name, f"{rows:,}", f"{loss:.4f}", f"{score:.2%}" if classes else f"{score:.4f}"])
-    rate = len(run.x) * epochs / seconds if seconds else 0
-    closing = f"{epochs} epochs in {seconds:.2f} s, {rate:,.0f} samples per second"
+    classes = run.data.target.classes
+    body = [["", "rows", "loss", *(("accuracy", "balanced") if classes else ("R²",))]]
+    for name, x, y in (("training", run.x, run.y), ("validation", run.x_val, run.y_val)):
+        loss, score = evaluate(run, x, y)
+        scores = [f"{score:.2%}", f"{balanced_accuracy(run, x, y):.2%}"] if classes else [f"{score:.4f}"]
+        body.append([name, f"{len(x):,}", f"{loss:.4f}", *scores])
+    if classes:
+        usual = int(np.bincount(run.data.y, minlength=len(classes)).argmax())
+        share = float(np.mean(run.data.y_val == usual))
+        present = len(np.unique(run.data.y_val))
+        balanced = f"{1 / present if share else 0:.2%}"
+        body.append([f"always {classes[usual]!r}", f"{len(run.data.y_val):,}", "", f"{share:.2%}", balanced])
+    seconds = sum(record.seconds for record in records)
+    rate = len(run.x) * len(records) / seconds if seconds else 0
+    closing = f"{len(records)} epochs in {seconds:.2f} s, {rate:,.0f} samples per second"
+    if not records:
+        closing = f"nothing left to train: {run.step:,} steps are done"
     if sys.stdout.isatty():
         try:
             _rich_table(body, closing)
@@ -89,9 +106,9 @@ class _Lines(Callback):
     """A line for each tenth of the epochs."""
 
     def on_epoch(self, run: Run, record: Record) -> None:
-        every = max(1, run.options.epochs // 10)
+        every = max(1, run.total_epochs // 10)
         if record.epoch % every == 0 or run.done:
-            say(f"epoch {record.epoch}/{run.options.epochs}: {_state(run, record)}")
+            say(f"epoch {record.epoch}/{run.total_epochs}: {_state(run, record)}")
 
 
 @contextmanager

@@ -9,7 +9,7 @@ True
 """
 
 from neurenix.train.callbacks import Callback, History, Saver
-from neurenix.train.loop import Record, evaluate, fit
+from neurenix.train.loop import Record, balanced_accuracy, evaluate, fit
 from neurenix.train.options import OPTIMIZERS, SCHEDULES, Options
 from neurenix.train.predictor import Predictor
 from neurenix.train.run import Run
@@ -24,6 +24,7 @@ __all__ = [
     "Record",
     "Run",
     "Saver",
+    "balanced_accuracy",
     "evaluate",
     "fit",
 ]

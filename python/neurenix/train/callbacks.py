@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import math
+import os
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from neurenix._output import write_text
 
 if TYPE_CHECKING:
     from neurenix.train.loop import Record
@@ -38,27 +43,49 @@ class Callback:
 
 
 class History(Callback):
-    """Appends a line of JSON to a file for each epoch.
+    """Appends a line of JSON to a file for each epoch; NaN is null.
 
     Args:
-        path: the file; lines of epochs after the run's own (written after the checkpoint it was resumed from) are
-            removed, all of them for a new run.
+        path: the file. With the first epoch, lines of epochs after the run's own (written after the checkpoint it was
+            resumed from) are removed, all of them for a new run; until then it stays as it was.
         run: the run that begins or goes on.
     """
 
     def __init__(self, path: str | Path, run: Run) -> None:
         self.path = Path(path)
-        kept = [line for line in read_history(self.path) if line["epoch"] <= run.epoch] if run.step else []
-        self.path.write_text("".join(json.dumps(line) + "\n" for line in kept))
+        self._kept: list[dict[str, float]] | None = []
+        if run.step:
+            self._kept = [line for line in read_history(self.path) if line["epoch"] <= run.epoch]
 
     def on_epoch(self, run: Run, record: Record) -> None:
         """Writes the record."""
-        with self.path.open("a") as file:
-            file.write(json.dumps(asdict(record)) + "\n")
+        if self._kept is None:
+            _append(self.path, _line(asdict(record)))
+        else:
+            write_text(self.path, "".join(map(_line, [*self._kept, asdict(record)])))
+            self._kept = None
+
+
+def _line(record: dict[str, Any]) -> str:
+    """A record as a line of JSON, which has no NaN."""
+    plain = {key: value if math.isfinite(value) else None for key, value in record.items()}
+    return json.dumps(plain, allow_nan=False) + "\n"
+
+
+def _append(path: Path, line: str) -> None:
+    """Adds a whole line to a file, or nothing where the disk is full."""
+    descriptor = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o666)
+    try:
+        size, data = os.fstat(descriptor).st_size, line.encode()
+        if os.write(descriptor, data) != len(data):
+            os.ftruncate(descriptor, size)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), os.fspath(path))
+    finally:
+        os.close(descriptor)
 
 
 def read_history(path: str | Path) -> list[dict[str, float]]:
-    """The lines of a history up to the first that is cut off or none of ours; a missing file is empty."""
+    """The lines of a history up to the first that is cut off or none of ours; a missing file is empty, null is NaN."""
     lines: list[dict[str, float]] = []
     if Path(path).is_file():
         for text in Path(path).read_text(errors="replace").splitlines():
@@ -68,7 +95,7 @@ def read_history(path: str | Path) -> list[dict[str, float]]:
                 break
             if not isinstance(line, dict) or "epoch" not in line:
                 break
-            lines.append(line)
+            lines.append({key: math.nan if value is None else value for key, value in line.items()})
     return lines
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from neurenix._output import save_figure
+
 
 def draw(lines: Sequence[dict[str, float]], path: Path, task: str) -> bool:
     """Draws loss and score by epoch as a PNG; False where matplotlib is not installed.
@@ -27,5 +29,5 @@ def draw(lines: Sequence[dict[str, float]], path: Path, task: str) -> bool:
         axes.set(xlabel="epoch", title=name)
         axes.grid(alpha=0.3)
         axes.legend()
-    figure.savefig(path, dpi=120)
+    save_figure(figure, path, dpi=120)
     return True

@@ -45,11 +45,13 @@ class Options:
         schedule: a name of `SCHEDULES`, the learning rate by step; the optimizer's usual one when None.
         warmup: share of the steps in which the learning rate rises first, in [0, 1).
         epochs: passes over the training rows, ≥ 1.
+        steps: length in steps instead, ≥ 1; the last pass may then end early.
         batch_size: rows for each step, ≥ 1.
         seed: of weights and order; which rows are held out is the same for all seeds.
         device: where to train.
         task: "classification" or "regression"; found from the target when None.
         val_fraction: share of the rows that is held out, in (0, 1).
+        missing: texts that mean a missing target, see `neurenix.data.prepare`.
 
     Raises:
         ValueError: a value is out of its range.
@@ -68,14 +70,18 @@ class Options:
     schedule: str | None = None
     warmup: float = 0.1
     epochs: int = 40
+    steps: int | None = None
     batch_size: int = 64
     seed: int = 0
     device: str = "cpu"
     task: Task | None = None
     val_fraction: float = 0.2
+    missing: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "hidden", tuple(self.hidden))
+        if self.missing is not None:
+            object.__setattr__(self, "missing", tuple(self.missing))
         optim.named(self.optimizer)  # it is one
         if self.schedule not in (None, *SCHEDULES):
             raise ValueError(f"schedule must be one of {', '.join(SCHEDULES)}, got {self.schedule!r}")
@@ -90,6 +96,7 @@ class Options:
             "warmup": ("at least 0 and below 1", 0 <= self.warmup < 1),
             "val_fraction": ("between 0 and 1", 0 < self.val_fraction < 1),
             "epochs": ("at least 1", self.epochs >= 1),
+            "steps": ("at least 1", self.steps is None or self.steps >= 1),
             "batch_size": ("at least 1", self.batch_size >= 1),
             "seed": ("at least 0 and below 2**63", 0 <= self.seed < 2**63),
         }
@@ -109,7 +116,7 @@ class Options:
 
     def prepare(self, table: Table) -> Prepared:
         """Splits and encodes a table as these options say."""
-        return prepare(table, self.task, self.val_fraction, SPLIT_SEED)
+        return prepare(table, self.task, self.val_fraction, SPLIT_SEED, self.missing)
 
     def make_model(self, inputs: int, outputs: int) -> nn.Sequential:
         """The perceptron: linear layers with ReLU between them."""
@@ -131,9 +138,12 @@ class Options:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for a checkpoint."""
-        return {**asdict(self), "hidden": list(self.hidden)}
+        missing = None if self.missing is None else list(self.missing)
+        return {**asdict(self), "hidden": list(self.hidden), "missing": missing}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Options:
         """The options that `to_dict` gave; of a later version's, those that are known."""
+        if not isinstance(values, Mapping):
+            raise TypeError(f"options are a mapping, got {type(values).__name__}")
         return cls(**{field.name: values[field.name] for field in fields(cls) if field.name in values})

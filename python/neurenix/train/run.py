@@ -22,7 +22,7 @@ class Run:
         make_optimizer: gives the optimizer for (model, steps of the run); what the options say when None.
 
     Attributes:
-        epoch: passes that are complete.
+        epoch: passes over all rows that are complete.
         batch: steps done of the pass that is not.
 
     Example:
@@ -71,7 +71,12 @@ class Run:
     @property
     def total_steps(self) -> int:
         """Steps of the whole run."""
-        return self.steps_per_epoch * self.options.epochs
+        return self.options.steps or self.steps_per_epoch * self.options.epochs
+
+    @property
+    def total_epochs(self) -> int:
+        """Passes of the whole run; the last may end early where the steps were given."""
+        return -(-self.total_steps // self.steps_per_epoch)
 
     @property
     def step(self) -> int:
@@ -80,8 +85,8 @@ class Run:
 
     @property
     def done(self) -> bool:
-        """Whether all passes are complete."""
-        return self.epoch >= self.options.epochs
+        """Whether all steps are."""
+        return self.step >= self.total_steps
 
     def draw_order(self) -> Tensor:
         """The order of rows in the current pass, of shape (rows,); drawn again after a resume."""
@@ -129,17 +134,20 @@ class Run:
         Args:
             state: what `read_checkpoint` gives.
             table: the same rows as before.
-            changes: options that were given anew. Only the device and the number of epochs can differ; with more
-                epochs the schedule follows the new number.
+            changes: options that were given anew. Only the device and the number of epochs or steps can differ;
+                with more of them the schedule follows the new number.
 
         Raises:
             DataError: the rows or further options are others.
         """
         saved = Options.from_dict(state["options"])
-        options = replace(saved, **(changes or {}))
+        changes = dict(changes or {})
+        if "epochs" in changes:
+            changes.setdefault("steps", None)
+        options = replace(saved, **changes)
         for name, value in asdict(options).items():
             before = getattr(saved, name)
-            if value != before and name not in ("device", "epochs"):
+            if value != before and name not in ("device", "epochs", "steps"):
                 usual = "its usual value" if before is None else before
                 raise DataError(
                     f"this run was started with {name} {usual}, not {value}; leave the option out"
