@@ -1,19 +1,22 @@
 """The command line as a user meets it: in processes of its own where that matters, in this one where it does not."""
 
 import csv
+import gzip
 import itertools
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import numpy as np
 import pytest
 from neurenix import load, save, train
 from neurenix.cli import main
-from neurenix.cli.parser import SCHEDULES
+from neurenix.cli.parser import SCHEDULES, make_parser
+from neurenix.data import DataError, Table
 
 RUN = [sys.executable, "-m", "neurenix"]
 
@@ -42,7 +45,11 @@ def iris(tmp_path_factory):
 
 
 def history(folder):
-    lines = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
+    def no_constant(name):
+        raise AssertionError(f"{name} is no JSON")
+
+    text = (folder / "history.jsonl").read_text()
+    lines = [json.loads(line, parse_constant=no_constant) for line in text.splitlines()]
     return [{key: value for key, value in line.items() if key != "seconds"} for line in lines]
 
 
@@ -229,6 +236,7 @@ class TestResume:
         checkpoint.write_bytes((iris / "checkpoint.safetensors").read_bytes())
         (tmp_path / "history.jsonl").write_text('{"another": "file"}\n[1]\n')
         assert "is complete: 80 epochs" in cli("train", "iris", "--output", tmp_path, "--resume")[1]
+        assert not (tmp_path / "curves.png").exists()  # there is no history to draw
         assert cli("train", "iris", "--output", tmp_path, "--resume", "--epochs", 82)[0] == 0
         assert [line["epoch"] for line in history(tmp_path)] == [81, 82]
 
@@ -242,6 +250,222 @@ class TestResume:
             code, _, errors = cli("train", *arguments, "--output", iris, "--resume")
             assert code == 2
             assert message in errors
+
+    def test_what_a_complete_run_lacks_comes(self, iris, cli):
+        curves = (iris / "curves.png").read_bytes()
+        (iris / "curves.png").unlink()
+        code, out, _ = cli("train", "iris", "--output", iris, "--resume")
+        assert code == 0
+        assert "nothing left to train: 160 steps are done" in out
+        assert "validation" in out
+        assert (iris / "curves.png").read_bytes() == curves
+
+    def test_where_there_is_no_checkpoint_yet_it_starts(self, tmp_path, cli):
+        code, out, _ = cli("train", "iris", "--epochs", 2, "--output", tmp_path, "--resume")
+        assert code == 0
+        assert f"{tmp_path} has no checkpoint yet; the run starts" in out
+        assert len(history(tmp_path)) == 2
+
+    def test_a_kill_before_the_first_checkpoint_does_not_revive_the_old_model(self, tmp_path, cli):
+        assert cli("train", "iris", "--epochs", 2, "--output", tmp_path)[0] == 0
+        old = (tmp_path / "checkpoint.safetensors").read_bytes()
+        code = (
+            "import os, sys; from neurenix import train; from neurenix.cli import main\n"
+            "train.Saver.on_epoch = lambda *_: os._exit(9)\n"
+            f"main(['train', 'digits', '--hidden', '8', '--epochs', '3', '--seed', '4', '--output', {str(tmp_path)!r}])"
+        )
+        assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 9
+        assert (tmp_path / "checkpoint.safetensors").read_bytes() == old
+        code, out, _ = cli("train", "digits", "--output", tmp_path, "--resume")
+        assert code == 0
+        assert "has no checkpoint yet and starts anew" in out
+        assert "MLP 64-8-10" in out
+        state = load(tmp_path / "checkpoint.safetensors")
+        assert (state["options"]["seed"], state["place"]["epoch"]) == (4, 3)
+        assert [line["epoch"] for line in history(tmp_path)] == [1, 2, 3]
+        assert not (tmp_path / "started.json").exists()
+
+    @pytest.mark.parametrize("part", ["place", "optimizer", "options", "target", "model", "encoder"])
+    @pytest.mark.parametrize("value", [{}, [], 3, None, "x", {"a": [10**400]}])
+    def test_a_foreign_checkpoint_is_one_line(self, iris, tmp_path, cli, part, value):
+        state = dict(load(iris / "checkpoint.safetensors"))
+        state[part] = value
+        save(state, tmp_path / "checkpoint.safetensors")
+        code, _, errors = cli("train", "iris", "--output", tmp_path, "--resume", "--epochs", 81)
+        assert (code, errors.count("\n")) in [(2, 1), (0, 0)]
+        assert code == 2 or part in ("encoder", "options")
+
+
+class TestFolder:
+    def test_the_usual_one_is_not_that_of_another_model(self, tmp_path, cli, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        for epochs in (1, 2, 3):
+            assert cli("train", "iris", "--epochs", epochs)[0] == 0
+        folders = [tmp_path / "runs" / name for name in ("iris", "iris-2", "iris-3")]
+        assert [len(history(folder)) for folder in folders] == [1, 2, 3]
+        assert "3 epochs" in cli("train", "iris", "--resume")[1]  # the last
+
+    def test_races_have_their_own(self, tmp_path, cli, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        for steps in (2, 3):
+            assert (
+                cli("race", "iris", "--optimizers", "sgd", "--steps", steps, "--seeds", 1, "--jobs", 1)[0]
+                == 0
+            )
+        reports = [tmp_path / "runs" / name / "race.json" for name in ("race-iris", "race-iris-2")]
+        assert [json.loads(path.read_text())["settings"]["steps"] for path in reports] == [2, 3]
+
+    def test_one_that_was_said_is_replaced_and_told(self, tmp_path, cli):
+        assert "replaced" not in cli("train", "iris", "--epochs", 1, "--output", tmp_path)[1]
+        assert (
+            f"the model in {tmp_path} will be replaced"
+            in cli("train", "iris", "--epochs", 2, "--output", tmp_path)[1]
+        )
+        assert len(history(tmp_path)) == 2
+
+    def test_a_failed_start_leaves_what_was_there(self, tmp_path, cli):
+        assert cli("train", "iris", "--epochs", 2, "--output", tmp_path)[0] == 0
+        before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+        for arguments in (("--lr", "1e30", "--optimizer", "sgd"), ("--optimizer", "sophia")):
+            assert cli("train", "iris", *arguments, "--output", tmp_path)[0] == 2
+        assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+        assert "is complete: 2 epochs" in cli("train", "iris", "--output", tmp_path, "--resume")[1]
+
+    def test_two_commands_do_not_share_one(self, tmp_path, cli, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        process = subprocess.Popen(
+            [*RUN, "train", "digits", "--epochs", "100000"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        folder = tmp_path / "runs" / "digits"
+        try:
+            wait_for(folder / "started.json", process)
+            for command in (("train", "--resume"), ("train",), ("race", "--steps", "2")):
+                code, _, errors = cli(command[0], "digits", *command[1:], "--output", folder)
+                assert code == 2
+                assert (
+                    f"another command writes to {folder}; wait until it ends, or say another --output"
+                    in errors
+                )
+            assert cli("train", "digits", "--epochs", 1)[0] == 0  # goes to another
+            assert len(history(tmp_path / "runs" / "digits-2")) == 1
+        finally:
+            process.kill()
+            process.wait()
+        assert cli("train", "digits", "--epochs", 1, "--output", folder)[0] == 0  # it is free again
+
+
+class TestOutput:
+    @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252", "utf-8"])
+    def test_any_encoding(self, tmp_path, encoding):
+        data = write_csv(tmp_path / "d.csv", [(i, "中ü"[i % 2]) for i in range(20)], ["x", "λ"])
+        environment = {**os.environ, "PYTHONIOENCODING": encoding}
+
+        def run(*arguments):
+            done = subprocess.run(
+                [*RUN, *arguments], cwd=tmp_path, capture_output=True, env=environment, check=False
+            )
+            assert (done.returncode, done.stderr) == (0, b"")
+            return done.stdout
+
+        shown = run("train", "diabetes", "--epochs", "1", "--output", "r")
+        assert b"R" + {"ascii": b"?", "utf-8": b"\xc2\xb2"}.get(encoding, b"\xb2") in shown
+        run("train", data, "--target", "λ", "--epochs", "1", "--output", "m")
+        # results are UTF-8 as in a file
+        assert run("predict", "m", data).decode().splitlines()[0] == "λ,p(ü),p(中)"
+
+    def test_the_callers_streams_stay_as_they_were(self, cli):
+        errors = sys.stdout.errors, sys.stderr.errors
+        cli("info")
+        assert (sys.stdout.errors, sys.stderr.errors) == errors
+
+    def test_no_nan_in_the_history(self, tmp_path, cli):
+        data = write_csv(tmp_path / "d.csv", [(1, 1), (2, 2.5), (3, 3)], "xy")
+        assert cli("train", data, "--target", "y", "--epochs", 2, "--output", tmp_path / "o")[0] == 0
+        assert [line["val_score"] for line in history(tmp_path / "o")] == [None, None]  # one row has no R²
+        assert (tmp_path / "o" / "curves.png").exists()
+
+    def test_rare_classes_are_tested_and_accuracy_stands_beside_what_is_trivial(self, tmp_path, cli):
+        random = np.random.default_rng(0)
+        data = write_csv(
+            tmp_path / "d.csv", [(f"{random.normal():.3f}", int(i < 2)) for i in range(200)], "xy"
+        )
+        out = cli("train", data, "--target", "y", "--output", tmp_path / "o", "--epochs", 5)[1]
+        lines = {line.split("  ")[0]: line.split()[-3:] for line in out.splitlines()}
+        assert lines["validation"][-2:] == ["97.56%", "50.00%"]  # 40 of 41 are right, all of one class
+        assert lines["always '0'"][-2:] == ["97.56%", "50.00%"]
+
+    def test_cells_that_a_spreadsheet_would_run(self, tmp_path, cli):
+        names = ["=cmd|' /C calc'!A0", "+1+1", "-x", "@SUM(1)", "-2"]
+        rows = [(i % 5, names[i % 5]) for i in range(100)]
+        data = write_csv(tmp_path / "d.csv", rows, ["x", "=y"])
+        assert cli("train", data, "--target", "=y", "--output", tmp_path, "--epochs", 60)[0] == 0
+        out = cli("predict", tmp_path, data)[1]
+        cells = [row[0] for row in csv.reader(out.splitlines())]
+        assert cells[0] == "'=y"
+        assert set(cells[1:]) == {"'=cmd|' /C calc'!A0", "'+1+1", "'-x", "'@SUM(1)", "-2"}
+
+    def test_predictions_are_replaced_as_a_whole(self, iris, tmp_path, cli, monkeypatch):
+        (tmp_path / "p.csv").write_text("kept\n")
+
+        def full(*arguments):
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr("os.fsync", full)
+        code, _, errors = cli("predict", iris, "iris", "--output", tmp_path / "p.csv")
+        assert (code, errors.count("\n")) == (2, 1)
+        assert [path.name for path in tmp_path.iterdir()] == ["p.csv"]
+        assert (tmp_path / "p.csv").read_text() == "kept\n"
+
+    def test_in_a_thread(self, tmp_path):
+        codes = []
+        arguments = ["train", "digits", "--epochs", "1", "--output", str(tmp_path)]
+        thread = threading.Thread(target=lambda: codes.append(main(arguments)))
+        thread.start()
+        thread.join()
+        assert codes == [0]
+
+    @pytest.mark.parametrize("module", ["neurenix.optim.names", "sklearn", "neurenix.train.loop"])
+    def test_ctrl_c_while_it_imports(self, module, tmp_path):
+        code = (
+            "import sys\n"
+            "class Finder:\n"
+            "    def find_spec(self, name, path=None, target=None):\n"
+            f"        if name == {module!r}: raise KeyboardInterrupt\n"
+            "sys.meta_path.insert(0, Finder())\n"
+            "from neurenix.cli import main\n"
+            f"sys.exit(main(['train', 'iris', '--optimizer', 'sgd', '--output', {str(tmp_path)!r}]))"
+        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (130, "neurenix: interrupted\n")
+
+
+def test_steps_instead_of_epochs(tmp_path, cli):
+    """The last pass ends early, and a run goes on from there."""
+    arguments = ("train", "iris", "--batch-size", 32, "--schedule", "constant", "--warmup", 0)
+    out = cli(*arguments, "--steps", 10, "--output", tmp_path / "a")[1]
+    assert "10 steps, 4 in an epoch" in out
+    assert "epoch 3/3" in out
+    assert [(line["epoch"], line["step"]) for line in history(tmp_path / "a")] == [(1, 4), (2, 8), (3, 10)]
+    assert "nothing left" in cli("train", "iris", "--output", tmp_path / "a", "--resume")[1]
+    assert cli("train", "iris", "--output", tmp_path / "a", "--resume", "--steps", 15)[0] == 0
+    assert cli(*arguments, "--steps", 15, "--output", tmp_path / "b")[0] == 0
+    assert history(tmp_path / "a") == history(tmp_path / "b")
+    a, b = (load(tmp_path / name / "checkpoint.safetensors") for name in "ab")
+    assert_same(a["model"], b["model"])
+    assert "say --epochs or --steps, not both" in cli(*arguments, "--steps", 3, "--epochs", 3)[2]
+
+
+def test_data_from_the_standard_input_and_compressed(tmp_path):
+    text = "x,y\n" + "".join(f"{i},{i * 0.5 + 0.25}\n" for i in range(20))
+    (tmp_path / "d.csv.gz").write_bytes(gzip.compress(text.encode()))
+    command = [*RUN, "train", "-", "--target", "y", "--epochs", "2"]
+    for source in ("-", "/dev/stdin", "d.csv.gz"):
+        command[len(RUN) + 1] = source
+        subprocess.run(command, cwd=tmp_path, input=text.encode(), check=True, capture_output=True)
+    folders = [tmp_path / "runs" / name for name in ("stdin", "stdin-2", "d")]
+    assert history(folders[0]) == history(folders[1]) == history(folders[2])
 
 
 def test_curves_that_cannot_be_drawn_are_told(tmp_path, cli, monkeypatch):
@@ -292,14 +516,51 @@ class TestRace:
         report = json.loads((tmp_path / "race" / "race.json").read_text())
         best = report["ranking"][0]
         assert f"      {best['command']}" in out
-        assert best["command"].endswith("--epochs 30 --hidden 8")
+        assert best["command"].endswith("--steps 60 --hidden 8")
         assert best["loss"] < 0.7
+        assert f"(validation loss {best['losses'][0]:.4f}, with the seed 0 as here)" in out
         assert {place["name"] for place in report["ranking"]} == {"sgd", "adamw", "lookahead+lion"}
         assert all(name in out for name in ("race.json", "ranking.csv", "curves.png", "report.html"))
-        again = tmp_path / "again"
-        assert cli(*best["command"].split()[1:], "--output", again)[0] == 0
-        # the same model and rate; the race saw the lowest of its looks
-        assert abs(history(again)[-1]["val_loss"] - best["loss"]) < 0.05
+        for number, place in enumerate(report["ranking"]):
+            again = tmp_path / str(number)
+            assert cli(*place["command"].split()[1:], "--output", again)[0] == 0
+            assert history(again)[-1]["val_loss"] == place["losses"][0]  # bit for bit what was promised
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            ("--steps", 37, "--batch-size", 32),
+            ("--epochs", 3, "--seed", 7, "--weight-decay", 0.1, "--label-smoothing", 0),
+            ("--steps", 61, "--schedule", "linear", "--warmup", 0.3, "--val-fraction", 0.4),
+            ("--budget", "1s"),
+        ],
+    )
+    def test_the_command_gives_what_was_promised(self, arguments, tmp_path, cli):
+        options = ("--optimizer", "adamw", "--lr", 0.01, "--seeds", 2, "--hidden", "8,4")
+        assert cli("race", "iris", *options, *arguments, "--output", tmp_path / "race")[0] == 0
+        best = json.loads((tmp_path / "race" / "race.json").read_text())["ranking"][0]
+        assert best["lr"] == 0.01
+        command = best["command"].split()[1:]
+        assert cli(*command, "--output", tmp_path / "again")[0] == 0
+        assert history(tmp_path / "again")[-1]["val_loss"] == best["losses"][0]
+
+    def test_every_option_of_train_is_honoured_or_refused(self, cli):
+        commands = next(
+            action for action in make_parser()._actions if action.dest is not None and action.choices
+        )
+        train_, race_ = (commands.choices[name]._option_string_actions for name in ("train", "race"))
+        assert set(train_) <= set(
+            race_
+        )  # else one could be taken for the beginning of another, as --seed for --seeds
+        assert "cannot be resumed" in cli("race", "iris", "--resume")[2]
+        assert "not both" in cli("race", "iris", "--epochs", 1, "--steps", 2)[2]
+
+    def test_seeds_begin_where_it_was_said(self, tmp_path, cli):
+        for name, seed, seeds in (("a", 0, 2), ("b", 1, 1)):
+            options = ("--optimizer", "sgd", "--lr", 0.1, "--steps", 4, "--seed", seed, "--seeds", seeds)
+            assert cli("race", "iris", *options, "--output", tmp_path / name)[0] == 0
+        a, b = (json.loads((tmp_path / name / "race.json").read_text())["ranking"][0] for name in "ab")
+        assert b["losses"] == a["losses"][1:]
 
     def test_steps_repeat_bit_for_bit(self, tmp_path, cli):
         for name, jobs in ("a", 1), ("b", 2):
@@ -377,7 +638,7 @@ def test_help_is_quick_and_imports_nothing_heavy():
         (("train", "iris", "--device", "quantum"), "quantum"),
         (("train", "iris", "--device", "cuda:7"), "cuda"),
         (("train", "iris", "--task", "regression"), "holds texts"),
-        (("train", "iris", "--resume"), "there is no checkpoint"),
+        (("train", "iris", "--resume", "--lr", "nan"), "--lr"),
         (("train", "nowhere.csv"), "nowhere.csv is no file"),
         (("train", "."), "is a folder"),
         (("train", "small.csv"), "--target; it has: a, b"),
@@ -435,6 +696,47 @@ def test_a_checkpoint_that_lacks_a_part(cli, tmp_path, iris):
     code, _, errors = cli("predict", tmp_path / "c.safetensors", "iris")
     assert code == 2
     assert "is a checkpoint without encoder" in errors
+
+
+@pytest.mark.parametrize("part", ["options", "target", "model", "encoder"])
+@pytest.mark.parametrize(
+    "value",
+    [[], 3, None, "x", [3], {"a": 1}, {"a": [10**400]}, [{"name": "x", "kind": "number", "mean": 10**400}]],
+)
+def test_a_checkpoint_of_something_else(cli, tmp_path, iris, part, value):
+    state = dict(load(iris / "checkpoint.safetensors"))
+    state[part] = {"hidden": value} if part == "options" and isinstance(value, dict) else value
+    save(state, tmp_path / "c.safetensors")
+    code, _, errors = cli("predict", tmp_path / "c.safetensors", "iris")
+    assert code == 2
+    assert "c.safetensors holds no model that can be used: " in errors
+    assert errors.count("\n") == 1
+
+
+@pytest.mark.parametrize("value", [{"hidden": [10**12]}, {"hidden": ["x"]}, {"hidden": 3}, {"optimizer": 3}])
+def test_a_checkpoint_with_odd_options(cli, tmp_path, iris, value):
+    state = dict(load(iris / "checkpoint.safetensors"))
+    state["options"] = {**state["options"], **value}
+    save(state, tmp_path / "c.safetensors")
+    code, _, errors = cli("predict", tmp_path / "c.safetensors", "iris")
+    assert code == 2
+    assert "c.safetensors holds no model that can be used: " in errors
+
+
+@pytest.mark.parametrize("content", [[1, 2], 3, None, {"format": 3}, {"format": {"a": 1}}])
+def test_a_file_with_something_else(cli, tmp_path, content):
+    save(content, tmp_path / "c.safetensors")
+    code, _, errors = cli("predict", tmp_path / "c.safetensors", "iris")
+    assert (code, errors.count("\n")) == (2, 1)
+    assert "is not a checkpoint of `neurenix train`" in errors
+
+
+def test_a_predictor_takes_what_a_table_does(iris):
+    predictor = train.Predictor(iris)
+    columns = {column["name"]: [1.0, 2.0] for column in predictor.encoder.columns}
+    assert predictor(columns)[0] == predictor(Table(columns))[0]
+    with pytest.raises(DataError, match="expected a mapping of names to columns or a data frame, got list"):
+        predictor([[1.0, 2.0]])
 
 
 def test_new_rows_that_lack_a_column(cli, tmp_path, iris):

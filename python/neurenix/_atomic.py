@@ -77,8 +77,8 @@ def writing(path: str | bytes | os.PathLike[str], needed: int) -> Iterator[Binar
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Replaces a file by this text in UTF-8, as a whole."""
-    data = text.encode()
+    """Replaces a file by this text in UTF-8, as a whole; halves of characters, as in odd file names, are escaped."""
+    data = text.encode("utf-8", "backslashreplace")
     with writing(path, len(data)) as file:
         file.write(data)
 

@@ -1,4 +1,4 @@
-"""Files of results: texts and pictures, each replaced as a whole or not at all."""
+"""Pictures and CSV files of results."""
 
 from __future__ import annotations
 
@@ -14,13 +14,6 @@ from neurenix._atomic import writing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-
-def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Writes UTF-8; characters that have no such form (of odd file names) are escaped."""
-    data = text.encode("utf-8", "backslashreplace")
-    with writing(path, len(data)) as file:
-        file.write(data)
 
 
 def save_figure(figure: Figure, path: str | os.PathLike[str], dpi: int) -> None:

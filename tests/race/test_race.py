@@ -277,7 +277,7 @@ class TestReport:
         folder = tmp_path_factory.mktemp("race") / "deep" / "er"
         race(
             train, ["sgd", "lion"], lrs=[0.01, 0.1, 0.5], seeds=2, steps=9, jobs=1, output=folder, title="<b>&",
-            command=lambda name, lr: f"neurenix train x --optimizer {name} --lr {lr:g}",
+            command=lambda name, lr, steps: f"neurenix train x --optimizer {name} --lr {lr:g} --steps {steps}",
         )  # fmt: skip
         return folder
 

@@ -7,7 +7,8 @@ import sys
 from collections.abc import Iterator
 
 from neurenix import data
-from neurenix._output import csv_text, write_text
+from neurenix._atomic import write_text
+from neurenix._output import csv_text
 from neurenix.train import Predictor
 
 

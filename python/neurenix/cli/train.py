@@ -17,7 +17,7 @@ from types import FrameType
 from typing import Any
 
 from neurenix import data
-from neurenix._output import write_text
+from neurenix._atomic import write_text
 from neurenix.cli import report
 from neurenix.cli.folder import claimed, has_any, last_folder, new_folder, usual_folder
 from neurenix.train import Callback, History, Options, Record, Run, Saver, fit

@@ -57,14 +57,15 @@ def race(
     show: bool | None = None,
     title: str = "",
     steps_per_piece: int = 1,
-    command: Callable[[str, float], str] | None = None,
+    command: Callable[[str, float, int], str] | None = None,
 ) -> Result:
     """Finds out which optimizer, and which learning rate of it, is best for a training.
 
     Each optimizer's learning rates begin with the same seed. At even distances the worse half of them is dropped, until
-    one is left, which goes on to the end and then again with other seeds. What is compared is the lowest loss that
-    a run yields. Trainings stay where they are between two halvings, so nothing is computed twice. With `steps` the
-    result does not depend on the number of processes.
+    one is left, which goes on to the end and then again with other seeds. What is compared is the last loss that each
+    has yielded by then, and in the ranking the loss at the end of the runs, so that nobody wins by many looks.
+    Trainings stay where they are between two halvings, so nothing is computed twice. With `steps` the result does not
+    depend on the number of processes.
 
     Args:
         train: a function (make_optimizer, seed) that trains, and yields the loss to compare (of validation data, if
@@ -85,7 +86,8 @@ def race(
         show: whether to show how it goes; None is only on a terminal.
         title: what the report is of.
         steps_per_piece: how many steps `train` does before each yield.
-        command: gives the command line for (name, learning rate), for the report.
+        command: gives the command line for (name, learning rate, steps that its run with the first seed did), for the
+            report.
 
     Returns:
         The ranking, which is what it prints as. Ctrl-C ends a race early: the result is what is known by then.
@@ -103,9 +105,9 @@ def race(
         ...         (w * w).sum().backward()
         ...         optimizer.step()
         ...         yield w.item() ** 2
-        >>> result = nx.optim.race(train, ["sgd"], lrs=[0.001, 0.01, 0.1], seeds=2, steps=12, jobs=1)
+        >>> result = nx.optim.race(train, ["sgd"], lrs=[0.0001, 0.001, 0.01], seeds=2, steps=12, jobs=1)
         >>> result.best.lr, len(result.best.losses)
-        (0.1, 2)
+        (0.01, 2)
 
     References:
         K. Jamieson, A. Talwalkar, Non-stochastic best arm identification and hyperparameter optimization,
@@ -143,8 +145,13 @@ def race(
     ranking = rank(conductor.heats)
     by_name = {entry.name: entry.named for entry in entries}
     lines = {p.name: n.line(p.lr, weight_decay) for p in ranking if (n := by_name[p.name])}
-    commands = {p.name: command(p.name, p.lr) for p in ranking} if command else {}
-    result = Result(ranking, conductor.trials, settings, complete, interrupted, lines, commands, folder)
+    result = Result(ranking, conductor.trials, settings, complete, interrupted, lines, folder=folder)
+    if command is not None:
+        firsts = {(t.name, t.lr): t for t in reversed(conductor.trials)}
+        for place in ranking:
+            curve = firsts[place.name, place.lr].curve
+            done = int(result.steps(curve[-1].pieces)) if curve else 0
+            result.commands[place.name] = command(place.name, place.lr, done)
     if folder is not None:
         write(result, folder)
     if complete and all(trial.lost for trial in conductor.trials):

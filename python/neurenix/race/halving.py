@@ -70,7 +70,7 @@ class Heat:
     def leader(self) -> Trial | None:
         """The trial that is best of those that came furthest."""
         ready = [trial for trial in self.alive if trial.curve and not trial.lost]
-        return min(ready, key=lambda trial: trial.best, default=None)
+        return min(ready, key=lambda trial: trial.loss, default=None)
 
     @property
     def final(self) -> list[Trial]:
@@ -172,7 +172,7 @@ class Conductor:
 
     def _next(self, heat: Heat, crew: Alone | Forked) -> None:
         """All trials of a stage are through."""
-        ready = sorted((trial for trial in heat.alive if not trial.lost), key=lambda trial: trial.best)
+        ready = sorted((trial for trial in heat.alive if not trial.lost), key=lambda trial: trial.loss)
         if heat.round == 0 and heat.candidate.open and heat.widened < WIDEN and self._widen(heat, ready):
             return
         if heat.lr is None and ready:
@@ -224,7 +224,7 @@ class Conductor:
         if heat.lr is None or not others:
             heat.finished = True
             return
-        best = min(others, key=lambda trial: (-len(trial.curve), trial.best))
+        best = min(others, key=lambda trial: (-len(trial.curve), trial.loss))
         heat.alive = [best] if best.state == "complete" else []
         self._choose(heat, best.lr)
 
@@ -236,7 +236,7 @@ class Place:
     Attributes:
         name: of the optimizer.
         lr: the best learning rate.
-        losses: the lowest loss of each seed.
+        losses: the loss of each seed at the end of its run.
         loss: their mean; infinite if one of them is lost.
         spread: their standard deviation; 0 for a single one.
         complete: whether all seeds came to the end.
@@ -274,10 +274,10 @@ def rank(heats: Sequence[Heat]) -> list[Place]:
 def _place(heat: Heat) -> Place | None:
     final = [trial for trial in heat.final if trial.curve or trial.lost]
     if not final:  # nothing won, or nothing came so far: the best there is
-        final = sorted((t for t in heat.trials if t.curve or t.lost), key=lambda t: (t.best, t.lr))[:1]
+        final = sorted((t for t in heat.trials if t.curve or t.lost), key=lambda t: (t.loss, t.lr))[:1]
     if not final:
         return None
-    losses = tuple(trial.best for trial in final)
+    losses = tuple(trial.loss for trial in final)
     finite = all(map(math.isfinite, losses))
     ends = [trial.curve[-1] for trial in final if trial.curve]
     lrs, lr = heat.grid, final[0].lr

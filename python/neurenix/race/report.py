@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import base64
-import csv
-import io
 import json
 import math
 from collections.abc import Iterable, Sequence
@@ -13,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from neurenix._atomic import write_text
+from neurenix._output import csv_text
 
 from .picture import draw
 from .result import HEADER, Result, number
@@ -39,16 +38,16 @@ def write(result: Result, folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     files = [folder / "race.json", folder / "ranking.csv"]
     write_text(files[0], json.dumps(as_dict(result), indent=1, allow_nan=False))
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["place", "optimizer", "lr", "loss", "spread", "losses", "complete", "python"])
+    rows: list[Sequence[Any]] = [
+        ["place", "optimizer", "lr", "loss", "spread", "losses", "complete", "python"]
+    ]
     for place, entry in enumerate(result.ranking, 1):
         losses = " ".join(map(repr, entry.losses))
         line = result.lines.get(entry.name, "")
-        writer.writerow(
+        rows.append(
             [place, entry.name, repr(entry.lr), entry.loss, entry.spread, losses, entry.complete, line]
         )
-    write_text(files[1], text.getvalue())
+    write_text(files[1], csv_text(rows))
     picture = folder / "curves.png"
     if draw(result, picture):
         files.append(picture)
@@ -95,7 +94,7 @@ def as_html(result: Result, picture: bytes | None) -> str:
         f"<p>{escape(facts)}.</p>",
         "" if result.complete else "<p><strong>The race was stopped before its end.</strong></p>",
         _table(HEADER, result.rows(), first=True),
-        "<p>The loss is the lowest that a run reached, the mean over seeds; ± is the standard deviation over seeds. "
+        "<p>The loss is that at the end of a run, the mean over seeds; ± is the standard deviation over seeds. "
         "“Lost” counts trials that diverged or failed.</p>",
     ]
     if picture:
@@ -109,8 +108,8 @@ def as_html(result: Result, picture: bytes | None) -> str:
         )
     rows = [
         (
-            *(t.name, f"{t.lr:g}", str(t.seed), t.state, number(t.best)),
-            *(f"{t.curve[-1].pieces * settings['steps_per_piece']:,}" if t.curve else "0", t.error or ""),
+            *(t.name, f"{t.lr:g}", str(t.seed), t.state, number(t.loss)),
+            *(f"{result.steps(t.curve[-1].pieces):,.0f}" if t.curve else "0", t.error or ""),
         )
         for t in result.trials
     ]

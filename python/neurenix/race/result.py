@@ -43,9 +43,13 @@ class Result:
         """The first of the ranking."""
         return self.ranking[0]
 
+    def steps(self, pieces: float) -> float:
+        """Steps of so many pieces of work; the last piece of a run may be shorter."""
+        steps, whole = pieces * self.settings["steps_per_piece"], self.settings["steps"]
+        return float(steps if whole is None else min(steps, whole))
+
     def rows(self) -> list[tuple[str, ...]]:
         """The ranking as texts, one for each column of `HEADER`."""
-        scale = self.settings["steps_per_piece"]
         return [
             (
                 str(place),
@@ -53,7 +57,7 @@ class Result:
                 f"{entry.lr:g}",
                 number(entry.loss),
                 f"{entry.spread:.2g}" if len(entry.losses) > 1 else "",
-                f"{entry.pieces * scale:,.0f}",
+                f"{self.steps(entry.pieces):,.0f}",
                 f"{entry.seconds:.2f}",
                 f"{entry.lost[0]} of {entry.lost[1]}",
                 "; ".join(remarks(entry)),

@@ -76,7 +76,7 @@ def stage(heat: Heat) -> str:
 
 def _leader(heat: Heat) -> str:
     leader = heat.leader
-    return f"best lr {leader.lr:g}, loss {number(leader.best)}" if leader else "no loss yet"
+    return f"best lr {leader.lr:g}, loss {number(leader.loss)}" if leader else "no loss yet"
 
 
 def _table(heats: Sequence[Heat]) -> Any:
@@ -91,12 +91,12 @@ def _table(heats: Sequence[Heat]) -> Any:
         ("lost", "right"),
     ):
         table.add_column(name, justify="right" if side == "right" else "left")
-    for heat in sorted(heats, key=lambda heat: heat.leader.best if heat.leader else float("inf")):
+    for heat in sorted(heats, key=lambda heat: heat.leader.loss if heat.leader else float("inf")):
         leader = heat.leader
         lost = sum(trial.lost for trial in heat.trials)
         table.add_row(
             *(heat.candidate.name, stage(heat)),
-            *((f"{leader.lr:g}", number(leader.best)) if leader else ("", "")),
+            *((f"{leader.lr:g}", number(leader.loss)) if leader else ("", "")),
             str(lost) if lost else "",
         )
     return table

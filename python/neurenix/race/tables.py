@@ -25,11 +25,12 @@ def train_function(
 
     Args:
         data: the encoded rows.
-        options: how to train; the schedule is each optimizer's usual one where None.
+        options: how to train; the schedule is each optimizer's usual one where None, and the seed is added to those
+            of the race.
         steps: of a run, or None for runs of unknown length, whose learning rate stays constant after the warm-up.
 
     Returns:
-        The function, and how many steps it does before each yield.
+        The function, and how many steps it does before each yield; the last piece ends with the run.
 
     Example:
         >>> from neurenix import data, optim, train
@@ -41,10 +42,10 @@ def train_function(
     """
     per_epoch = -(-len(data.x) // options.batch_size)
     every = max(1, min(per_epoch, 50)) if steps is None else max(1, steps // LOOKS)
-    options = replace(options, epochs=ENDLESS if steps is None else -(-(steps + every) // per_epoch))
+    options = replace(options, steps=ENDLESS if steps is None else steps)
 
     def train(make_optimizer: MakeOptimizer, seed: int) -> Iterator[float]:
-        own = replace(options, optimizer=make_optimizer.name, lr=make_optimizer.lr, seed=seed)
+        own = replace(options, optimizer=make_optimizer.name, lr=make_optimizer.lr, seed=options.seed + seed)
 
         def build(model: nn.Module, total: int) -> optim.Optimizer:
             if steps is None:
@@ -52,7 +53,7 @@ def train_function(
             return make_optimizer(model, lambda lr: own.scheduled(lr, steps))
 
         run = Run(data, own, build)
-        while True:
+        while not run.done:
             end = run.step + every
             fit(run, stop=lambda end=end: run.step >= end)  # type: ignore[misc]
             yield evaluate(run, run.x_val, run.y_val)[0]

@@ -77,9 +77,9 @@ class Trial:
         return self.state in ("diverged", "failed")
 
     @property
-    def best(self) -> float:
-        """The lowest loss that was seen; infinite when the trial is lost or has not begun."""
-        return math.inf if self.lost else min((point.loss for point in self.curve), default=math.inf)
+    def loss(self) -> float:
+        """The last loss; infinite when the trial is lost or has not begun."""
+        return math.inf if self.lost or not self.curve else self.curve[-1].loss
 
 
 class Running:

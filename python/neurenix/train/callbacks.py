@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from neurenix._output import write_text
+from neurenix._atomic import write_text
 
 if TYPE_CHECKING:
     from neurenix.train.loop import Record
