@@ -595,6 +595,26 @@ def test_lr_find(tmp_path, cli, optimizer):
     assert (tmp_path / "lr_find.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_lr_find_on_targets_with_long_tails(tmp_path, cli, seed):
+    """Training with the suggestion is nearly as good as with the best of a grid."""
+    random = np.random.default_rng(seed)
+    x = random.normal(size=(600, 3))
+    y = np.exp(1.2 * x[:, 0] + random.normal(size=600)) + x[:, 1]
+    data = write_csv(tmp_path / "d.csv", [(*a, b) for a, b in zip(x, y, strict=True)], "abcy")
+    options = ("--target", "y", "--hidden", 32, "--seed", seed)
+    out = cli("lr-find", data, *options, "--output", tmp_path)[1]
+    suggestion = float(out.split("--lr ")[1].split()[0])
+
+    def loss(lr):
+        assert cli("train", data, *options, "--epochs", 10, "--lr", lr, "--output", tmp_path / "o")[0] == 0
+        return history(tmp_path / "o")[-1]["train_loss"]
+
+    losses = {lr: loss(lr) for lr in (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)}
+    best, least = min(losses.values()), losses[1e-5]
+    assert loss(suggestion) < best + 0.25 * (least - best)
+
+
 def test_info(cli):
     code, out, _ = cli("info")
     assert code == 0

@@ -134,6 +134,41 @@ def test_the_suggestion_learns(name, low, high, problem):
     assert closure().item() < 0.2 * first
 
 
+@pytest.mark.parametrize("measured", [True, False])
+@pytest.mark.parametrize("seed", range(6))
+def test_batches_that_differ_do_not_suggest_useless_rates(measured, seed):
+    """A few huge rows make the losses of batches differ by a factor of a hundred; none of it is due to the rate."""
+    nx.manual_seed(seed)
+    x = nx.randn(1024, 4)
+    heavy = nx.where(nx.rand(1024, 1) < 0.02, nx.full((1024, 1), 20.0), nx.full((1024, 1), 1.0))
+    y = x.sum(1, keepdim=True) * heavy + nx.randn(1024, 1)
+    model = nn.Sequential(nn.Linear(4, 16), nn.Tanh(), nn.Linear(16, 1))
+    optimizer = optim.AdamW(model)
+    batches = itertools.count()
+
+    def loss_of(rows):
+        return nn.functional.mse_loss(model(x[rows]), y[rows])
+
+    def closure():
+        begin = next(batches) % 64 * 16
+        optimizer.zero_grad()
+        loss = loss_of(slice(begin, begin + 16))
+        loss.backward()
+        return loss
+
+    def evaluate():
+        with nx.no_grad():
+            return loss_of(slice(None)).item()
+
+    test = lr_find(optimizer, closure, evaluate=evaluate if measured else None)
+    assert len(test.losses) > 60  # a batch of large losses is no explosion
+    if measured:
+        assert test.losses[0] == pytest.approx(evaluate(), rel=1e-6)
+        assert 1e-3 < test.suggestion < 2
+    else:  # better nothing than noise
+        assert test.suggestion is None or test.suggestion > 1e-4
+
+
 def test_rates_rise_evenly_and_stop_when_the_loss_explodes(problem):
     model, closure_of = problem
     optimizer = optim.SGD(model)

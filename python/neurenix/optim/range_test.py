@@ -5,10 +5,12 @@ from __future__ import annotations
 import copy
 import math
 import os
+import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from neurenix._output import save_figure
 from neurenix.autograd import no_grad
 
 from .optimizer import Optimizer
@@ -25,7 +27,7 @@ class RangeTest:
         lrs: the learning rates, rising.
         losses: the loss at each, before its step.
         smoothed: the losses, smoothed and no higher than at the beginning.
-        suggestion: the rate at which the smoothed loss fell fastest; None if it never fell.
+        suggestion: the rate at which the smoothed loss fell fastest; None if it fell no further than it varies anyway.
 
     Example:
         >>> from neurenix.optim import RangeTest
@@ -39,7 +41,7 @@ class RangeTest:
     suggestion: float | None
 
     def plot(self, path: str | os.PathLike[str]) -> None:
-        """Draws the losses as a picture; the ending of the path says which kind.
+        """Draws the losses as a picture; the ending of the path says which kind. The file is replaced as a whole.
 
         Raises:
             ImportError: matplotlib is missing.
@@ -61,7 +63,7 @@ class RangeTest:
         axes.set_ylim(low - 0.1 * abs(first - low) - 1e-12, first + 0.6 * abs(first - low) + 1e-12)
         axes.grid(alpha=0.3)
         axes.legend()
-        figure.savefig(path, dpi=120)
+        save_figure(figure, path, dpi=120)
 
 
 def lr_find(
@@ -73,12 +75,13 @@ def lr_find(
     smoothing: float = 0.8,
     explode: float = 4.0,
     model: Module | None = None,
+    evaluate: Callable[[], Any] | None = None,
 ) -> RangeTest:
     """Tries all learning rates, from far too small to far too large, in one short run.
 
-    Steps with rates that rise by the same factor each time, until the smoothed loss is `explode` times the lowest or is
-    no number. Then parameters and gradients are what they were, bit for bit; the optimizer, its state and its learning
-    rate are never touched, since a copy of it does the steps.
+    Steps with rates that rise by the same factor each time, until five losses in a row are `explode` times the lowest
+    smoothed one and higher than the first ones, or one is no number. Then parameters and gradients are what they were,
+    bit for bit; the optimizer, its state and its learning rate are never touched, since a copy of it does the steps.
 
     Args:
         optimizer: the optimizer; where its groups' learning rates differ, their ratios stay.
@@ -90,6 +93,8 @@ def lr_find(
         smoothing: decay of the averages of losses, from both sides, in [0, 1).
         explode: factor of the lowest loss at which to stop, > 1.
         model: whose buffers, such as the statistics of batch norms, are put back, too.
+        evaluate: gives the loss to record instead of the closure's, before each step: best of the same few hundred rows
+            each time. Losses of batches that differ much hide how the rates do.
 
     Returns:
         The learning rates, the losses, and a suggestion: where the loss falls fastest.
@@ -131,6 +136,7 @@ def lr_find(
     try:
         for k in range(steps):
             lr = start * (end / start) ** (k / (steps - 1))
+            measured = None if evaluate is None else float(evaluate())
             for group, ratio in zip(explorer.param_groups, ratios, strict=True):
                 group["lr"] = lr * ratio
             try:
@@ -139,14 +145,15 @@ def lr_find(
                 break
             if result is None:
                 raise TypeError("lr_find: the closure must return the loss, got None")
-            loss = float(result)
+            loss = float(result) if measured is None else measured
             if not math.isfinite(loss):
                 break
             lrs.append(lr)
             losses.append(loss)
-            average = falling.add(loss)
-            lowest = min(lowest, average)
-            if average > lowest + (explode - 1) * abs(lowest):
+            lowest = min(lowest, falling.add(loss))
+            # Batches differ: one of large losses, or what the first had before any rate did anything, is no explosion.
+            usual = max(losses[: max(1, steps // 10)])
+            if k >= steps // 10 and min(losses[-5:]) > max(usual, lowest + (explode - 1) * abs(lowest)):
                 break
     finally:
         with no_grad():
@@ -162,7 +169,7 @@ def lr_find(
             f"lr_find: the loss is no number at the first rate, {start:g}; look at the data or the model"
         )
     smoothed = _smooth(losses, smoothing)
-    return RangeTest(tuple(lrs), tuple(losses), tuple(smoothed), _steepest(lrs, smoothed))
+    return RangeTest(tuple(lrs), tuple(losses), tuple(smoothed), _suggest(lrs, smoothed))
 
 
 class _Average:
@@ -187,11 +194,22 @@ def _smooth(losses: list[float], decay: float) -> list[float]:
     return [(a + b) / 2 for a, b in zip(ahead, back, strict=True)]
 
 
-def _steepest(lrs: list[float], losses: list[float]) -> float | None:
-    """Where the loss falls fastest on its way to the lowest; rates are at even distances of their logarithms."""
+def _suggest(lrs: list[float], losses: list[float]) -> float | None:
+    """Where the loss falls fastest, of the rates between half of its way down and the lowest.
+
+    The rates before are those of a plateau, where smoothed noise has slopes, too. None where the way down is not twice
+    the standard deviation of the plateau: then it may be noise alone.
+    """
     lowest = losses.index(min(losses))
-    slopes = [losses[i + 1] - losses[max(0, i - 1)] for i in range(lowest)]
-    return lrs[slopes.index(min(slopes))] if slopes and min(slopes) < 0 else None
+    plateau = losses[: max(1, min(len(losses) // 4, lowest // 2))]
+    top = statistics.median(plateau)
+    if lowest == 0 or top - losses[lowest] <= max(2 * statistics.pstdev(plateau), 0.0):
+        return None
+    middle = (top + losses[lowest]) / 2
+    begin = max((i for i in range(lowest) if losses[i] >= middle), default=0)
+    reach = max(1, len(losses) // 25)  # slopes of neighbours alone would be noise
+    slopes = [losses[min(i + reach, lowest)] - losses[max(i - reach, 0)] for i in range(begin, lowest + 1)]
+    return lrs[begin + slopes.index(min(slopes))]
 
 
 def _check(
