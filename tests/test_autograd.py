@@ -188,7 +188,8 @@ def test_higher_derivatives():
 
 
 def test_backward_with_create_graph(x):
-    (x**3).sum().backward(create_graph=True)
+    with pytest.warns(UserWarning, match="never freed"):
+        (x**3).sum().backward(create_graph=True)
     assert x.grad.requires_grad
     (h,) = autograd.grad(x.grad.sum(), x)
     assert h.tolist() == [6, 12, 18]
@@ -240,6 +241,176 @@ def test_hooks_raise(x):
     y.register_hook(lambda g: neurenix.ones(3))
     with pytest.raises(ValueError, match="hook"):
         (y * 2).sum().backward()
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        lambda g: g.double(),
+        lambda g: g.half(),
+        lambda g: g.long(),
+        lambda g: g.bool(),
+        lambda g: g.reshape(3, 1),
+        lambda g: g.sum(),
+        lambda g: g[:2],
+    ],
+)
+def test_hooks_that_return_another_kind_of_gradient_are_refused(x, other):
+    x.register_hook(other)
+    with pytest.raises(
+        ValueError, match=r"a hook returned a gradient of shape .*, expected shape \(3,\) float32"
+    ):
+        (x * x).sum().backward()
+    assert x.grad is None
+    leaf = Tensor([1.0, 2.0, 3.0], requires_grad=True)
+    y = leaf * 2
+    y.register_hook(other)
+    with pytest.raises(
+        ValueError, match=r"a hook returned a gradient of shape .*, expected shape \(3,\) float32"
+    ):
+        (y * y).sum().backward()
+    assert leaf.grad is None
+
+
+def test_a_removed_hook_is_that_hook_alone(x):
+    seen = []
+    y = x * 1
+    first = y.register_hook(lambda g: seen.append("first"))
+    first.remove()
+    y.register_hook(lambda g: seen.append("second"))
+    first.remove()
+    y.mul_(2)
+    y.register_hook(lambda g: seen.append("after"))
+    first.remove()
+    y.sum().backward()
+    assert seen == ["after", "second"]
+
+
+def hook_of_a_leaf():
+    q = neurenix.ones(3, requires_grad=True)
+    q.register_hook(lambda g: g * q.detach())
+    return q
+
+
+def hook_after_accumulation():
+    q = neurenix.ones(3, requires_grad=True)
+    q.register_post_accumulate_grad_hook(lambda leaf: q.zero_())
+    return q
+
+
+def hook_of_a_result():
+    q = neurenix.ones(3, requires_grad=True) * 2
+    q.register_hook(lambda g: g * q.detach())
+    return q
+
+
+def hook_of_a_parameter():
+    q = nn.Parameter(neurenix.ones(3))
+    q.register_hook(lambda g: g * q.detach())
+    return q
+
+
+def hook_that_removes_itself():
+    q = neurenix.ones(3, requires_grad=True)
+    handle = q.register_hook(lambda g: (handle.remove(), q)[0])
+    return q
+
+
+def hook_that_was_used():
+    q = hook_of_a_leaf()
+    (q * q).sum().backward()
+    return q
+
+
+def attributes():
+    q = nn.Parameter(neurenix.ones(3))
+    q.others = [q]
+    return q
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        hook_of_a_leaf,
+        hook_after_accumulation,
+        hook_of_a_result,
+        hook_of_a_parameter,
+        hook_that_removes_itself,
+        hook_that_was_used,
+        attributes,
+    ],
+)
+def test_tensors_that_know_themselves_are_collected(make):
+    gc.collect()
+    alive = weakref.ref(make())
+    gc.collect()
+    assert alive() is None
+
+
+def test_hooks_live_as_long_as_a_graph_needs_them():
+    seen = []
+
+    def make():
+        q = neurenix.ones(3, requires_grad=True)
+        q.register_hook(lambda g: seen.append((g.tolist(), q.tolist())))
+        return (q * 3).sum()
+
+    loss = make()
+    gc.collect()
+    loss.backward()
+    assert seen == [([3, 3, 3], [1, 1, 1])]
+    q = hook_of_a_leaf()
+    for _ in range(3):
+        gc.collect()
+        (q * 3).sum().backward()
+    assert q.grad.tolist() == [9, 9, 9]
+
+
+def test_gradients_of_gradients_in_a_circle_are_refused(x):
+    with pytest.raises(ValueError, match="its own gradient"):
+        x.grad = x
+    other = neurenix.ones(3, requires_grad=True)
+    other.grad = x
+    with pytest.raises(ValueError, match="its own gradient"):
+        x.grad = other
+    assert x.grad is None
+    with pytest.warns(UserWarning, match="never freed"):
+        x.backward(x, create_graph=True)
+    assert x.grad is not x
+    assert x.grad.tolist() == [1, 2, 3]
+    alive = weakref.ref(x)
+    x.grad = None
+    assert alive() is x
+
+
+def test_gradients_are_added_only_to_what_they_fit(x):
+    y = (x * x).sum()
+    x.data = neurenix.zeros(1)
+    x.grad = neurenix.zeros(1)
+    with pytest.raises(RuntimeError, match=r"shape \(1,\) float32.* now, and its gradient of shape \(3,\)"):
+        y.backward()
+    assert x.grad.tolist() == [0]
+    for data in (neurenix.zeros(1), neurenix.zeros(3, dtype="uint8"), neurenix.zeros(3, dtype="float64")):
+        p = neurenix.ones(3, requires_grad=True)
+        p.sum().backward()
+        p.grad.data = data
+        with pytest.raises(RuntimeError, match="accumulated gradient"):
+            (p * p).sum().backward()
+        assert p.grad.tolist() == data.tolist()
+    p = neurenix.ones(3, requires_grad=True)
+    y = (p * p).sum()
+    p.data = p.data.double()
+    with pytest.raises(RuntimeError, match="float64"):
+        y.backward()
+
+
+def test_what_requires_gradients_stays_floating_point(x):
+    with pytest.raises(TypeError, match="cannot take int64 data"):
+        x.data = neurenix.zeros(3, dtype="int64")
+    assert x.tolist() == [1, 2, 3]
+    x.data = neurenix.zeros(2, dtype="float64")
+    assert x.requires_grad
+    assert x.dtype == neurenix.float64
 
 
 def test_post_accumulate_hooks():

@@ -96,7 +96,8 @@ def test_grad_and_higher_derivatives_are_dense(table):
     np.testing.assert_allclose(first.detach()[1].numpy(), 6 * values[1].numpy() ** 2, rtol=1e-5)
     np.testing.assert_allclose(second[1].numpy(), 12 * values[1].numpy(), rtol=1e-5)
     assert first[2].tolist() == [0, 0, 0]
-    loss().backward(create_graph=True)
+    with pytest.warns(UserWarning, match="never freed"):
+        loss().backward(create_graph=True)
     assert not table.grad.is_sparse
 
 
@@ -220,3 +221,41 @@ def test_assignment_to_rows_copies_no_table():
     view = square.T[1:]
     view[Tensor([0])] = -1.0
     assert square.tolist() == [[3, -1, 5], [3, -1, 5], [0, -1, 2]]
+
+
+def test_parts_whose_data_were_replaced_are_refused(table):
+    """Indices and values are tensors that anybody can give other data; nothing is read or written by what they were."""
+
+    def rows():
+        table.grad = None
+        look_up(table, [1, 2, 1]).sum().backward()
+        return table.grad
+
+    for replace in (
+        lambda g: setattr(g.values(), "data", neurenix.zeros(3, 1)),
+        lambda g: setattr(g.values(), "data", neurenix.zeros(2, g.shape[1])),
+        lambda g: setattr(g.indices(), "data", neurenix.zeros(3, dtype="uint8")),
+        lambda g: setattr(g.indices(), "data", neurenix.zeros(10**6)),
+        lambda g: setattr(g.indices(), "data", neurenix.zeros(3, 1, dtype="int64")),
+    ):
+        for use in (lambda g: g.to_dense(), lambda g: g.coalesce()):
+            gradient = rows()
+            replace(gradient)
+            with pytest.raises((ValueError, TypeError), match="row-sparse values"):
+                use(gradient)
+    gradient = rows()
+    gradient.values().data = gradient.values().double()
+    assert gradient.to_dense().dtype == neurenix.float64
+    gradient = rows()
+    gradient.indices().data = neurenix.full((3,), 2**40)
+    with pytest.raises(IndexError):
+        gradient.to_dense()
+
+
+def test_a_table_with_other_data_is_refused(table):
+    loss = look_up(table, [1, 2, 1]).sum()
+    table.data = neurenix.zeros(table.shape[0], 1)
+    table.grad = neurenix.zeros(table.shape[0], 1)
+    with pytest.raises(RuntimeError, match="other data after the forward pass"):
+        loss.backward()
+    assert table.grad.tolist() == [[0]] * table.shape[0]

@@ -1,11 +1,13 @@
 //! Gradients as functions, hooks, and recording on and off.
 
-use crate::error::detached;
+use crate::error::{detached, is_detached};
 use crate::tensor::PyTensor;
-use parking_lot::Mutex;
-use phynexus::{Error, Hook, HookId, Tensor};
-use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
+use phynexus::{Error, GradientHook, Hook, HookHandle, Tensor};
+use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyUserWarning, PyValueError};
 use pyo3::prelude::*;
+use pyo3::pyclass::{PyTraverseError, PyVisit};
+use pyo3::types::{PyWeakrefMethods, PyWeakrefReference};
+use std::any::Any;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -28,43 +30,74 @@ fn raised(e: PyErr) -> PyErr {
     RAISED.take().unwrap_or(e)
 }
 
-/// A Python function as a hook on a gradient.
-pub fn hook_of(function: Py<PyAny>) -> Hook {
-    Arc::new(move |grad| {
-        Python::attach(|py| {
-            let result = function.call1(py, (PyTensor(grad.clone()),))?;
-            if result.is_none(py) {
-                return Ok(None);
+/// A Python function as a hook: on a gradient, or on a leaf (this object, where it still lives) whose gradient was added to.
+pub struct PyFunctionHook {
+    function: Py<PyAny>,
+    leaf: Option<Py<PyWeakrefReference>>,
+}
+
+impl PyFunctionHook {
+    /// On a gradient.
+    pub fn on_gradient(function: Py<PyAny>) -> Hook {
+        Arc::new(PyFunctionHook { function, leaf: None })
+    }
+
+    /// On a leaf, which must not own itself through its hook.
+    pub fn on_leaf(function: Py<PyAny>, leaf: &Bound<'_, PyTensor>) -> PyResult<Hook> {
+        let leaf = Some(PyWeakrefReference::new(leaf)?.unbind());
+        Ok(Arc::new(PyFunctionHook { function, leaf }))
+    }
+
+    fn run(&self, py: Python<'_>, tensor: &Tensor) -> PyResult<Option<Tensor>> {
+        let object = match self.leaf.as_ref().and_then(|weak| weak.bind(py).upgrade()) {
+            Some(object) => object,
+            None => Bound::new(py, PyTensor(tensor.clone()))?.into_any(),
+        };
+        let result = self.function.call1(py, (object,))?;
+        if self.leaf.is_some() || result.is_none(py) {
+            return Ok(None);
+        }
+        match result.bind(py).cast::<PyTensor>() {
+            Ok(t) => Ok(Some(t.get().0.clone())),
+            Err(_) => Err(PyTypeError::new_err("a gradient hook must return a Tensor or None")),
+        }
+    }
+}
+
+impl GradientHook for PyFunctionHook {
+    fn call(&self, tensor: &Tensor) -> phynexus::Result<Option<Tensor>> {
+        Python::attach(|py| self.run(py, tensor)).map_err(keep)
+    }
+    fn as_any(&self) -> Option<&dyn Any> {
+        Some(self)
+    }
+}
+
+/// Shows the garbage collector the functions that a tensor alone keeps alive. While work goes on without the GIL, which may begin to
+/// keep a tensor alive at any time, it shows none: the collector looks twice and must see the same.
+pub fn visit_hooks(tensor: &Tensor, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+    let mut result = Ok(());
+    if !is_detached() {
+        tensor.see_own_hooks(&mut |hook| {
+            let function =
+                hook.as_any().and_then(|hook| hook.downcast_ref::<PyFunctionHook>()).map(|h| &h.function);
+            if let (Some(function), true) = (function, result.is_ok()) {
+                result = visit.call(function);
             }
-            match result.bind(py).cast::<PyTensor>() {
-                Ok(t) => Ok(Some(t.get().0.clone())),
-                Err(_) => Err(PyTypeError::new_err("a gradient hook must return a Tensor or None")),
-            }
-        })
-        .map_err(keep)
-    })
+        });
+    }
+    result
 }
 
 /// Names a hook on a tensor so that it can be removed.
 #[pyclass(name = "Hook", module = "neurenix", frozen)]
-pub struct PyHook(Mutex<Option<(Tensor, HookId, bool)>>);
-
-impl PyHook {
-    /// A handle for the hook `id`; `accumulated` says of which kind it is.
-    pub fn new(tensor: Tensor, id: HookId, accumulated: bool) -> PyHook {
-        PyHook(Mutex::new(Some((tensor, id, accumulated))))
-    }
-}
+pub struct PyHook(pub HookHandle);
 
 #[pymethods]
 impl PyHook {
     /// Removes the hook; doing so again does nothing.
     fn remove(&self) {
-        match self.0.lock().take() {
-            Some((tensor, id, true)) => tensor.remove_accumulated_hook(id),
-            Some((tensor, id, false)) => tensor.remove_hook(id),
-            None => {}
-        }
+        self.0.remove();
     }
 }
 
@@ -126,6 +159,11 @@ pub fn backward(
     retain: bool,
     create: bool,
 ) -> PyResult<()> {
+    if create {
+        let text = c"backward(create_graph=True) leaves gradients that hold the graph and with it the tensors that hold them: memory \
+            that is never freed, unless you set .grad = None after use; grad(..., create_graph=True) has no such cycle";
+        PyErr::warn(py, &py.get_type::<PyUserWarning>(), text, 1)?;
+    }
     let root = std::slice::from_ref(root);
     detached(py, || phynexus::backward(root, &[gradient], retain, create)).map_err(raised)
 }

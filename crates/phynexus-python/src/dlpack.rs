@@ -3,6 +3,7 @@
 //! On a GPU an exporter lets the importer's stream come after its own, and whoever lets go of memory last waits until nothing
 //! uses it any more.
 
+use crate::error::later;
 use crate::memory::PyOwner;
 use phynexus::{Array, Buffer, DType, Device, DeviceId, DeviceType, Layout, Tensor};
 use pyo3::exceptions::{PyBufferError, PyRuntimeError, PyTypeError, PyValueError};
@@ -247,21 +248,24 @@ impl phynexus::Owner for Imported {}
 
 impl Drop for Imported {
     fn drop(&mut self) {
-        settle(self.device);
-        // SAFETY: the pointer came from a capsule that was renamed, so the deleter is ours to call, once.
-        unsafe {
-            if self.versioned {
-                let managed = self.managed.cast::<Versioned>();
-                if let Some(delete) = (*managed).deleter {
-                    delete(managed);
-                }
-            } else {
-                let managed = self.managed.cast::<Classic>();
-                if let Some(delete) = (*managed).deleter {
-                    delete(managed);
+        let (device, versioned, managed) = (self.device, self.versioned, self.managed);
+        later(move || {
+            settle(device);
+            // SAFETY: the pointer came from a capsule that was renamed, so the deleter is ours to call, once.
+            unsafe {
+                if versioned {
+                    let managed = managed.cast::<Versioned>();
+                    if let Some(delete) = (*managed).deleter {
+                        delete(managed);
+                    }
+                } else {
+                    let managed = managed.cast::<Classic>();
+                    if let Some(delete) = (*managed).deleter {
+                        delete(managed);
+                    }
                 }
             }
-        }
+        });
     }
 }
 

@@ -3,7 +3,10 @@
 use phynexus::{Array, Error};
 use pyo3::exceptions::{PyIndexError, PyMemoryError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The exception of that kind.
 pub fn to_python(error: Error) -> PyErr {
@@ -46,6 +49,43 @@ impl From<Failure> for PyErr {
     }
 }
 
+struct Work {
+    /// How many calls of the engine are under way in this thread.
+    depth: Cell<u32>,
+    later: RefCell<VecDeque<Box<dyn FnOnce()>>>,
+}
+
+thread_local! {
+    static WORK: Work = const { Work { depth: Cell::new(0), later: RefCell::new(VecDeque::new()) } };
+}
+
+/// Until it is dropped, what is given to [`later`] waits.
+struct Working;
+
+impl Working {
+    fn begin() -> Working {
+        WORK.with(|w| w.depth.set(w.depth.get() + 1));
+        Working
+    }
+}
+
+impl Drop for Working {
+    fn drop(&mut self) {
+        let take = |w: &Work| if w.depth.get() == 0 { w.later.borrow_mut().pop_front() } else { None };
+        WORK.with(|w| w.depth.set(w.depth.get() - 1));
+        while let Some(work) = WORK.with(take) {
+            work();
+        }
+    }
+}
+
+/// Runs what may call Python when the engine has finished with what this thread asked it for: a step or a backward pass holds locks,
+/// and neither waits for the GIL nor calls finalizers while it does.
+pub fn later(work: impl FnOnce() + 'static) {
+    let waits = WORK.try_with(|w| w.depth.get() > 0).unwrap_or(false);
+    if waits { WORK.with(|w| w.later.borrow_mut().push_back(Box::new(work))) } else { work() }
+}
+
 /// Elements from which on the GIL is worth releasing: below, the work is shorter than the handover.
 const LONG: usize = 16 * 1024;
 
@@ -55,7 +95,12 @@ pub fn run<T: Send>(
     elements: usize,
     work: impl Send + FnOnce() -> phynexus::Result<T>,
 ) -> PyResult<T> {
-    if elements < LONG { work().map_err(to_python) } else { detached(py, work) }
+    if elements < LONG {
+        let _working = Working::begin();
+        work().map_err(to_python)
+    } else {
+        detached(py, work)
+    }
 }
 
 /// Reads an array, without the GIL where its device has to be waited for.
@@ -66,10 +111,22 @@ pub fn waiting<T: Send>(array: &Array, read: impl Send + FnOnce() -> phynexus::R
     Python::attach(|py| detached(py, read))
 }
 
+/// How many threads work without the GIL. Only threads that have it change this.
+static DETACHED: AtomicUsize = AtomicUsize::new(0);
+
+/// Whether a thread does engine work without the GIL.
+pub fn is_detached() -> bool {
+    DETACHED.load(Ordering::Acquire) > 0
+}
+
 /// Runs engine work without the GIL.
 pub fn detached<T: Send>(py: Python<'_>, work: impl Send + FnOnce() -> phynexus::Result<T>) -> PyResult<T> {
+    let _working = Working::begin();
+    DETACHED.fetch_add(1, Ordering::AcqRel);
     // A panic must not unwind through the handover of the GIL.
-    match py.detach(|| catch_unwind(AssertUnwindSafe(work))) {
+    let result = py.detach(|| catch_unwind(AssertUnwindSafe(work)));
+    DETACHED.fetch_sub(1, Ordering::AcqRel);
+    match result {
         Ok(result) => result.map_err(to_python),
         Err(panic) => resume_unwind(panic),
     }

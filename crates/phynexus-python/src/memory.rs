@@ -1,5 +1,6 @@
 //! Memory shared with NumPy through the array interface.
 
+use crate::error::later;
 use phynexus::{Array, Buffer, DType, Layout, Owner, Shape};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
@@ -24,7 +25,7 @@ impl Drop for PyOwner {
     fn drop(&mut self) {
         if let Some(object) = self.0.take() {
             // At interpreter shutdown there is nobody left to give the object back to.
-            let _ = Python::try_attach(|_| drop(object));
+            later(|| _ = Python::try_attach(|_| drop(object)));
         }
     }
 }

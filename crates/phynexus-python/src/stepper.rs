@@ -8,6 +8,7 @@ use phynexus::stepper::{Given, Kind, Member, Number, Operand, Over, Rule, Stage,
 use phynexus::{Stepper, Tensor, Value};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+use std::collections::HashMap;
 
 /// A traced update rule: a formula, what its operands and numbers are, its states, and the reductions that cut it.
 #[pyclass(name = "Rule", module = "neurenix._phynexus", frozen)]
@@ -220,11 +221,19 @@ fn together<T: Send>(
         given.push((stepper.unbind(), values(scalars), extras(further)));
     }
     detached(py, || {
-        let mut locks: Vec<_> = given.iter().map(|(s, ..)| s.get().inner.lock()).collect();
-        let mut steps: Vec<(&mut Stepper, Given<'_>)> = locks
-            .iter_mut()
-            .zip(&given)
-            .map(|(lock, (_, hyper, extras))| (&mut **lock, Given { hyper, extras, ..Given::default() }))
+        // Two threads lock them in one order.
+        let mut order: Vec<_> = given.iter().collect();
+        order.sort_by_key(|(stepper, ..)| stepper.as_ptr() as usize);
+        let mut locks: HashMap<usize, _> =
+            order.into_iter().map(|(s, ..)| (s.as_ptr() as usize, s.get().inner.lock())).collect();
+        let mut held: HashMap<usize, &mut Stepper> =
+            locks.iter_mut().map(|(at, lock)| (*at, &mut **lock)).collect();
+        let mut steps: Vec<(&mut Stepper, Given<'_>)> = given
+            .iter()
+            .filter_map(|(s, hyper, extras)| {
+                let stepper = held.remove(&(s.as_ptr() as usize))?;
+                Some((stepper, Given { hyper, extras, ..Given::default() }))
+            })
             .collect();
         work(&mut steps)
     })

@@ -2,9 +2,11 @@
 
 use crate::api;
 use crate::array::Array;
+use crate::hook::Hooks;
+use crate::op::Spec;
 use crate::ops::index::Scatter;
 use crate::program;
-use crate::tensor::{Hooks, Tensor};
+use crate::tensor::Tensor;
 use phynexus_core::{DType, Device, Error, Result, ScatterOp, Shape, Value};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,26 +24,7 @@ impl RowSparse {
     /// Of int64 row numbers in [0, shape[0]), which may repeat, and a row of values for each.
     pub fn new(indices: &Tensor, values: &Tensor, shape: Shape) -> Result<RowSparse> {
         let (i, v) = (indices.array(), values.array());
-        let fits = i.shape().len() == 1
-            && !shape.is_empty()
-            && v.shape().len() == shape.len()
-            && v.shape()[0] == i.elements()
-            && v.shape()[1..] == shape[1..];
-        if !fits {
-            return Err(Error::Value(format!(
-                "row-sparse values of shape {shape} need indices of shape (n,) and values of shape (n, *{:?}), got {} and {}",
-                shape.get(1..).unwrap_or_default(),
-                i.shape(),
-                v.shape()
-            )));
-        }
-        if i.dtype() != DType::I64 || !v.dtype().is_float() {
-            let got = format!("{} and {}", i.dtype(), v.dtype());
-            return Err(Error::Type(format!(
-                "row-sparse values need int64 indices and float values, got {got}"
-            )));
-        }
-        crate::op::same_device("row-sparse values", &i, &v)?;
+        check_parts(&i, &v, &shape)?;
         let rows = numbers(&i)?;
         if let Some(row) = rows.iter().find(|&&row| row < 0 || row as usize >= shape[0]) {
             return Err(Error::Index(format!("row {row} is out of range for {} rows", shape[0])));
@@ -92,16 +75,18 @@ impl RowSparse {
         if self.coalesced {
             return Ok(self.clone());
         }
-        let old = numbers(&self.indices.array())?;
+        let (indices, values) = (self.indices.array(), self.values.array());
+        check_parts(&indices, &values, &self.shape)?;
+        let old = numbers(&indices)?;
         let mut places: BTreeMap<i64, i64> = old.iter().map(|&row| (row, 0)).collect();
         places.values_mut().zip(0..).for_each(|(place, k)| *place = k);
         let rows: Vec<i64> = places.keys().copied().collect();
         let to: Vec<i64> = old.iter().map(|row| places[row]).collect();
-        let (dtype, device) = (self.values.dtype(), self.values.device());
+        let (dtype, device) = (values.dtype(), values.device());
         let mut dims = self.shape.to_vec();
         dims[0] = rows.len();
         let sums = Array::full(Shape::new(&dims)?, Value::F(0.0), dtype, device)?;
-        add_rows(&sums, &index(&to, device)?, &self.values)?;
+        add_rows(&sums, &index(&to, device)?.array(), &values)?;
         let (indices, values) = (index(&rows, device)?, Tensor::new(sums));
         Ok(RowSparse { indices, values, shape: self.shape, coalesced: true })
     }
@@ -122,7 +107,7 @@ impl RowSparse {
     }
 
     fn add_to(&self, whole: &Array) -> Result<()> {
-        add_rows(whole, &self.indices, &self.values)
+        add_rows(whole, &self.indices.array(), &self.values.array())
     }
 
     fn followed_by(&self, other: &RowSparse) -> Result<RowSparse> {
@@ -145,15 +130,38 @@ fn index(numbers: &[i64], device: &'static dyn Device) -> Result<Tensor> {
     Ok(Tensor::new(Array::from_bytes(&bytes, Shape::new(&[numbers.len()])?, DType::I64, device)?))
 }
 
+/// An error unless these can be the indices and the values of rows of a table of this shape. Both are tensors that anybody can give
+/// other data, so this is asked of the very arrays that are used.
+fn check_parts(i: &Array, v: &Array, shape: &Shape) -> Result<()> {
+    let fits = i.shape().len() == 1
+        && !shape.is_empty()
+        && v.shape().len() == shape.len()
+        && v.shape()[0] == i.elements()
+        && v.shape()[1..] == shape[1..];
+    if !fits {
+        return Err(Error::Value(format!(
+            "row-sparse values of shape {shape} need indices of shape (n,) and values of shape (n, *{:?}), got {} and {}",
+            shape.get(1..).unwrap_or_default(),
+            i.shape(),
+            v.shape()
+        )));
+    }
+    if i.dtype() != DType::I64 || !v.dtype().is_float() {
+        let got = format!("{} and {}", i.dtype(), v.dtype());
+        return Err(Error::Type(format!("row-sparse values need int64 indices and float values, got {got}")));
+    }
+    crate::op::same_device("row-sparse values", i, v)
+}
+
 /// `whole[rows[k]] += values[k]`.
-fn add_rows(whole: &Array, rows: &Tensor, values: &Tensor) -> Result<()> {
-    let values = values.array();
+fn add_rows(whole: &Array, rows: &Array, values: &Array) -> Result<()> {
+    check_parts(rows, values, whole.shape())?;
     let mut column = vec![1; values.shape().len()];
     column[0] = values.shape()[0];
-    let rows = rows.array().reshape(Shape::new(&column)?)?;
+    let rows = rows.reshape(Shape::new(&column)?)?;
     let spread = rows.layout().broadcast(values.shape())?;
     whole.buffer().bump();
-    Scatter { axis: 0, op: ScatterOp::Add }.run_in_place(whole, &rows.with_layout(spread), &values)
+    Scatter { axis: 0, op: ScatterOp::Add }.run_in_place(whole, &rows.with_layout(spread), values)
 }
 
 /// A gradient on its way to a leaf, or there.
@@ -171,6 +179,13 @@ impl Gradient {
         match self {
             Gradient::Dense(grad) => Ok(grad.clone()),
             Gradient::Rows(rows) => rows.to_dense(),
+        }
+    }
+
+    fn spec(&self) -> Spec {
+        match self {
+            Gradient::Dense(grad) => Spec::from(&grad.array()),
+            Gradient::Rows(rows) => Spec { shape: rows.shape, ..Spec::from(&rows.values.array()) },
         }
     }
 
@@ -237,30 +252,78 @@ impl Tensor {
         self.set_gradient(grad.map(Gradient::Dense))
     }
 
+    /// Puts a gradient in the place of the one that is there, which is the caller's to drop.
+    #[must_use]
+    pub(crate) fn replace_grad(&self, grad: Option<Gradient>) -> Option<Gradient> {
+        let mut state = self.state();
+        std::mem::replace(&mut state.grad, grad)
+    }
+
+    /// Whether the tensor is this gradient, or the gradient of it, and so on.
+    fn is_within(&self, grad: &Gradient) -> bool {
+        let mut next = Some(grad.clone());
+        while let Some(Gradient::Dense(grad)) = next {
+            if grad.is(self) {
+                return true;
+            }
+            next = grad.gradient();
+        }
+        false
+    }
+
+    /// An error unless a gradient that was computed fits the tensor as it is now, and what has been accumulated.
+    fn check_gradient(&self, grad: &Gradient) -> Result<Option<Gradient>> {
+        let (own, old) = {
+            let state = self.state();
+            (Spec::from(&state.array), state.grad.clone())
+        };
+        let new = grad.spec();
+        if own.device.id() != new.device.id() {
+            let (own, new) = (own.device.id(), new.device.id());
+            return Err(Error::Runtime(format!(
+                "a leaf was moved from {new} to {own} after the forward pass, whose gradient is on {new}: move it before, or \
+                 run the forward pass again"
+            )));
+        }
+        if own != new {
+            return Err(Error::Runtime(format!(
+                "a leaf got other data after the forward pass: it is of {own} now, and its gradient of {new}; run the forward pass \
+                 again"
+            )));
+        }
+        match old.as_ref().map(Gradient::spec) {
+            Some(old) if old != own => Err(Error::Runtime(format!(
+                "the accumulated gradient of a tensor of {own} is of {old} now, so nothing can be added to it: its data were \
+                 replaced; set .grad = None"
+            ))),
+            _ => Ok(old),
+        }
+    }
+
     /// Replaces the accumulated gradient; it must fit the tensor.
     pub fn set_gradient(&self, grad: Option<Gradient>) -> Result<()> {
-        let other = match &grad {
-            None => None,
-            Some(Gradient::Dense(grad)) => Some((grad.shape(), grad.array())),
-            Some(Gradient::Rows(rows)) => Some((rows.shape(), rows.values.array())),
-        };
-        if let Some((shape, other)) = other {
-            let mine = self.array();
-            if *mine.shape() != shape
-                || mine.dtype() != other.dtype()
-                || mine.device().id() != other.device().id()
-            {
+        if let Some(grad) = &grad {
+            let (own, given) = (Spec::from(&self.array()), grad.spec());
+            if own != given {
                 return Err(Error::Value(format!(
-                    "a gradient must have the shape, dtype and device of its tensor: expected {} {} on {}, got {shape} {} on {}",
-                    mine.shape(),
-                    mine.dtype(),
-                    mine.device().id(),
-                    other.dtype(),
-                    other.device().id()
+                    "a gradient must have the shape, dtype and device of its tensor: expected {} {} on {}, got {} {} on {}",
+                    own.shape,
+                    own.dtype,
+                    own.device.id(),
+                    given.shape,
+                    given.dtype,
+                    given.device.id()
                 )));
             }
+            if self.is_within(grad) {
+                return Err(Error::Value(
+                    "a tensor cannot be its own gradient, or that of its gradient: each would keep the other in memory for \
+                     ever; assign a copy (.clone())"
+                        .into(),
+                ));
+            }
         }
-        self.state().grad = grad;
+        drop(self.replace_grad(grad));
         Ok(())
     }
 
@@ -270,32 +333,29 @@ impl Tensor {
         hooks.map_or(Ok(grad.clone()), |hooks| hooks.change(grad))
     }
 
+    /// What is there of the gradient and another part of it.
+    pub(crate) fn gradient_with(&self, grad: Gradient) -> Result<Gradient> {
+        match self.check_gradient(&grad)? {
+            Some(old) => old.plus(&grad),
+            None => Ok(grad),
+        }
+    }
+
     /// Adds a gradient to a leaf's `.grad`, in place where there is one.
     pub(crate) fn accumulate(&self, mut grad: Gradient, keep_graph: bool) -> Result<()> {
-        let its = match &grad {
-            Gradient::Dense(grad) => grad.device().id(),
-            Gradient::Rows(rows) => rows.values().device().id(),
-        };
-        let (own, hooks, mut old) = {
-            let state = self.state();
-            let hooks = state.hooks.as_ref().map(|h| (h.grad.clone(), h.accumulated.clone()));
-            (state.array.device().id(), hooks, state.grad.clone())
-        };
-        if own != its {
-            return Err(Error::Runtime(format!(
-                "a leaf was moved from {its} to {own} after the forward pass, whose gradient is on {its}: move it before, or \
-                 run the forward pass again"
-            )));
-        }
+        let hooks = self.state().hooks.as_ref().map(|h| (h.grad.clone(), h.accumulated.clone()));
         if let Some((before, _)) = &hooks
             && !before.is_empty()
         {
             grad = before.change(grad)?;
-            old = self.gradient();
         }
+        let old = self.check_gradient(&grad)?;
         let recording = program::recording();
         let new = match (old, grad) {
-            (None, Gradient::Dense(grad)) if keep_graph => grad.into(),
+            (None, Gradient::Dense(grad)) if keep_graph && !self.is_within(&grad.clone().into()) => {
+                grad.into()
+            }
+            (None, Gradient::Dense(grad)) if keep_graph => grad.copy()?.into(),
             (None, Gradient::Dense(grad)) if recording => grad.detach().copy()?.into(),
             (None, Gradient::Dense(grad)) => Tensor::new(grad.into_owned()?).into(),
             (None, rows) => rows,
@@ -314,7 +374,7 @@ impl Tensor {
             }
             (Some(old), grad) => old.plus(&grad)?,
         };
-        self.state().grad = Some(new);
+        drop(self.replace_grad(Some(new)));
         match hooks {
             Some((_, after)) if !after.is_empty() => after.run(self.clone()).map(drop),
             _ => Ok(()),

@@ -9,6 +9,7 @@ mod array;
 #[cfg(target_family = "wasm")]
 mod browser;
 mod gradient;
+mod hook;
 mod kernels;
 mod machine;
 mod node;
@@ -19,6 +20,7 @@ mod random;
 pub mod stepper;
 mod tape;
 mod tensor;
+mod view;
 
 pub use api::{
     ArgOf, Index, Operand, Reduction, apply_function, arange, binary, cast, cat, contiguous, cross_entropy,
@@ -30,6 +32,7 @@ pub use array::Array;
 #[cfg(target_family = "wasm")]
 pub use browser::{fetch, open_devices, step_later};
 pub use gradient::{Gradient, RowSparse};
+pub use hook::{GradientHook, Hook, HookHandle};
 pub use machine::{available_devices, cpu, device, opened_devices};
 pub use node::Context;
 pub use op::{Few, Needs, Op, Operation, Spec, apply};
@@ -51,4 +54,4 @@ pub use stepper::Stepper;
 pub use tape::{
     GradMode, Sink, backward, backward_into, backward_look, grad, grad_enabled, set_grad_enabled,
 };
-pub use tensor::{Hook, HookId, Tensor};
+pub use tensor::Tensor;

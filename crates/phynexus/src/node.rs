@@ -2,11 +2,12 @@
 
 use crate::api;
 use crate::array::Array;
-use crate::op::{Few, Op, Operation, Spec};
+use crate::hook::{Hook, Hooks};
+use crate::op::{Few, Needs, Op, Operation, Spec};
 use crate::ops::function::Passage;
-use crate::tensor::{Hook, HookId, Hooks, Tensor};
+use crate::tensor::Tensor;
 use parking_lot::Mutex;
-use phynexus_core::{Error, Result};
+use phynexus_core::{Buffer, Error, Result};
 use smallvec::SmallVec;
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
@@ -33,6 +34,30 @@ impl Edge {
             _ => None,
         }
     }
+}
+
+/// What the tape knows of a value, without the value.
+#[derive(Clone)]
+pub(crate) struct Trace {
+    pub spec: Spec,
+    pub edge: Edge,
+}
+
+/// Records an operation of one result that needs no values for its gradient, without running it: its result is in memory
+/// already.
+pub(crate) fn trace(op: Op, operands: &[&Trace]) -> Result<Trace> {
+    let mut specs: SmallVec<[Spec; 3]> = operands.iter().map(|t| t.spec).collect();
+    let spec = op.infer(&specs)?[0];
+    let followed = |t: &Trace| !matches!(t.edge, Edge::None) && t.spec.dtype.is_float();
+    let wanted: u32 = operands.iter().enumerate().map(|(i, t)| u32::from(followed(t)) << i).sum();
+    if wanted == 0 || !spec.dtype.is_float() {
+        return Ok(Trace { spec, edge: Edge::None });
+    }
+    debug_assert_eq!(op.saves(wanted), Some(Needs::default()));
+    specs.push(spec);
+    let edges = operands.iter().map(|t| t.edge.clone()).collect();
+    let node = Node::new(op, wanted, specs.into_vec().into(), edges, SmallVec::new());
+    Ok(Trace { spec, edge: Edge::Node(node, 0) })
 }
 
 /// A value that a gradient will read, with the version of its memory at the time.
@@ -71,6 +96,14 @@ pub(crate) struct Node {
     pub hooks: Mutex<Vec<(u32, Hooks)>>,
 }
 
+/// The number of the next node.
+static NUMBER: AtomicU64 = AtomicU64::new(0);
+
+/// The number that the next node will have, or a lower one.
+pub(crate) fn next_number() -> u64 {
+    NUMBER.load(Ordering::Relaxed)
+}
+
 impl Node {
     pub fn new(
         op: Op,
@@ -79,7 +112,6 @@ impl Node {
         edges: SmallVec<[Edge; 3]>,
         saved: SmallVec<[Saved; 2]>,
     ) -> Arc<Node> {
-        static NUMBER: AtomicU64 = AtomicU64::new(0);
         Arc::new(Node {
             number: NUMBER.fetch_add(1, Ordering::Relaxed),
             op,
@@ -111,7 +143,7 @@ impl Node {
         unchanged.then(|| (passage, Tensor::new(value.array.clone())))
     }
 
-    pub fn add_hook(&self, index: u32, hook: Hook) -> HookId {
+    pub fn add_hook(&self, index: u32, hook: Hook) -> u64 {
         let mut all = self.hooks.lock();
         let place = all.iter().position(|(i, _)| *i == index).unwrap_or_else(|| {
             all.push((index, Hooks::default()));
@@ -120,13 +152,43 @@ impl Node {
         all[place].1.add(hook)
     }
 
-    pub fn remove_hook(&self, index: u32, id: HookId) {
-        for (i, hooks) in self.hooks.lock().iter_mut() {
-            if *i == index {
-                hooks.remove(id);
-            }
+    /// Takes a hook out; what it holds is the caller's to drop.
+    pub fn remove_hook(&self, index: u32, number: u64) -> Option<Hook> {
+        self.hooks.lock().iter_mut().filter(|(i, _)| *i == index).find_map(|(_, hooks)| hooks.remove(number))
+    }
+
+    /// Keeps copies of what is saved of this memory, which is about to be written over.
+    fn keep_copies(&self, buffer: &Arc<Buffer>, copies: &mut Vec<(Array, Array)>) -> Result<()> {
+        let mut saved = self.saved.lock();
+        for s in saved.iter_mut().flatten().filter(|s| Arc::ptr_eq(s.array.buffer(), buffer)) {
+            let copy = match copies
+                .iter()
+                .find(|(old, _)| old.layout() == s.array.layout() && old.dtype() == s.array.dtype())
+            {
+                Some((_, copy)) => copy.clone(),
+                None => {
+                    let copy = s.array.copy()?;
+                    copies.push((s.array.clone(), copy.clone()));
+                    copy
+                }
+            };
+            s.version = copy.buffer().version();
+            s.array = copy; // the old one lives on in `copies`
+        }
+        Ok(())
+    }
+}
+
+/// Lets the nodes from `first` on, down to those made before `since`, keep copies of what they saved of this memory.
+pub(crate) fn keep_copies(first: &Arc<Node>, since: u64, buffer: &Arc<Buffer>) -> Result<()> {
+    let (mut stack, mut copies) = (vec![first], Vec::new());
+    while let Some(node) = stack.pop() {
+        if node.number >= since {
+            node.keep_copies(buffer, &mut copies)?;
+            stack.extend(node.edges.iter().filter_map(Edge::node));
         }
     }
+    Ok(())
 }
 
 /// A long chain of nodes is taken apart by a loop: one node's drop frees the next, which would overflow the stack.
@@ -215,10 +277,9 @@ impl Context {
             let edge = if s.output { Edge::Node(node.clone(), s.index) } else { s.edge.clone() };
             values.push((s.output, s.index, Tensor::with_edge(s.array.clone(), edge)));
         }
-        if !retain && !saved.is_empty() {
-            *slot = None;
-        }
+        let used = if !retain && !saved.is_empty() { slot.take() } else { None };
         drop(slot);
+        drop(used); // may run a destructor of Python's, which must find the lock open
         Ok(Context { node, arrived, values, open, passed: Cell::new(0) })
     }
 

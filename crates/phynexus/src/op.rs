@@ -8,6 +8,7 @@ use crate::ops::{factor, index, map, matmul, newton_schulz, place, random, reduc
 use crate::program;
 use crate::tape;
 use crate::tensor::Tensor;
+use crate::view::View;
 use phynexus_core::{DType, Device, Error, Result, Shape};
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -21,6 +22,12 @@ pub struct Spec {
     pub dtype: DType,
     /// The device.
     pub device: &'static dyn Device,
+}
+
+impl std::fmt::Display for Spec {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "shape {} {} on {}", self.shape, self.dtype, self.device.id())
+    }
 }
 
 impl PartialEq for Spec {
@@ -184,6 +191,8 @@ pub fn apply(op: Op, inputs: &[&Tensor]) -> Result<Few<Tensor>> {
     let refs: SmallVec<[&Array; 3]> = arrays.iter().collect();
     let outputs = op.run(&refs)?;
     drop(refs);
+    let shares = |out: &Array| Arc::ptr_eq(out.buffer(), arrays[0].buffer());
+    let view = (op.is_view() && shares(&outputs[0])).then(|| View::new(inputs[0], &op));
 
     let mut wanted = 0u32;
     if tape::grad_enabled() {
@@ -212,6 +221,9 @@ pub fn apply(op: Op, inputs: &[&Tensor]) -> Result<Few<Tensor>> {
             results
         }
     };
+    if let Some(view) = view {
+        results[0].set_view(view);
+    }
     Ok(results)
 }
 

@@ -2,10 +2,11 @@
 
 use crate::api;
 use crate::gradient::{Gradient, RowSparse};
+use crate::hook::Hooks;
 use crate::node::{Arrived, Context, Edge, Node, below, last_users};
 use crate::op::{Few, Operation};
 use crate::program;
-use crate::tensor::{Hooks, Tensor};
+use crate::tensor::Tensor;
 use phynexus_core::{Error, Result, Shape};
 use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -306,14 +307,10 @@ fn gather(slot: &mut Option<Tensor>, grad: Tensor) -> Result<()> {
 /// Lets `sink` see a leaf with its gradient.
 fn show(leaf: &Tensor, grad: Gradient, sink: Sink<'_>) -> Result<()> {
     let grad = leaf.after_hooks(grad)?;
-    let before = leaf.gradient();
-    let sum = match &before {
-        Some(before) => before.plus(&grad)?,
-        None => grad,
-    };
-    leaf.state().grad = Some(sum);
+    let sum = leaf.gradient_with(grad)?;
+    let before = leaf.replace_grad(Some(sum));
     let seen = sink(leaf);
-    leaf.state().grad = before;
+    drop(leaf.replace_grad(before));
     seen
 }
 

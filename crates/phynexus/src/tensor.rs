@@ -2,78 +2,43 @@
 
 use crate::array::Array;
 use crate::gradient::Gradient;
-use crate::node::Edge;
+use crate::hook::{GradientHook, Hook, HookHandle, HookPlace, LeafHooks};
+use crate::node::{Edge, Trace};
+use crate::op::Spec;
 use crate::tape::grad_enabled;
+use crate::view::View;
 use parking_lot::{Mutex, MutexGuard};
 use phynexus_core::{DType, Device, Error, Result, Shape};
 use std::sync::Arc;
 
-/// A hook on a gradient: returns what takes the gradient's place, or nothing to leave it.
-pub type Hook = Arc<dyn Fn(&Tensor) -> Result<Option<Tensor>> + Send + Sync>;
-
-/// Names a hook so that it can be removed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct HookId(pub u64);
-
-/// Hooks in the order in which they were added.
-#[derive(Clone, Default)]
-pub(crate) struct Hooks(Vec<(HookId, Hook)>);
-
-impl Hooks {
-    pub fn add(&mut self, hook: Hook) -> HookId {
-        let id = HookId(self.0.last().map_or(0, |(id, _)| id.0 + 1));
-        self.0.push((id, hook));
-        id
-    }
-    pub fn remove(&mut self, id: HookId) {
-        self.0.retain(|(other, _)| *other != id);
-    }
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-    /// Passes a gradient through all hooks.
-    pub fn run(&self, mut grad: Tensor) -> Result<Tensor> {
-        for (_, hook) in &self.0 {
-            if let Some(other) = hook(&grad)? {
-                if other.shape() != grad.shape() {
-                    return Err(Error::Value(format!(
-                        "a hook returned a gradient of shape {}, expected {}",
-                        other.shape(),
-                        grad.shape()
-                    )));
-                }
-                grad = other;
-            }
-        }
-        Ok(grad)
-    }
-}
-
-/// What a leaf may carry besides its values.
-#[derive(Default)]
-pub(crate) struct LeafHooks {
-    pub grad: Hooks,
-    pub accumulated: Hooks,
-}
-
 pub(crate) struct State {
     pub array: Array,
     pub requires_grad: bool,
+    /// Whether the values were taken off the tape on purpose: what it follows to their memory is no concern of theirs.
+    pub detached: bool,
+    /// How often the array was replaced by another.
+    pub replaced: u32,
     pub grad: Option<Gradient>,
     /// Where the tensor came from, if the tape knows.
     pub edge: Edge,
+    /// The tensor whose memory it shares, if it was made so.
+    pub view: Option<View>,
     pub hooks: Option<Box<LeafHooks>>,
+    /// Of `retain_grad`.
+    pub retained: Option<HookHandle>,
     /// Version of the memory when the tensor got its values: a later one means that a tensor which shares the
     /// memory changed them.
     pub version: u32,
 }
 
 impl State {
-    /// A leaf whose last hook is gone is as one that never had any.
-    fn remove_from_hooks(&mut self, remove: impl FnOnce(&mut LeafHooks)) {
-        if let Some(hooks) = &mut self.hooks {
-            remove(hooks);
-            self.hooks.take_if(|hooks| hooks.grad.is_empty() && hooks.accumulated.is_empty());
+    /// Whether the values are no longer those that the edge made, or, where there is none, have become results that the
+    /// tape follows to another tensor.
+    pub fn is_stale(&self) -> bool {
+        let buffer = self.array.buffer();
+        match self.edge {
+            Edge::Node(..) => self.version != buffer.version(),
+            _ => self.version < buffer.followed() && !self.requires_grad && !self.detached,
         }
     }
 }
@@ -91,11 +56,35 @@ impl Tensor {
     pub(crate) fn with_edge(array: Array, edge: Edge) -> Tensor {
         let requires_grad = !matches!(edge, Edge::None);
         let version = array.buffer().version();
-        Tensor(Arc::new(Mutex::new(State { array, requires_grad, grad: None, edge, hooks: None, version })))
+        Tensor(Arc::new(Mutex::new(State {
+            array,
+            requires_grad,
+            detached: false,
+            replaced: 0,
+            grad: None,
+            edge,
+            view: None,
+            hooks: None,
+            retained: None,
+            version,
+        })))
     }
 
+    /// The state. Nothing may be dropped while the lock is held that could run somebody else's code: an array, a gradient, an edge or
+    /// a hook that is replaced is taken out and dropped afterwards.
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock()
+    }
+
+    /// The state, where a view has the history of its base.
+    fn settled(&self) -> MutexGuard<'_, State> {
+        let state = self.state();
+        if state.view.is_none() || state.version == state.array.buffer().version() {
+            return state;
+        }
+        drop(state);
+        self.follow_base();
+        self.state()
     }
 
     /// The values as they are now; the memory is shared.
@@ -105,34 +94,50 @@ impl Tensor {
 
     /// The values and where they came from.
     pub(crate) fn array_and_edge(&self) -> (Array, Edge) {
-        let state = self.state();
+        let state = self.settled();
         (state.array.clone(), self.edge_of(&state))
     }
 
-    /// The same as an operand of an operation: an error if the values no longer are those that the edge made, or, where
-    /// there is none, if they have become results that the tape follows to another tensor.
+    /// The same as an operand of an operation: an error if the values are stale.
     pub(crate) fn operand(&self, what: &str) -> Result<(Array, Edge)> {
-        let state = self.state();
-        let buffer = state.array.buffer();
-        let stale = match state.edge {
-            Edge::Node(..) => state.version != buffer.version(),
-            _ => state.version < buffer.followed() && !state.requires_grad && grad_enabled(),
-        };
-        if stale {
-            return Err(Error::Runtime(format!(
-                "{what}: the values of a tensor of shape {} were changed in place through another tensor that shares their \
-                 memory, so its gradient would be wrong; change a copy (.clone()) instead",
-                state.array.shape()
-            )));
+        let state = self.settled();
+        if state.is_stale() && (matches!(state.edge, Edge::Node(..)) || grad_enabled()) {
+            return Err(stale(what, state.array.shape()));
         }
         Ok((state.array.clone(), self.edge_of(&state)))
     }
 
-    fn edge_of(&self, state: &State) -> Edge {
+    /// What the tape knows of it, and the base that it is a view of.
+    pub(crate) fn trace_and_view(&self) -> (Trace, Option<View>) {
+        let state = self.settled();
+        (Trace { spec: Spec::from(&state.array), edge: self.edge_of(&state) }, state.view.clone())
+    }
+
+    pub(crate) fn edge_of(&self, state: &State) -> Edge {
         match (&state.edge, state.requires_grad) {
             (Edge::None, true) => Edge::Leaf(self.clone()),
             (edge, _) => edge.clone(),
         }
+    }
+
+    /// Takes over a history, true of the values in the given version of their memory.
+    pub(crate) fn set_history(&self, edge: Edge, version: u32) {
+        let (old, retained) = {
+            let mut state = self.state();
+            state.requires_grad = !matches!(edge, Edge::None);
+            state.version = version;
+            (std::mem::replace(&mut state.edge, edge), state.retained.take())
+        };
+        if let Some(handle) = retained {
+            handle.remove();
+            let _ = self.retain_grad(); // an error where no gradient comes by any more
+        }
+        drop(old);
+    }
+
+    /// Says of which tensor this one is a view.
+    pub(crate) fn set_view(&self, view: View) {
+        self.state().view = Some(view); // a new tensor has none
     }
 
     /// Says that the values were changed in place, as they should be.
@@ -150,9 +155,26 @@ impl Tensor {
 
     /// Gives the tensor other values: of another shape, dtype or device if need be. Every holder of it follows.
     pub fn set_array(&self, array: Array) {
-        let mut state = self.state();
-        state.version = array.buffer().version();
-        state.array = array;
+        let old = {
+            let mut state = self.state();
+            state.version = array.buffer().version();
+            state.replaced = state.replaced.wrapping_add(1);
+            (std::mem::replace(&mut state.array, array), state.view.take())
+        };
+        drop(old);
+    }
+
+    /// Replaces a tensor's values as [`Tensor::set_array`]; what requires gradients stays a floating-point tensor.
+    pub fn set_data(&self, array: Array) -> Result<()> {
+        if self.requires_grad() && !array.dtype().is_float() {
+            return Err(Error::Type(format!(
+                "a tensor that requires gradients cannot take {} data; convert it with .to({})",
+                array.dtype(),
+                self.dtype()
+            )));
+        }
+        self.set_array(array);
+        Ok(())
     }
 
     /// The shape.
@@ -169,11 +191,11 @@ impl Tensor {
     }
     /// Whether a gradient flows to or through it.
     pub fn requires_grad(&self) -> bool {
-        self.state().requires_grad
+        self.settled().requires_grad
     }
     /// Whether no recorded operation made it.
     pub fn is_leaf(&self) -> bool {
-        matches!(self.state().edge, Edge::None)
+        matches!(self.settled().edge, Edge::None)
     }
     /// Whether both are one tensor.
     pub fn is(&self, other: &Tensor) -> bool {
@@ -184,9 +206,9 @@ impl Tensor {
         Arc::as_ptr(&self.0) as usize
     }
 
-    /// Asks the tape to follow a leaf, or not to.
+    /// Asks the tape to follow a leaf, or not to. A leaf is a view of nothing.
     pub fn set_requires_grad(&self, wanted: bool) -> Result<()> {
-        let mut state = self.state();
+        let mut state = self.settled();
         if wanted && !state.array.dtype().is_float() {
             return Err(Error::Type(format!(
                 "only floating-point tensors can require gradients, got {}; convert it with .float()",
@@ -199,77 +221,121 @@ impl Tensor {
             ));
         }
         state.requires_grad = wanted;
+        let view = if wanted && matches!(state.edge, Edge::None) { state.view.take() } else { None };
+        drop(state);
+        drop(view);
         Ok(())
     }
 
     /// The same values, off the tape.
     pub fn detach(&self) -> Tensor {
-        Tensor::new(self.array())
+        let t = Tensor::new(self.array());
+        t.state().detached = true;
+        t
     }
 
     /// Takes the tensor itself off the tape.
     pub fn detach_in_place(&self) {
-        let mut state = self.state();
-        let edge = std::mem::replace(&mut state.edge, Edge::None);
-        state.requires_grad = false;
-        drop(state);
-        drop(edge);
+        let old = {
+            let mut state = self.state();
+            state.requires_grad = false;
+            state.detached = true;
+            (std::mem::take(&mut state.edge), state.view.take(), state.retained.take())
+        };
+        drop(old);
     }
 
     /// Adds a hook that sees the tensor's gradient whenever one is computed.
-    pub fn add_hook(&self, hook: Hook) -> Result<HookId> {
-        let mut state = self.state();
-        match &state.edge {
-            Edge::Node(node, index) => Ok(node.add_hook(*index, hook)),
-            _ if state.requires_grad => Ok(state.hooks.get_or_insert_default().grad.add(hook)),
-            _ => Err(Error::Runtime("a hook needs a tensor that requires gradients".into())),
-        }
-    }
-
-    /// Removes such a hook.
-    pub fn remove_hook(&self, id: HookId) {
-        let mut state = self.state();
-        match &state.edge {
-            Edge::Node(node, index) => node.remove_hook(*index, id),
-            _ => state.remove_from_hooks(|hooks| hooks.grad.remove(id)),
-        }
+    pub fn add_hook(&self, hook: Hook) -> Result<HookHandle> {
+        let mut state = self.settled();
+        let (place, number) = match &state.edge {
+            Edge::Node(node, index) => {
+                (HookPlace::Node(Arc::downgrade(node), *index), node.add_hook(*index, hook))
+            }
+            _ if state.requires_grad => {
+                let number = state.hooks.get_or_insert_default().grad.add(hook);
+                (HookPlace::Leaf(Arc::downgrade(&self.0)), number)
+            }
+            _ => {
+                drop(state);
+                return Err(Error::Runtime("a hook needs a tensor that requires gradients".into()));
+            }
+        };
+        Ok(HookHandle { place, number })
     }
 
     /// Adds a hook that runs after a gradient was added to this leaf's `.grad`; it gets the leaf.
-    pub fn add_accumulated_hook(&self, hook: Hook) -> Result<HookId> {
-        let mut state = self.state();
+    pub fn add_accumulated_hook(&self, hook: Hook) -> Result<HookHandle> {
+        let mut state = self.settled();
         if !state.requires_grad || !matches!(state.edge, Edge::None) {
+            drop(state);
             return Err(Error::Runtime(
                 "post-accumulate hooks need a leaf tensor that requires gradients".into(),
             ));
         }
-        Ok(state.hooks.get_or_insert_default().accumulated.add(hook))
+        let number = state.hooks.get_or_insert_default().accumulated.add(hook);
+        Ok(HookHandle { place: HookPlace::Accumulated(Arc::downgrade(&self.0)), number })
     }
 
-    /// Removes such a hook.
-    pub fn remove_accumulated_hook(&self, id: HookId) {
-        self.state().remove_from_hooks(|hooks| hooks.accumulated.remove(id));
-    }
-
-    /// Makes `.grad` of a tensor that an operation made be kept in the next backward passes.
+    /// Makes `.grad` of a tensor that an operation made be kept in the next backward passes; of its values after a change
+    /// in place, if there is one.
     pub fn retain_grad(&self) -> Result<()> {
-        let state = self.state();
+        let mut state = self.settled();
         match &state.edge {
+            _ if state.retained.is_some() => Ok(()),
             Edge::Node(node, index) => {
                 let weak = Arc::downgrade(&self.0);
-                node.add_hook(
-                    *index,
-                    Arc::new(move |grad| {
-                        if let Some(cell) = weak.upgrade() {
-                            cell.lock().grad = Some(grad.detach().into());
-                        }
-                        Ok(None)
-                    }),
-                );
+                let keep = move |grad: &Tensor| {
+                    if let Some(cell) = weak.upgrade() {
+                        let _ = Tensor(cell).replace_grad(Some(grad.detach().into()));
+                    }
+                    Ok(None)
+                };
+                let number = node.add_hook(*index, Arc::new(keep));
+                let place = HookPlace::Node(Arc::downgrade(node), *index);
+                state.retained = Some(HookHandle { place, number });
                 Ok(())
             }
             _ if state.requires_grad => Ok(()),
             _ => Err(Error::Runtime("retain_grad needs a tensor that requires gradients".into())),
+        }
+    }
+
+    /// Calls `see` with each hook that nothing keeps alive but this handle of the tensor.
+    pub fn see_own_hooks(&self, see: &mut dyn FnMut(&dyn GradientHook)) {
+        if Arc::strong_count(&self.0) > 1 {
+            return;
+        }
+        let state = self.state();
+        let leaf = state.hooks.iter().flat_map(|hooks| hooks.grad.iter().chain(hooks.accumulated.iter()));
+        let mut own = |hook: &Hook| {
+            if Arc::strong_count(hook) == 1 {
+                see(&**hook);
+            }
+        };
+        leaf.for_each(&mut own);
+        if let Edge::Node(node, _) = &state.edge
+            && Arc::strong_count(node) == 1
+        {
+            node.hooks.lock().iter().flat_map(|(_, hooks)| hooks.iter()).for_each(own);
+        }
+    }
+
+    /// Removes these hooks.
+    pub fn clear_own_hooks(&self) {
+        if Arc::strong_count(&self.0) > 1 {
+            return;
+        }
+        let (hooks, edge) = {
+            let mut state = self.state();
+            (state.hooks.take(), state.edge.clone())
+        };
+        drop(hooks);
+        if let Edge::Node(node, _) = &edge
+            && Arc::strong_count(node) == 2
+        {
+            let hooks = std::mem::take(&mut *node.hooks.lock());
+            drop(hooks);
         }
     }
 
@@ -283,6 +349,14 @@ impl Tensor {
             && array.elements() * array.dtype().size() == array.buffer().bytes();
         if whole && array.is_alone() { Ok(array) } else { array.copy() }
     }
+}
+
+/// An error about values that were changed behind the tape's back.
+pub(crate) fn stale(what: &str, shape: &Shape) -> Error {
+    Error::Runtime(format!(
+        "{what}: the values of a tensor of shape {shape} were changed in place through another tensor that shares their memory, so \
+         its gradient would be wrong; change a copy (.clone()) instead"
+    ))
 }
 
 impl std::fmt::Debug for Tensor {

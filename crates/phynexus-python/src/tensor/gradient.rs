@@ -1,12 +1,10 @@
 //! The tape, seen from a tensor.
 
 use super::{Made, PyTensor, made};
-use crate::autograd::{PyHook, hook_of};
+use crate::autograd::{PyFunctionHook, PyHook, visit_hooks};
 use crate::error::to_python;
-use phynexus::Tensor;
 use pyo3::prelude::*;
-use pyo3::types::{PyWeakrefMethods, PyWeakrefReference};
-use std::sync::Arc;
+use pyo3::pyclass::{PyTraverseError, PyVisit};
 
 #[pymethods]
 impl PyTensor {
@@ -24,7 +22,8 @@ impl PyTensor {
     /// Args:
     ///     gradient: the gradient of the result with respect to this tensor; needed unless it has one element.
     ///     retain_graph: keep what another backward pass over the same graph needs.
-    ///     create_graph: record the backward pass itself, for second derivatives; not together with an optimizer.
+    ///     create_graph: record the backward pass itself, for second derivatives; not together with an optimizer. Warns: the
+    ///         gradients hold the graph, so set `.grad = None` after use, or use `neurenix.autograd.grad`.
     ///     optimizer: update its parameters on the way; `optimizer.step()` is not called then.
     ///
     /// Raises:
@@ -81,28 +80,23 @@ impl PyTensor {
     }
 
     /// Calls `hook(gradient)` whenever a gradient of this tensor is computed; what it returns, if anything, takes the
-    /// gradient's place.
+    /// gradient's place, and must have its shape, dtype and device.
     fn register_hook(&self, hook: Py<PyAny>) -> PyResult<PyHook> {
-        let id = self.0.add_hook(hook_of(hook)).map_err(to_python)?;
-        Ok(PyHook::new(self.0.clone(), id, false))
+        self.0.add_hook(PyFunctionHook::on_gradient(hook)).map(PyHook).map_err(to_python)
     }
 
     /// Calls `hook(leaf)` after a gradient was added to this leaf's `.grad`.
     fn register_post_accumulate_grad_hook(this: &Bound<'_, Self>, hook: Py<PyAny>) -> PyResult<PyHook> {
-        // The leaf must not own itself through its hook.
-        let weak = PyWeakrefReference::new(this)?.unbind();
-        let call = move |leaf: &Tensor| -> phynexus::Result<Option<Tensor>> {
-            Python::attach(|py| {
-                let object = match weak.bind(py).upgrade() {
-                    Some(object) => object,
-                    None => Bound::new(py, PyTensor(leaf.clone()))?.into_any(),
-                };
-                hook.call1(py, (object,)).map(|_| None)
-            })
-            .map_err(crate::autograd::keep)
-        };
-        let id = this.get().0.add_accumulated_hook(Arc::new(call)).map_err(to_python)?;
-        Ok(PyHook::new(this.get().0.clone(), id, true))
+        let hook = PyFunctionHook::on_leaf(hook, this)?;
+        this.get().0.add_accumulated_hook(hook).map(PyHook).map_err(to_python)
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit_hooks(&self.0, &visit)
+    }
+
+    fn __clear__(&self) {
+        self.0.clear_own_hooks();
     }
 
     /// The values as another tensor, off the tape. Assigning replaces the tensor's values, outside the tape.
@@ -111,8 +105,8 @@ impl PyTensor {
         PyTensor(self.0.detach())
     }
     #[setter]
-    fn set_data(&self, value: &Bound<'_, PyTensor>) {
-        self.0.set_array(value.get().0.array());
+    fn set_data(&self, value: &Bound<'_, PyTensor>) -> PyResult<()> {
+        self.0.set_data(value.get().0.array()).map_err(to_python)
     }
 
     /// The dimensions in reverse order.

@@ -2,7 +2,7 @@
 
 use crate::op::{Op, apply1};
 use crate::ops::index::{Gather, Hands, Nonzero, Scatter};
-use crate::ops::shape::{Overwrite, Range, Slice};
+use crate::ops::shape::Range;
 use crate::tape::grad_enabled;
 use crate::tensor::Tensor;
 use phynexus_core::{DType, Error, ReduceOp, Result, ScatterOp, Shape, Value};
@@ -269,34 +269,22 @@ impl Tensor {
     pub fn set_at(&self, index: &[Index], value: &Tensor) -> Result<()> {
         const WHAT: &str = "assignment to an index";
         self.check_writable(WHAT)?;
+        crate::program::forbid(WHAT)?;
         let plan = plan(&self.shape(), index)?;
         let value = super::cast(value, self.dtype())?;
-        let recorded = grad_enabled() && (self.requires_grad() || value.requires_grad());
-        let seen = || super::reshape(&super::slice(self, plan.ranges.clone())?, plan.shape);
+        let seen = super::reshape(&super::slice(self, plan.ranges.clone())?, plan.shape)?;
+        if plan.picks.is_empty() {
+            return seen.assign(&fit(&value, plan.shape, WHAT)?, WHAT);
+        }
+        let recorded = grad_enabled() && (seen.requires_grad() || value.requires_grad());
         if let ([(axis, at)], false) = (&plan.picks[..], recorded) {
             let picked = Shape::new(&[&plan.shape[..*axis], &at.shape(), &plan.shape[axis + 1..]].concat())?;
             let rows = plan.shape.with(*axis, at.shape().elements())?;
             let value = super::reshape(&fit(&value, picked, WHAT)?, rows)?;
             let index = spread(&from_start(at, *axis, &plan.shape)?, *axis, &plan.shape)?;
-            return self.write_at(&seen()?, *axis, &index, &value, WHAT);
+            return seen.write_at(*axis, &index, &value, WHAT);
         }
-        let part = if plan.picks.is_empty() {
-            fit(&value, plan.shape, WHAT)?
-        } else {
-            replaced(&seen()?, &plan, &value, WHAT)?
-        };
-        let sliced: SmallVec<[usize; 8]> = plan.ranges.iter().map(|r| r.size).collect();
-        let part = super::reshape(&part, Shape::new(&sliced)?)?;
-        if recorded {
-            let whole = apply1(Op::Overwrite(Overwrite { ranges: plan.ranges }), &[self, &part])?;
-            return self.assign(&whole, WHAT);
-        }
-        crate::program::forbid(WHAT)?;
-        let array = self.array();
-        let view = Slice { ranges: plan.ranges }.view(&array);
-        Tensor::new(view).write_values(&part.array(), WHAT)?;
-        self.renew();
-        Ok(())
+        seen.assign(&replaced(&seen, &plan, &value, WHAT)?, WHAT)
     }
 
     /// Positions of the elements that are not zero, one row each.

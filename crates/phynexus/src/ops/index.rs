@@ -112,6 +112,7 @@ pub struct Scatter {
 impl Scatter {
     /// Works on `base` itself.
     pub fn run_in_place(&self, base: &Array, index: &Array, source: &Array) -> Result<()> {
+        self.infer(&[Spec::from(base), Spec::from(index), Spec::from(source)])?;
         if index.elements() == 0 {
             return Ok(());
         }
@@ -167,7 +168,6 @@ impl Operation for Scatter {
         Ok(one(inputs[0]))
     }
     fn run(&self, inputs: &[&Array]) -> Result<Few<Array>> {
-        self.infer(&[Spec::from(inputs[0]), Spec::from(inputs[1]), Spec::from(inputs[2])])?;
         let out = inputs[0].copy()?;
         self.run_in_place(&out, inputs[1], inputs[2])?;
         Ok(one(out))

@@ -238,8 +238,12 @@ fn expanded_gradient(
     apply(Op::Map(Map { function, scalars: map.scalars.clone(), outputs, whole: map.whole }), &refs)
 }
 
-/// `a += b` for arrays of one shape and dtype.
+/// `a += b` for arrays of one shape, dtype and device.
 pub fn add_in_place(a: &Array, b: &Array) -> Result<()> {
+    let (to, from) = (Spec::from(a), Spec::from(b));
+    if to != from {
+        return Err(Error::Value(format!("values of {from} cannot be added to those of {to} in place")));
+    }
     in_place(MapFn::of(Row::Add, a.dtype().compute(), 0), a, &[b], &[])
 }
 

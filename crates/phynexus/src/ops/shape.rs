@@ -193,7 +193,7 @@ impl Operation for Overwrite {
         let mut grads: Few<Option<Tensor>> = SmallVec::from_elem(None, 2);
         if context.wants(0) {
             let Spec { shape, dtype, device } = context.input_spec(1);
-            let zeros = api::full(shape, Value::F(0.0), dtype, device)?;
+            let zeros = api::expand(&api::full(Shape::SCALAR, Value::F(0.0), dtype, device)?, shape)?;
             grads[0] = Some(apply1(Op::Overwrite(self.clone()), &[&grad, &zeros])?);
         }
         if context.wants(1) {
