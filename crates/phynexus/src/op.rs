@@ -192,7 +192,8 @@ pub fn apply(op: Op, inputs: &[&Tensor]) -> Result<Few<Tensor>> {
     let outputs = op.run(&refs)?;
     drop(refs);
     let shares = |out: &Array| Arc::ptr_eq(out.buffer(), arrays[0].buffer());
-    let view = (op.is_view() && shares(&outputs[0])).then(|| View::new(inputs[0], &op));
+    let followed = op.is_view() && tape::views_are_followed() && shares(&outputs[0]);
+    let view = followed.then(|| View::new(inputs[0], &op));
 
     let mut wanted = 0u32;
     if tape::grad_enabled() {

@@ -14,6 +14,13 @@ use std::sync::Arc;
 
 thread_local! {
     static ENABLED: Cell<bool> = const { Cell::new(true) };
+    /// Whether an operation says its gradient, whose values nobody will change in place.
+    static INSIDE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether views have to know their base.
+pub(crate) fn views_are_followed() -> bool {
+    !INSIDE.get()
 }
 
 /// Whether this thread records operations.
@@ -198,7 +205,10 @@ impl Walk<'_> {
             if let (Some(rows), Edge::Leaf(leaf)) = (self.rows(&node, &context)?, &node.edges[0]) {
                 self.send_to_leaf(leaf, Gradient::Rows(Arc::new(rows)))?;
             } else {
-                let sent = node.op.grad(&context)?;
+                INSIDE.set(!self.create);
+                let sent = node.op.grad(&context);
+                INSIDE.set(false);
+                let sent = sent?;
                 let passed = context.passed();
                 drop(context);
                 for (i, grad) in sent.into_iter().enumerate() {
