@@ -85,7 +85,10 @@ def test_nested_deeply() -> None:
             "total must be an integer ≥ 5, the sum of its parts, got 4",
         ),
         (lambda: s.warmup_cosine(1.0, warmup=5, total=7.5), "total must be an integer"),
-        (lambda: s.warmup_cosine(1.0, warmup=True, total=7), "steps of a part must be an integer"),
+        (
+            lambda: s.warmup_cosine(1.0, warmup=True, total=7),
+            "warmup_cosine: warmup must be an integer ≥ 0, got True",
+        ),
         (lambda: s.warmup_cosine(-0.1, warmup=5, total=7), "cosine: value must be a number ≥ 0, got -0.1"),
         (lambda: s.warmup(-1.0, steps=5), "warmup: then must be a number ≥ 0, got -1.0"),
         (lambda: s.warmup(1.0, steps=5, init=-1), "warmup: init must be a number ≥ 0"),

@@ -82,15 +82,39 @@ def test_made_of_others() -> None:
         (lambda: s.warmup_inverse_sqrt(1.0, warmup=-1), "warmup must be an integer ≥ 0, got -1"),
         (
             lambda: s.warmup_inverse_sqrt(1.0, warmup=1, timescale=0),
-            "timescale must be an integer ≥ 1, got 0",
+            "warmup_inverse_sqrt: timescale must be an integer ≥ 1, got 0",
+        ),
+        (
+            lambda: s.warmup_cosine(-1.0, warmup=1, total=3),
+            "warmup_cosine: value must be a number ≥ 0, got -1.0",
+        ),
+        (
+            lambda: s.warmup_cosine(1.0, warmup=1.5, total=3),
+            "warmup_cosine: warmup must be an integer ≥ 0, got 1.5",
+        ),
+        (
+            lambda: s.warmup_cosine(1.0, warmup=1, total=3, end=-1),
+            "warmup_cosine: end must be a number ≥ 0, got -1",
+        ),
+        (
+            lambda: s.warmup_cosine(1.0, warmup=1, total=3, start="?"),
+            "warmup_cosine: start must be 'one' or 'zero'",
+        ),
+        (
+            lambda: s.warmup_inverse_sqrt(1.0, warmup=1, init=-1),
+            "warmup_inverse_sqrt: init must be a number ≥ 0",
+        ),
+        (
+            lambda: s.warmup_stable_decay(1.0, warmup=1, total=3, decay=1, rise="?"),
+            "warmup_stable_decay: rise must be 'linear'",
         ),
         (
             lambda: s.warmup_stable_decay(1.0, warmup=1, total=3, decay=1, fall="?"),
-            "anneal: shape must be 'linear'",
+            "warmup_stable_decay: fall must be 'linear'",
         ),
         (
             lambda: s.warmup_stable_decay(-1.0, warmup=1, total=3, decay=1),
-            "anneal: value must be a number ≥ 0",
+            "warmup_stable_decay: value must be a number ≥ 0, got -1.0",
         ),
     ],
 )

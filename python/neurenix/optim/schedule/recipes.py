@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Final, Literal
 
-from .arguments import Length, Value, Whole
+from .arguments import Between, Length, Limit, OneOf, OrNone, Value, Whole
 from .base import Schedule, schedule
 from .compose import delay, warmup
-from .shapes import Fall, anneal, cosine, inverse_sqrt
+from .shapes import FALLS, Fall, anneal, cosine, inverse_sqrt
 
 Start = Literal["one", "zero"]
 _rise = warmup  # its name is an argument below
@@ -30,6 +30,7 @@ def warmup_cosine(
     >>> [round(lr(t), 6) for t in range(8)]
     [0.0005, 0.001, 0.001, 0.000854, 0.0005, 0.000146, 0.0, 0.0]
     """
+    _check("warmup_cosine", value=value, warmup=warmup, total=total, end=end, start=start, init=init)
     rest = _rest("warmup_cosine", total, warmup)
     return _rise(cosine(value, steps=rest, end=end), steps=warmup, start=start, init=init)
 
@@ -69,7 +70,10 @@ def warmup_stable_decay(
         S. Hu et al., MiniCPM, arXiv 2404.06395. A. Hägele et al., Scaling laws and compute-optimal training beyond
         fixed training durations, arXiv 2405.18392.
     """
-    stable = _rest("warmup_stable_decay", total, warmup, decay)
+    kind = "warmup_stable_decay"
+    _check(kind, value=value, warmup=warmup, total=total, decay=decay, end=end, start=start, init=init)
+    _check(kind, rise=rise, fall=fall)
+    stable = _rest(kind, total, warmup, decay)
     then = delay(anneal(value, steps=decay, end=end, shape=fall), steps=stable)
     return _rise(then, steps=warmup, start=start, init=init, shape=rise)
 
@@ -91,9 +95,9 @@ def warmup_inverse_sqrt(
     >>> [lr(t) for t in (0, 2, 4, 16, 64)]
     [0.0, 0.5, 1.0, 0.5, 0.25]
     """
-    rise = Whole(0).check("warmup_inverse_sqrt: warmup", warmup)
-    then = inverse_sqrt(value, timescale=rise or 10_000 if timescale is None else timescale)
-    return _rise(then, steps=rise, start=start, init=init)
+    _check("warmup_inverse_sqrt", value=value, warmup=warmup, timescale=timescale, start=start, init=init)
+    then = inverse_sqrt(value, timescale=warmup or 10_000 if timescale is None else timescale)
+    return _rise(then, steps=warmup, start=start, init=init)
 
 
 @schedule
@@ -110,11 +114,24 @@ def noam(t: float, value: Value = 1.0, *, dim: Length, warmup: Length) -> float:
     return float(value * dim**-0.5 * min(n**-0.5, n * warmup**-1.5))
 
 
+_LIMITS: Final[dict[str, Limit]] = {
+    **dict.fromkeys(("value", "end", "init"), Between(0)),
+    **dict.fromkeys(("warmup", "total", "decay"), Whole(0)),
+    **dict.fromkeys(("rise", "fall"), OneOf(tuple(FALLS))),
+    "timescale": OrNone(Whole(1)),
+    "start": OneOf(("one", "zero")),
+}
+
+
+def _check(kind: str, **arguments: Any) -> None:
+    """Checks arguments by the names that they have here, before they go into other schedules."""
+    for name, value in arguments.items():
+        _LIMITS[name].check(f"{kind}: {name}", value)
+
+
 def _rest(kind: str, total: int, *parts: int) -> int:
-    """What is left of all steps."""
-    rest = Whole(0).check(f"{kind}: total", total) - sum(
-        Whole(0).check(f"{kind}: steps of a part", part) for part in parts
-    )
+    """The steps that are left of all."""
+    rest = total - sum(parts)
     if rest < 0:
         raise ValueError(
             f"{kind}: total must be an integer ≥ {sum(parts)}, the sum of its parts, got {total}"
