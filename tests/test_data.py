@@ -9,6 +9,7 @@ import threading
 import time
 from decimal import Decimal
 
+import neurenix as nx
 import numpy as np
 import pytest
 from neurenix import data
@@ -301,8 +302,13 @@ class Series:
     def __init__(self, *values):
         self.values = values
 
+    def __iter__(self):
+        return iter(self.values)
+
     def __array__(self, dtype=None, copy=None):
-        return np.array(self.values, dtype=dtype)
+        return np.array(
+            [np.nan if isinstance(value, Missing) else value for value in self.values], dtype=dtype
+        )
 
 
 class Frame:
@@ -325,6 +331,8 @@ class TestTable:
             (Series(True, Missing()), ["True", ""]),
             (Series(1, Missing(), 3), [1, None, 3]),
             (Series(1, 2), [1, 2]),
+            (nx.Tensor([1.5, 2.5]), [1.5, 2.5]),
+            (nx.Tensor([True, False]), ["True", "False"]),
             ([b"x", np.bytes_(b"y")], ["x", "y"]),
             (np.array([b"1", b"2"]), [1, 2]),
             (np.array([1.5, 2.5], dtype=np.float16), [1.5, 2.5]),
@@ -343,6 +351,9 @@ class TestTable:
             assert column.tolist() == expected
         else:
             assert np.array_equal(column, np.array(expected, dtype=np.float64), equal_nan=True)
+
+    def test_large_whole_numbers_beside_missing_ones(self):
+        assert Table({"a": Series(2**60 + 1, Missing())}).texts("a").tolist() == [str(2**60 + 1), ""]
 
     @pytest.mark.parametrize("kind", [np.array, list, lambda values: list(map(str, values))])
     def test_large_whole_numbers_are_classes_of_their_own(self, kind):

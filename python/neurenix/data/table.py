@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Column = NDArray[Any]
-MISSING: Final = frozenset({"", "na", "n/a", "nan", "null", "none", "?"})
+MISSING: Final = frozenset({"", "na", "n/a", "nan", "null", "none", "?", "<na>"})
 _COMMA: Final = re.compile(r"[+-]?(\d+|\d{1,3}(\.\d{3})+)(,\d+)?([eE][+-]?\d+)?")
 _THOUSANDS: Final = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+")
 
@@ -264,10 +264,12 @@ def _named(columns: Any, name: str) -> Iterator[tuple[str, Any]]:
 def _cells(values: Iterable[Any], where: str) -> Column:
     """An array of numbers, or of objects: numbers and texts, without spaces around them, empty where missing."""
     if not isinstance(values, np.ndarray):
-        if hasattr(values, "dtype") and hasattr(values, "__array__"):
+        if isinstance(getattr(values, "dtype", None), np.dtype) and hasattr(values, "__array__"):
             values = np.asarray(values)
         else:
-            values = _numeric(_listed(values, where))
+            items = _listed(values, where)
+            # Columns of data frames give their values exactly, large integers beside missing ones too; tensors do not.
+            values = np.asarray(values) if items and hasattr(items[0], "__dlpack__") else _numeric(items)
     if isinstance(values, np.ndarray):
         if values.ndim != 1:
             raise DataError(f"{where}: expected one value for each row, got an array of shape {values.shape}")
