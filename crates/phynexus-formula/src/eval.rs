@@ -286,10 +286,11 @@ fn nearest(x: f64, bits: i32, least: i32, most: f64) -> f64 {
     if rounded.abs() > most { f64::INFINITY.copysign(x) } else { rounded }
 }
 
-/// Not through the rounded quotient: `7 // 0.01` is 699, because 0.01 is a little more than a hundredth.
+/// Not through the rounded quotient: `7 // 0.01` is 699, because 0.01 is a little more than a hundredth. With an infinite
+/// operand it is `floor(a / b)`, as the Array API standard prefers.
 fn floor_div_float(a: f64, b: f64, round: impl Fn(f64) -> f64) -> f64 {
-    if b == 0.0 {
-        return a / b;
+    if b == 0.0 || a.is_infinite() || b.is_infinite() {
+        return (a / b).floor();
     }
     let rest = a % b;
     let mut quotient = round(round(a - rest) / b);
@@ -303,9 +304,13 @@ fn floor_div_float(a: f64, b: f64, round: impl Fn(f64) -> f64) -> f64 {
     if quotient - floor > 0.5 { round(floor + 1.0) } else { floor }
 }
 
+/// Of the divisor's sign, a remainder of 0 as well.
 fn rem_float(a: f64, b: f64) -> f64 {
     let rest = a % b;
-    if rest != 0.0 && (rest < 0.0) != (b < 0.0) { rest + b } else { rest }
+    if rest == 0.0 {
+        return 0f64.copysign(b);
+    }
+    if (rest < 0.0) != (b < 0.0) { rest + b } else { rest }
 }
 
 fn floor_div(a: i64, b: i64) -> i64 {

@@ -87,16 +87,20 @@ pub(super) fn erf64(x: f64) -> f64 {
 
 macro_rules! division {
     ($t:ident, $floor_div:ident, $rem:ident) => {
-        /// Of the divisor's sign; the remainder of the exact quotient.
+        /// Of the divisor's sign, a remainder of 0 as well; the remainder of the exact quotient.
         pub(super) fn $rem(a: $t, b: $t) -> $t {
             let rest = a % b;
-            if rest != 0.0 && (rest < 0.0) != (b < 0.0) { rest + b } else { rest }
+            if rest == 0.0 {
+                return (0.0 as $t).copysign(b);
+            }
+            if (rest < 0.0) != (b < 0.0) { rest + b } else { rest }
         }
 
         /// The exact quotient rounded towards minus infinity: the rounded quotient could be a whole number too large.
+        /// With an infinite operand, `floor(a / b)`.
         pub(super) fn $floor_div(a: $t, b: $t) -> $t {
-            if b == 0.0 {
-                return a / b;
+            if b == 0.0 || a.is_infinite() || b.is_infinite() {
+                return (a / b).floor();
             }
             let rest = a % b;
             let down = rest != 0.0 && (rest < 0.0) != (b < 0.0);

@@ -11,6 +11,11 @@ pub(super) fn to_integer(op: Unary, x: Expr) -> Expr {
     if x.ty().is_float() { x.unary(op) } else { x }
 }
 
+/// NaN for NaN, as the Array API standard has it; optimizers and derivatives use the node, which gives 0.
+pub(super) fn sign(x: Expr) -> Expr {
+    if x.ty().is_float() { is_nan(x).select(x.detach(), x.sign()) } else { x.sign() }
+}
+
 pub(super) fn truncated(x: Expr) -> Expr {
     if x.ty().is_float() { x.lt(0.0).select(x.unary(Unary::Ceil), x.unary(Unary::Floor)) } else { x }
 }

@@ -44,7 +44,7 @@ const RATIO: &[(f64, f64)] = &[(-3.0, 3.0), (0.5, 2.0)];
 operations! {
     Neg = Row::new("neg", Number, 1, REAL, f!(x => -x[0]));
     Abs = Row::new("abs", Number, 1, REAL, f!(x => x[0].abs()));
-    Sign = Row::new("sign", Number, 1, REAL, f!(x => x[0].sign()));
+    Sign = Row::new("sign", Number, 1, REAL, f!(x => e::sign(x[0])));
     Square = Row::new("square", Number, 1, REAL, f!(x => x[0] * x[0]));
     Reciprocal = Row::new("reciprocal", Float, 1, POSITIVE, f!(x => 1.0 / x[0]));
     Exp = Row::new("exp", Float, 1, REAL, f!(x => x[0].exp()));

@@ -174,10 +174,11 @@ const HELPERS: &[(&str, &str)] = &[
     row!("row_min", "nan_min(a, b)"),
     ("float_rem", "template <typename T> __device__ T float_rem(T a, T b) {
     const T rest = fmod(a, b);
-    return rest != 0 && (rest < 0) != (b < 0) ? rest + b : rest;
+    if (rest == 0) return copysign((T)0, b);
+    return (rest < 0) != (b < 0) ? rest + b : rest;
 }"),
     ("float_floor_div", "template <typename T> __device__ T float_floor_div(T a, T b) {
-    if (b == 0) return a / b;
+    if (b == 0 || isinf(a) || isinf(b)) return floor(a / b);
     const T rest = fmod(a, b), quotient = (a - rest) / b - (T)(rest != 0 && (rest < 0) != (b < 0));
     if (quotient == 0) return copysign((T)0, a / b);
     const T whole = floor(quotient);

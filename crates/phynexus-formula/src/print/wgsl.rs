@@ -288,7 +288,8 @@ const HELPERS: &[(&str, &str)] = &[
 }"),
     ("float_floor_div", "fn float_floor_div(a: f32, b: f32) -> f32 {
     if (b == 0.0f) { return a / b; }
-    let rest = select(a % b, a, is_finite(a) && !is_finite(b) && !is_nan(b));
+    if (!is_finite(a) || !is_finite(b)) { return floor(a / b); }
+    let rest = a % b;
     let quotient = (a - rest) / b - select(0.0f, 1.0f, rest != 0.0f && (rest < 0.0f) != (b < 0.0f));
     let whole = floor(quotient);
     return select(whole, whole + 1.0f, quotient - whole > 0.5f);

@@ -104,30 +104,41 @@ pub fn arange(start: Value, end: Value, step: Value, dtype: DType, device: On) -
         dtype.check("arange", start).and(dtype.check("arange", last))?;
     }
     let (start, step) = if dtype.is_float() { (Value::F(a), Value::F(s)) } else { (start, step) };
-    range(start, step, count as usize, dtype, device)
+    range(start, step, None, count as usize, dtype, device)
 }
 
-/// `steps` numbers from `start` to `end`, both included.
+/// `steps` numbers from `start` to `end`, both included and exact.
 pub fn linspace(start: f64, end: f64, steps: usize, dtype: DType, device: On) -> Result<Tensor> {
-    let step = if steps > 1 { (end - start) / (steps - 1) as f64 } else { 0.0 };
+    let (gaps, distance) = (steps.saturating_sub(1).max(1) as f64, end - start);
+    // Bounds near the largest number are farther apart than it.
+    let step = if distance.is_finite() { distance / gaps } else { end / gaps - start / gaps };
+    let end = if steps == 1 { start } else { end };
     if !dtype.is_float() {
         dtype.check("linspace", Value::F(start)).and(dtype.check("linspace", Value::F(end)))?;
-        let floats = range(Value::F(start), Value::F(step), steps, DType::F64, with_float64(device))?;
+        let place = with_float64(device);
+        let floats = range(Value::F(start), Value::F(step), Some(end), steps, DType::F64, place)?;
         return super::to_device(&super::cast(&floats, dtype)?, device);
     }
-    range(Value::F(start), Value::F(step), steps, dtype, device)
+    range(Value::F(start), Value::F(step), Some(end), steps, dtype, device)
 }
 
-fn range(start: Value, step: Value, count: usize, dtype: DType, device: On) -> Result<Tensor> {
+fn range(
+    start: Value,
+    step: Value,
+    end: Option<f64>,
+    count: usize,
+    dtype: DType,
+    device: On,
+) -> Result<Tensor> {
     let integer = |v: Value| if dtype.is_float() { v } else { Value::I(v.as_i64()) };
     let spec = Spec { shape: Shape::new(&[count])?, dtype, device };
-    apply1(Op::Range(Range { spec, start: integer(start), step: integer(step) }), &[])
+    apply1(Op::Range(Range { spec, start: integer(start), step: integer(step), end }), &[])
 }
 
 /// Ones on the diagonal.
 pub fn eye(n: usize, m: usize, dtype: DType, device: On) -> Result<Tensor> {
     let numbers = |k: usize, shape: [usize; 2]| {
-        let line = range(Value::I(0), Value::I(1), k, DType::I64, device)?;
+        let line = range(Value::I(0), Value::I(1), None, k, DType::I64, device)?;
         super::reshape(&line, Shape::new(&shape)?)
     };
     let same = super::binary(Row::Eq, &numbers(n, [n, 1])?, &numbers(m, [1, m])?)?;

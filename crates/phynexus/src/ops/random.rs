@@ -6,8 +6,8 @@ use crate::node::Context;
 use crate::op::{Few, Needs, Operation, Spec};
 use crate::ops::{launch, one};
 use crate::tensor::Tensor;
-use phynexus_core::{Distribution, Kernel, Result, Spec as KernelSpec, Task, Value};
-use phynexus_formula::{Builder, Type};
+use phynexus_core::{DType, Distribution, Kernel, Result, Spec as KernelSpec, Task, Value};
+use phynexus_formula::{Binary, Builder, Type};
 use std::sync::OnceLock;
 
 macro_rules! source {
@@ -75,23 +75,40 @@ pub struct Range {
     pub start: Value,
     /// The distance to the next.
     pub step: Value,
+    /// The last number, a float: the second half is counted back from it, so that both ends are exact.
+    pub end: Option<f64>,
+}
+
+/// Computes in float64 or int64 whatever the dtype, then rounds once. Scalars: start, step, and for a range with an end
+/// also end, last index, first index counted from the end.
+fn range_kernel(dtype: DType, has_end: bool) -> Kernel {
+    let ty = if dtype.is_float() { Type::F64 } else { Type::I64 };
+    let mut b = Builder::new();
+    let (start, step, i) = (b.scalar(ty), b.scalar(ty), b.index());
+    let i = b.cast(ty, i);
+    let offset = b.mul(i, step);
+    let mut x = b.add(start, offset);
+    if has_end {
+        let (end, last, half) = (b.scalar(ty), b.scalar(ty), b.scalar(ty));
+        let left = b.sub(last, i);
+        let back = b.mul(left, step);
+        let from_end = b.sub(end, back);
+        let first_half = b.binary(Binary::Lt, i, half);
+        x = b.select(first_half, x, from_end);
+    }
+    let x = b.cast(dtype.compute(), x);
+    Kernel::new(KernelSpec::Map { formula: b.finish(&[x]), inputs: vec![], outputs: vec![dtype] })
 }
 
 source!(Range, "arange", |op, out| {
-    // Computed in float64 or int64 whatever the dtype, then rounded once.
-    static KERNELS: [OnceLock<Kernel>; 8] = [const { OnceLock::new() }; 8];
-    let dtype = op.spec.dtype;
-    let kernel = KERNELS[dtype as usize].get_or_init(|| {
-        let ty = if dtype.is_float() { Type::F64 } else { Type::I64 };
-        let mut b = Builder::new();
-        let (start, step, i) = (b.scalar(ty), b.scalar(ty), b.index());
-        let i = b.cast(ty, i);
-        let offset = b.mul(i, step);
-        let x = b.add(start, offset);
-        let x = b.cast(dtype.compute(), x);
-        Kernel::new(KernelSpec::Map { formula: b.finish(&[x]), inputs: vec![], outputs: vec![dtype] })
-    });
-    let scalars = [op.start, op.step];
+    static KERNELS: [[OnceLock<Kernel>; 8]; 2] = [const { [const { OnceLock::new() }; 8] }; 2];
+    let (dtype, has_end) = (op.spec.dtype, op.end.is_some());
+    let kernel = KERNELS[has_end as usize][dtype as usize].get_or_init(|| range_kernel(dtype, has_end));
+    let count = out.elements();
+    let mut scalars = vec![op.start, op.step];
+    if let Some(end) = op.end {
+        scalars.extend([end, (count - 1) as f64, (count / 2) as f64].map(Value::F));
+    }
     let fill = |out: &Array| {
         let task = Task { inputs: &[], outputs: &[out.view()], scalars: &scalars };
         out.device().launch(kernel, &[task])

@@ -264,7 +264,7 @@ fn sources(dims: &[usize], cases: &mut Vec<Case>) {
         add(cases, Op::Fill(Fill { spec, value }), vec![]);
         if dims.len() == 1 && dtype != DType::Bool {
             let step = if dtype.is_float() { Value::F(0.5) } else { Value::I(2) };
-            add(cases, Op::Range(Arange { spec, start: value, step }), vec![]);
+            add(cases, Op::Range(Arange { spec, start: value, step, end: None }), vec![]);
         }
         for distribution in [Distribution::Uniform, Distribution::Normal] {
             if dtype.is_float() {
