@@ -30,6 +30,30 @@ impl Layout {
         layout
     }
 
+    /// A layout of memory that somebody else describes, whose numbers may be anything, and the bytes that it reaches: from
+    /// `low` before the first element on, so many.
+    pub fn foreign(shape: Shape, strides: &[isize], size: usize) -> Result<(Layout, usize, usize)> {
+        if shape.elements() == 0 {
+            return Ok((Layout::contiguous(shape), 0, 0));
+        }
+        let mut layout = Layout { shape, strides: [1; MAX_DIMS], offset: 0 };
+        let (mut low, mut high) = (0i128, 0i128);
+        for (i, &stride) in strides.iter().enumerate().filter(|&(i, _)| shape[i] > 1) {
+            layout.strides[i] = stride;
+            let reach = stride as i128 * (shape[i] as i128 - 1);
+            if reach < 0 { low -= reach } else { high += reach }
+        }
+        // Far below the largest address, so that no product of a stride and a size overflows later.
+        let bytes = (low + high + 1) * size as i128;
+        if bytes > isize::MAX as i128 / 4 {
+            return Err(Error::Value(format!(
+                "strides {strides:?} of shape {shape} reach farther than memory can"
+            )));
+        }
+        layout.offset = low as usize;
+        Ok((layout, low as usize * size, bytes as usize))
+    }
+
     /// The same with the first element further on by `elements`.
     pub fn moved(self, elements: usize) -> Layout {
         Layout { offset: self.offset + elements, ..self }
@@ -71,9 +95,23 @@ impl Layout {
         true
     }
 
-    /// Whether two index tuples may name the same element (an expanded view).
+    /// Whether two index tuples may name the same element (an expanded view, or strides of somebody else's).
     pub fn overlaps(&self) -> bool {
-        (0..self.shape.len()).any(|i| self.shape[i] > 1 && self.strides[i] == 0)
+        if self.is_contiguous() {
+            return false;
+        }
+        let mut dims = [(0, 1); MAX_DIMS];
+        for i in (0..self.shape.len()).filter(|&i| self.shape[i] > 1) {
+            dims[i] = (self.strides[i].unsigned_abs(), self.shape[i]);
+        }
+        dims.sort_unstable();
+        // Without overlap, each dimension steps over all that those of smaller strides reach.
+        let mut reach = 0;
+        dims.into_iter().filter(|&(_, size)| size > 1).any(|(stride, size)| {
+            let within = stride <= reach;
+            reach += stride * (size - 1);
+            within
+        })
     }
 
     /// The same elements repeated to a larger shape, without a copy.

@@ -110,6 +110,54 @@ fn span_and_overlap() {
     }
 }
 
+/// A layout that somebody else describes reaches the bytes that its elements need, or is an error.
+#[test]
+fn foreign() {
+    let mut random = Random(7);
+    for _ in 0..3000 {
+        let own = random.layout();
+        let (layout, low, bytes) = Layout::foreign(*own.shape(), own.strides(), 4).unwrap();
+        let all = places(&layout);
+        if all.is_empty() {
+            assert_eq!((low, bytes), (0, 0));
+            continue;
+        }
+        let first = all[0];
+        assert_eq!(low as isize, 4 * first, "{own:?}");
+        assert_eq!(bytes as isize, 4 * (all.iter().max().unwrap() + 1));
+        assert_eq!(*all.iter().min().unwrap(), 0);
+        let moved: Vec<isize> = places(&own).iter().map(|p| p - places(&own)[0] + first).collect();
+        assert_eq!(all, moved);
+    }
+    let wrong =
+        |sizes: &[usize], strides: &[isize], size| Layout::foreign(shape(sizes), strides, size).is_err();
+    for stride in [isize::MIN, isize::MIN + 1, isize::MAX, 1 << 61, -(1 << 61)] {
+        assert!(wrong(&[2], &[stride], 1));
+        assert!(wrong(&[2, 2, 3], &[1, stride, stride], 8));
+        assert!(!wrong(&[1, 2], &[stride, 1], 8)); // never stepped over
+        assert!(!wrong(&[0, 2], &[stride, stride], 8));
+    }
+    assert!(wrong(&[1 << 20, 1 << 20], &[1 << 40, 1 << 40], 8));
+}
+
+/// Overlaps of strides that no view of ours has.
+#[test]
+fn foreign_overlaps() {
+    for (sizes, strides, overlaps) in [
+        (&[3, 3][..], &[1, 1][..], true),
+        (&[3, 3], &[2, 1], true),
+        (&[3, 3], &[3, 1], false),
+        (&[3, 3], &[-3, 1], false),
+        (&[3, 3], &[1, -3], false),
+        (&[3, 3], &[1, -2], true),
+        (&[1, 3], &[0, 1], false),
+        (&[2, 3], &[0, 1], true),
+    ] {
+        let (layout, ..) = Layout::foreign(shape(sizes), strides, 4).unwrap();
+        assert_eq!(layout.overlaps(), overlaps, "{layout:?}");
+    }
+}
+
 /// Where there is a reshape it names the same elements in the same order; where there is none, no strides would.
 #[test]
 fn reshape() {

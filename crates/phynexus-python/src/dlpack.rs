@@ -269,25 +269,18 @@ impl Drop for Imported {
     }
 }
 
-/// An array over the memory of anything with `__dlpack__`.
+/// An array over the memory of anything with `__dlpack__`; a copy of what may not be written, since tensors can be changed
+/// in place: memory marked as read-only, and as NumPy has it, what a capsule of before DLPack 1 holds, which cannot say.
 pub fn import(source: &Bound<'_, PyAny>) -> PyResult<Array> {
     let py = source.py();
     if !source.hasattr("__dlpack__")? {
         return Err(PyTypeError::new_err(format!("{} has no __dlpack__", source.get_type().name()?)));
     }
-    let (kind, index): (i32, u32) = source.call_method0("__dlpack_device__")?.extract()?;
-    let device = match kind {
-        CPU => phynexus::cpu(),
-        CUDA | ROCM => {
-            let kind = if kind == CUDA { DeviceType::Cuda } else { DeviceType::Rocm };
-            phynexus::device(DeviceId { kind, index }).map_err(crate::error::to_python)?
-        }
-        _ => {
-            return Err(PyBufferError::new_err(format!(
-                "DLPack device {kind} cannot be imported; move the data to the CPU"
-            )));
-        }
-    };
+    let told = source.call_method0("__dlpack_device__")?;
+    let place: (i32, i32) = told.extract().map_err(|_| {
+        PyBufferError::new_err(format!("__dlpack_device__ must return two integers, got {told}"))
+    })?;
+    let device = here(place)?;
     let options = pyo3::types::PyDict::new(py);
     if let Some(stream) = device.stream().map_err(crate::error::to_python)? {
         options.set_item("stream", stream)?;
@@ -305,7 +298,12 @@ pub fn import(source: &Bound<'_, PyAny>) -> PyResult<Array> {
     unsafe {
         let versioned = ffi::PyCapsule_IsValid(raw, VERSIONED.as_ptr()) == 1;
         if !versioned && ffi::PyCapsule_IsValid(raw, CLASSIC.as_ptr()) != 1 {
-            return Err(PyRuntimeError::new_err("the DLPack capsule was consumed already"));
+            return Err(if ffi::PyCapsule_CheckExact(raw) == 0 {
+                let kind = capsule.get_type();
+                PyTypeError::new_err(format!("__dlpack__ must return a capsule, got {}", kind.name()?))
+            } else {
+                PyRuntimeError::new_err("the DLPack capsule was consumed already")
+            });
         }
         let (name, used) = if versioned { (VERSIONED, VERSIONED_USED) } else { (CLASSIC, CLASSIC_USED) };
         let managed = ffi::PyCapsule_GetPointer(raw, name.as_ptr());
@@ -319,28 +317,51 @@ pub fn import(source: &Bound<'_, PyAny>) -> PyResult<Array> {
             }
             (&(*managed).tensor, (*managed).flags & READ_ONLY != 0)
         } else {
-            (&(*managed.cast::<Classic>()).tensor, false)
+            (&(*managed.cast::<Classic>()).tensor, true)
         };
-        let (dtype, layout, low, bytes) = understand(tensor)?;
-        let address = (tensor.data as u64).wrapping_add(tensor.byte_offset).wrapping_add_signed(low);
+        let (dtype, layout, address, bytes) = understand(tensor, place)?;
         ffi::PyCapsule_SetName(raw, used.as_ptr());
         let _source = PyOwner(Some(source.clone().unbind()));
         let owner = Box::new(Imported { managed, versioned, device, _source });
-        if bytes == 0 || address % dtype.size() as u64 != 0 {
-            if bytes == 0 {
-                return Array::empty(*layout.shape(), dtype, device).map_err(crate::error::to_python);
-            }
-            return Err(PyBufferError::new_err("the DLPack memory is not aligned to its dtype"));
+        if bytes == 0 {
+            return Array::empty(*layout.shape(), dtype, device).map_err(crate::error::to_python);
         }
         let buffer = Buffer::foreign(device, address, bytes, owner);
         let array = Array::from_parts(Arc::new(buffer), dtype, layout);
-        // What may not be written is copied: tensors can be changed in place.
-        if read_only { array.copy().map_err(crate::error::to_python) } else { Ok(array) }
+        let array = array.with_truth_values().map_err(crate::error::to_python)?;
+        if read_only && array.buffer().is_foreign() {
+            array.copy().map_err(crate::error::to_python)
+        } else {
+            Ok(array)
+        }
     }
 }
 
-/// dtype, layout, and where the memory begins and how long it is, in bytes.
-fn understand(tensor: &DLTensor) -> PyResult<(DType, Layout, i64, usize)> {
+/// The device that DLPack's numbers mean.
+fn here((kind, index): (i32, i32)) -> PyResult<&'static dyn Device> {
+    let kind = match kind {
+        CPU => return Ok(phynexus::cpu()),
+        CUDA => DeviceType::Cuda,
+        ROCM => DeviceType::Rocm,
+        _ => {
+            return Err(PyBufferError::new_err(format!(
+                "DLPack device {kind} cannot be imported; move the data to the CPU"
+            )));
+        }
+    };
+    let index = u32::try_from(index)
+        .map_err(|_| PyBufferError::new_err(format!("DLPack device number {index} is negative")))?;
+    phynexus::device(DeviceId { kind, index }).map_err(crate::error::to_python)
+}
+
+/// dtype, layout, and where the memory begins and how long it is, in bytes. The numbers are checked: nothing but the
+/// addresses themselves is taken on trust.
+fn understand(tensor: &DLTensor, place: (i32, i32)) -> PyResult<(DType, Layout, u64, usize)> {
+    let wrong = |text: String| Err(PyBufferError::new_err(text));
+    let own = (tensor.device_type, tensor.device_id);
+    if own != place {
+        return wrong(format!("the DLPack capsule is of device {own:?}, its exporter told {place:?}"));
+    }
     let wanted = (tensor.code, tensor.bits);
     let dtype =
         DType::ALL.into_iter().find(|&d| code(d) == wanted && tensor.lanes == 1).ok_or_else(|| {
@@ -349,23 +370,42 @@ fn understand(tensor: &DLTensor) -> PyResult<(DType, Layout, i64, usize)> {
                 wanted.0, wanted.1, tensor.lanes
             ))
         })?;
-    let n =
-        usize::try_from(tensor.ndim).map_err(|_| PyValueError::new_err("a negative number of dimensions"))?;
+    let Some(n) = usize::try_from(tensor.ndim).ok().filter(|&n| n <= phynexus::MAX_DIMS) else {
+        return Err(PyValueError::new_err(format!(
+            "a tensor has at most {} dimensions, the DLPack capsule tells of {}",
+            phynexus::MAX_DIMS,
+            tensor.ndim
+        )));
+    };
+    if n > 0 && tensor.shape.is_null() {
+        return wrong(format!("the DLPack capsule tells of {n} dimensions and has no sizes"));
+    }
     // SAFETY: DLPack promises `ndim` sizes, and as many strides where there are any.
-    let (sizes, strides) = unsafe {
-        let list = |p: *mut i64| {
-            if n == 0 || p.is_null() { vec![] } else { std::slice::from_raw_parts(p, n).to_vec() }
-        };
-        (list(tensor.shape), list(tensor.strides))
+    let list = |p: *mut i64| -> Vec<isize> {
+        if n == 0 {
+            vec![]
+        } else {
+            unsafe { std::slice::from_raw_parts(p, n) }.iter().map(|&s| s as isize).collect()
+        }
     };
-    let shape = crate::convert::shape_of(&sizes.iter().map(|&s| s as isize).collect::<Vec<_>>())?;
-    let layout = if strides.is_empty() {
-        Layout::contiguous(shape)
-    } else {
-        Layout::strided(shape, &strides.iter().map(|&s| s as isize).collect::<Vec<_>>(), 0)
+    let shape = crate::convert::shape_of(&list(tensor.shape))?;
+    let strides = match tensor.strides.is_null() {
+        true => Layout::contiguous(shape).strides().to_vec(),
+        false => list(tensor.strides),
     };
-    let (low, high) = layout.span();
-    let size = dtype.size() as isize;
-    let moved = Layout::strided(shape, layout.strides(), low.unsigned_abs());
-    Ok((dtype, moved, (low * size) as i64, ((high - low) * size) as usize))
+    let (layout, low, bytes) =
+        Layout::foreign(shape, &strides, dtype.size()).map_err(crate::error::to_python)?;
+    if bytes == 0 {
+        return Ok((dtype, layout, 0, 0));
+    }
+    if tensor.data.is_null() {
+        return wrong(format!("the DLPack capsule of shape {shape} has no memory (NULL)"));
+    }
+    let first = (tensor.data as u64).checked_add(tensor.byte_offset);
+    let start = first.and_then(|first| first.checked_sub(low as u64));
+    match start.filter(|start| start.checked_add(bytes as u64).is_some()) {
+        Some(start) if start.is_multiple_of(dtype.size() as u64) => Ok((dtype, layout, start, bytes)),
+        Some(_) => wrong("the DLPack memory is not aligned to its dtype".into()),
+        None => wrong(format!("the DLPack offset of {} bytes leads out of memory", tensor.byte_offset)),
+    }
 }

@@ -2,10 +2,10 @@
 
 use crate::error::later;
 use phynexus::{Array, Buffer, DType, Layout, Owner, Shape};
-use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::{PyDict, PyMemoryView, PyTuple};
 use std::sync::Arc;
 
 /// The numpy module.
@@ -81,10 +81,50 @@ pub fn to_numpy<'py>(py: Python<'py>, array: &Array) -> PyResult<Bound<'py, PyAn
     np.call_method1("asarray", (Memory(local),))
 }
 
+/// An error where an array interface tells of more elements than its buffer has: NumPy would read on. Addresses must be
+/// trusted, and what is wrong in another way NumPy says.
+fn check_interface(object: &Bound<'_, PyAny>, np: &Bound<'_, PyModule>) -> PyResult<()> {
+    let Ok(interface) = object.getattr("__array_interface__") else { return Ok(()) };
+    let Ok(interface) = interface.cast::<PyDict>() else { return Ok(()) };
+    let source = match interface.get_item("data")? {
+        Some(data) if data.is_instance_of::<PyTuple>() => return Ok(()),
+        Some(data) if !data.is_none() => data,
+        _ => object.clone(),
+    };
+    let Ok(have) = PyMemoryView::from(&source).and_then(|m| m.getattr("nbytes")?.extract::<usize>()) else {
+        return Ok(());
+    };
+    let item = |name| interface.get_item(name).ok().flatten().filter(|v| !v.is_none());
+    let Some(Ok(dims)) = item("shape").map(|shape| shape.extract::<Vec<usize>>()) else { return Ok(()) };
+    let shape = Shape::new(&dims).map_err(crate::error::to_python)?;
+    let typestr =
+        item("typestr").map(|t| np.call_method1("dtype", (t,))?.getattr("itemsize")?.extract::<usize>());
+    let Some(Ok(size)) = typestr else { return Ok(()) };
+    let strides = match item("strides") {
+        Some(strides) => strides.extract::<Vec<isize>>()?,
+        None => Layout::contiguous(shape).strides().iter().map(|s| s * size as isize).collect(),
+    };
+    let offset = item("offset").map_or(Ok(0), |offset| offset.extract::<usize>())?;
+    if strides.len() != dims.len() {
+        return Ok(());
+    }
+    let (_, low, bytes) = Layout::foreign(shape, &strides, 1).map_err(crate::error::to_python)?;
+    let end = (offset + bytes + size).saturating_sub(low + 1);
+    if bytes == 0 || low <= offset && end <= have {
+        return Ok(());
+    }
+    Err(PyValueError::new_err(format!(
+        "the array interface of shape {shape} needs {end} bytes, its buffer has {have}"
+    )))
+}
+
 /// An array over the memory of anything with an array interface; a copy where its layout or type is not the engine's.
 pub fn from_array(object: &Bound<'_, PyAny>) -> PyResult<Array> {
     let py = object.py();
     let np = numpy(py)?;
+    if !object.is_instance(&np.getattr("ndarray")?)? {
+        check_interface(object, np)?;
+    }
     let array = np.call_method1("asarray", (object,))?;
     let dtype = array.getattr("dtype")?;
     let (kind, size): (String, usize) =
@@ -130,5 +170,6 @@ pub fn from_array(object: &Bound<'_, PyAny>) -> PyResult<Array> {
     let owner = Box::new(PyOwner(Some(plain.unbind())));
     // SAFETY: NumPy's array is contiguous, has these bytes at this address, and lives as long as its owner holds it.
     let buffer = unsafe { Buffer::foreign(phynexus::cpu(), address as u64, bytes, owner) };
-    Ok(Array::from_parts(Arc::new(buffer), dtype, Layout::contiguous(shape)))
+    let array = Array::from_parts(Arc::new(buffer), dtype, Layout::contiguous(shape));
+    array.with_truth_values().map_err(crate::error::to_python)
 }

@@ -1,7 +1,7 @@
 //! Arrays: elements on a device under a layout. They know nothing of gradients.
 
 use crate::kernels;
-use phynexus_core::{Buffer, DType, Device, Error, Layout, Result, Shape, Task, Value, View};
+use phynexus_core::{Buffer, DType, Device, Error, Layout, ReduceOp, Result, Shape, Spec, Task, Value, View};
 use smallvec::SmallVec;
 use std::sync::Arc;
 
@@ -47,8 +47,25 @@ impl Array {
             )));
         }
         let array = Array::empty(shape, dtype, device)?;
-        device.write(array.buffer(), 0, data)?;
+        if dtype == DType::Bool && data.iter().any(|&b| b > 1) {
+            let truth: Vec<u8> = data.iter().map(|&b| (b != 0) as u8).collect();
+            device.write(array.buffer(), 0, &truth)?;
+        } else {
+            device.write(array.buffer(), 0, data)?;
+        }
         Ok(array)
+    }
+
+    /// Itself, or a copy where bytes of a bool array that came from outside are neither 0 nor 1: kernels count on that.
+    pub fn with_truth_values(self) -> Result<Array> {
+        if self.dtype() != DType::Bool || self.elements() == 0 {
+            return Ok(self);
+        }
+        let bytes = Array::from_parts(self.buffer().clone(), DType::U8, *self.layout());
+        let axes = bytes.shape().len();
+        let most = Array::empty(Shape::SCALAR, DType::U8, self.device())?;
+        crate::ops::launch(Spec::Reduce { op: ReduceOp::Max, axes }, &[bytes.view()], &most)?;
+        if most.first()?.as_i64() <= 1 { Ok(self) } else { bytes.cast(DType::Bool) }
     }
 
     /// Whether nobody else can see this array's memory.

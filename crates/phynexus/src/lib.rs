@@ -40,7 +40,7 @@ pub use ops::function::MapFn;
 pub use ops::shape::Range;
 pub use phynexus_core::{
     Buffer, Category, Counters, DType, Device, DeviceId, DeviceType, Distribution, Error, Factorization,
-    Float32Products, Layout, Owner, ReduceOp, Result, ScatterOp, Shape, Value, float32_products,
+    Float32Products, Layout, MAX_DIMS, Owner, ReduceOp, Result, ScatterOp, Shape, Value, float32_products,
     set_float32_products,
 };
 pub use phynexus_cpu as cpu_device;
