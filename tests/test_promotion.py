@@ -1,6 +1,7 @@
 """The dtype of results: PyTorch's table, written out."""
 
 import neurenix
+import numpy as np
 import pytest
 from neurenix import Tensor
 
@@ -85,17 +86,107 @@ def test_truth_values():
     assert a.sum().item() == 2
 
 
-@pytest.mark.parametrize(
-    ("dtype", "number"), [("int32", 2**40), ("int32", -(2**31) - 1), ("uint8", 256), ("uint8", -1)]
-)
-def test_numbers_that_do_not_fit_are_errors(dtype, number):
-    x = neurenix.Tensor([1], dtype=dtype)
-    with pytest.raises(ValueError, match=f"{number} does not fit into {dtype}"):
-        x + number
-    assert (x == number).tolist() == [False]
+OUTSIDE = [("int32", 2**40), ("int32", -(2**31) - 1), ("uint8", 256), ("uint8", 300), ("uint8", -1)]
 
 
-def test_integers_have_no_negative_powers():
+@pytest.mark.parametrize(("dtype", "number"), OUTSIDE)
+@pytest.mark.parametrize("scalar", [int, Tensor], ids=["number", "tensor"])
+def test_numbers_that_do_not_fit_are_errors(dtype, number, scalar):
+    """One rule for Python's numbers and tensors without dimensions: neither wraps around."""
+    x, y = Tensor([1, 0], dtype=dtype), scalar(number)
+    operations = [
+        lambda: x + y,
+        lambda: y - x,
+        lambda: x * y,
+        lambda: x // y,
+        lambda: y % x[:1],
+        lambda: x & y,
+        lambda: x.maximum(y),
+        lambda: neurenix.where(x == 0, x, y),
+        lambda: x.masked_fill(x == 0, y),
+        lambda: x.__iadd__(y),
+        lambda: x.__setitem__(0, y),
+        lambda: x.fill_(y),
+    ]
+    for operation in operations:
+        with pytest.raises(ValueError, match=f"{number} does not fit into {dtype}"):
+            operation()
+    assert x.tolist() == [1, 0]
+
+
+@pytest.mark.parametrize(("dtype", "number"), OUTSIDE)
+@pytest.mark.parametrize("scalar", [int, Tensor], ids=["number", "tensor"])
+def test_comparisons_with_numbers_that_do_not_fit_are_right(dtype, number, scalar):
+    values = [0, 1, 44, 255] if dtype == "uint8" else [0, 1, -(2**31), 2**31 - 1]
+    x, y = Tensor(values, dtype=dtype), scalar(number)
+    assert (x == y).tolist() == [v == number for v in values]
+    assert (x != y).tolist() == [v != number for v in values]
+    assert (x < y).tolist() == (y > x).tolist() == [v < number for v in values]
+    assert (x <= y).tolist() == (y >= x).tolist() == [v <= number for v in values]
+    assert (x > y).tolist() == (y < x).tolist() == [v > number for v in values]
+    assert (x >= y).tolist() == (y <= x).tolist() == [v >= number for v in values]
+
+
+def test_tensors_without_dimensions_that_fit_keep_the_dtype():
+    x = Tensor([44], dtype="uint8")
+    assert (x + Tensor(211)).tolist() == [255]
+    assert (x + Tensor(211)).dtype == "uint8"
+    assert (Tensor(300) + Tensor(44, dtype="uint8")).item() == 344  # both without dimensions: int64
+    x[0] = Tensor(255)
+    assert x.tolist() == [255]
+    with pytest.raises(ValueError, match="does not fit into uint8"):
+        x[0] = Tensor(float("nan"))
+
+
+@pytest.mark.parametrize("scalar", [int, Tensor], ids=["number", "tensor"])
+def test_bounds_beyond_the_dtype_cut_off_nothing(scalar):
+    x = Tensor([5, 250], dtype="uint8")
+    assert x.clamp(scalar(-7), scalar(300)).tolist() == [5, 250]
+    assert x.clamp(min=scalar(100), max=scalar(2**40)).tolist() == [100, 250]
+    assert Tensor([5], dtype="int32").clamp(max=scalar(2**40)).tolist() == [5]
+    for bounds in ({"min": scalar(300)}, {"max": scalar(-1)}):
+        with pytest.raises(ValueError, match="clamp: .* does not fit into uint8"):
+            x.clamp(**bounds)
+        with pytest.raises(ValueError, match="clamp_: .* does not fit into uint8"):
+            x.clamp_(**bounds)
+    assert x.clamp_(scalar(6), scalar(300)).tolist() == [6, 250]
+    assert Tensor([2**53 + 3]).clamp(max=scalar(2**53 + 1)).item() == 2**53 + 1  # floats do not hold it
+
+
+def test_alpha_is_exact_and_fits():
+    assert Tensor([0]).add(2**53 + 1, alpha=1).item() == 2**53 + 1
+    assert Tensor([0]).add_(2**53 + 1, alpha=3).item() == 3 * (2**53 + 1)
+    with pytest.raises(ValueError, match="400 does not fit into uint8"):
+        Tensor([0], dtype="uint8").add(200, alpha=2)
+    with pytest.raises(ValueError, match="does not fit into 64 bits"):
+        Tensor([0]).sub(2**62, alpha=4)
+
+
+def test_not():
+    assert (~Tensor([0, 1, 254, 255], dtype="uint8")).tolist() == [255, 254, 1, 0]
+    assert (~Tensor([0, 1, -1], dtype="int32")).tolist() == [-1, -2, 0]
+    assert (~Tensor([0, 2**63 - 1])).tolist() == [-1, -(2**63)]
+
+
+@pytest.mark.parametrize("dtype", ["int32", "int64", "uint8"])
+def test_integer_division(dtype):
+    limits = np.iinfo(dtype)
+    numbers = np.array([limits.min, limits.min + 1, 0, 1, 2, 7, limits.max], dtype)
+    if limits.min:
+        numbers = np.append(numbers, np.array([-1, -2, -7], dtype))
+    x, y = (np.ascontiguousarray(a) for a in np.broadcast_arrays(numbers[:, None], numbers[numbers != 0]))
+    with np.errstate(over="ignore"):
+        assert (Tensor(x) // Tensor(y)).tolist() == (x // y).tolist()
+        assert (Tensor(x) % Tensor(y)).tolist() == (x % y).tolist()
+    for zero in (0, Tensor(0), Tensor([1, 0, 2])):
+        with pytest.raises(ValueError, match="division by zero"):
+            neurenix.ones(3, dtype=dtype) // zero
+        with pytest.raises(ValueError, match="division by zero"):
+            neurenix.ones(3, dtype=dtype) % zero
+
+
+@pytest.mark.parametrize("exponent", [-1, Tensor(-1), Tensor([3, -1])])
+def test_integers_have_no_negative_powers(exponent):
     with pytest.raises(ValueError, match="negative power -1"):
-        neurenix.Tensor([2]) ** -1
+        neurenix.Tensor([2, 2]) ** exponent
     assert (neurenix.Tensor([2.0]) ** -1).tolist() == [0.5]

@@ -2,9 +2,9 @@
 
 use super::{Made, PyTensor};
 use crate::convert::{Arg, Given, Other};
-use crate::error::run;
+use crate::error::{run, to_python};
 use phynexus::formula::ops::Op as Row;
-use phynexus::{Category, Operand, Tensor, Value};
+use phynexus::{Category, DType, Operand, Tensor, Value};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 
@@ -16,23 +16,28 @@ pub fn apply(py: Python<'_>, row: Row, operands: &[Operand<'_>], scalars: &[f64]
         .map(PyTensor)
 }
 
-fn integer(n: i64) -> Operand<'static> {
-    Operand::Number(Value::I(n), Category::Integer)
-}
-
-fn scaled(py: Python<'_>, a: &Tensor, other: &Arg, alpha: Option<&Arg>, row: Row) -> Made {
-    match alpha {
-        None => apply(py, row, &[a.into(), other.operand()], &[]),
-        Some(Arg::Tensor(_)) => Err(PyTypeError::new_err("alpha must be a number, got a tensor")),
-        Some(Arg::Number(value, kind)) => {
-            let factor = Operand::Number(*value, *kind);
-            let product = match other {
-                Arg::Tensor(t) => Arg::Tensor(apply(py, Row::Mul, &[t.into(), factor], &[])?.0),
-                Arg::Number(x, k) => Arg::Number(Value::F(x.as_f64() * value.as_f64()), (*k).max(*kind)),
-            };
-            apply(py, row, &[a.into(), product.operand()], &[])
+/// `other * alpha`, if there is an alpha.
+pub fn times(py: Python<'_>, other: Arg, alpha: Option<Arg>) -> PyResult<Arg> {
+    let (factor, kind) = match alpha {
+        None => return Ok(other),
+        Some(Arg::Tensor(_)) => return Err(PyTypeError::new_err("alpha must be a number, got a tensor")),
+        Some(Arg::Number(factor, kind)) => (factor, kind),
+    };
+    Ok(match other {
+        Arg::Tensor(t) => {
+            let factor = Operand::Number(factor, kind);
+            Arg::Tensor(apply(py, Row::Mul, &[(&t).into(), factor], &[])?.0)
         }
-    }
+        Arg::Number(x, own) => {
+            let product = match (x, factor) {
+                (Value::I(x), Value::I(a)) => Value::I(x.checked_mul(a).ok_or_else(|| {
+                    PyValueError::new_err(format!("alpha: {x} times {a} does not fit into 64 bits"))
+                })?),
+                (x, a) => Value::F(x.as_f64() * a.as_f64()),
+            };
+            Arg::Number(product, own.max(kind))
+        }
+    })
 }
 
 /// What values are cut off at: the formula for numbers, of one kind, or the operation for each tensor.
@@ -42,7 +47,9 @@ pub enum Bounds {
 }
 
 impl Bounds {
-    pub fn new(what: &str, min: Option<Arg>, max: Option<Arg>) -> PyResult<Bounds> {
+    pub fn new(what: &str, t: &Tensor, min: Option<Arg>, max: Option<Arg>) -> PyResult<Bounds> {
+        let min = min.map(|bound| within(what, t, bound, true)).transpose()?;
+        let max = max.map(|bound| within(what, t, bound, false)).transpose()?;
         let row = match (&min, &max) {
             (Some(_), Some(_)) => Row::Clamp,
             (Some(_), None) => Row::ClampMin,
@@ -53,6 +60,8 @@ impl Bounds {
             .into_iter()
             .flatten()
             .map(|bound| match bound {
+                // Integers beside integers are exact, as operands: the numbers of a formula are floats.
+                Arg::Number(Value::I(_), _) if t.dtype().category() == Category::Integer => None,
                 Arg::Number(value, kind) => Some((value.as_f64(), *kind)),
                 Arg::Tensor(_) => None,
             })
@@ -68,6 +77,22 @@ impl Bounds {
             }
         })
     }
+}
+
+/// An integer bound of integers as their dtype has it: on the side where it cuts off nothing, the last number of the
+/// dtype does the same; on the other side it must fit.
+fn within(what: &str, t: &Tensor, bound: Arg, is_min: bool) -> PyResult<Arg> {
+    let Some(range) = t.dtype().integers().filter(|_| t.dtype() != DType::Bool) else { return Ok(bound) };
+    let value = match &bound {
+        Arg::Number(Value::I(value), _) => *value,
+        Arg::Tensor(b) if b.shape().is_empty() && !t.shape().is_empty() && b.dtype().integers().is_some() => {
+            b.array().first().map_err(to_python)?.as_i64()
+        }
+        _ => return Ok(bound),
+    };
+    let value = if is_min { value.max(*range.start()) } else { value.min(*range.end()) };
+    t.dtype().check(what, Value::I(value)).map_err(to_python)?;
+    Ok(Arg::Number(Value::I(value), Category::Integer))
 }
 
 /// Methods of one tensor.
@@ -88,7 +113,7 @@ macro_rules! unary {
 unary! {
     neg Neg "-x, elementwise.";
     abs Abs "|x|, elementwise.";
-    sign Sign "-1, 0 or 1 by the sign, elementwise; the sign of 0 is 0.";
+    sign Sign "-1, 0 or 1 by the sign, elementwise; the sign of 0 is 0, of NaN NaN.";
     exp Exp "e to the power of x, elementwise.";
     exp2 Exp2 "2 to the power of x, elementwise.";
     expm1 Expm1 "exp(x) - 1, accurate near 0.";
@@ -142,8 +167,8 @@ macro_rules! binary {
 binary! {
     mul Mul "The product, elementwise, with broadcasting.";
     div Div "The quotient, elementwise, with broadcasting; integers become float32 first.";
-    floor_divide FloorDivide "The quotient rounded towards minus infinity.";
-    remainder Remainder "What floor division leaves; it has the sign of the divisor.";
+    floor_divide FloorDivide "The quotient rounded towards minus infinity; with an infinite operand, the floor of `self / other`.";
+    remainder Remainder "What floor division leaves; it has the sign of the divisor, 0 as well.";
     atan2 Atan2 "The angle of the point (other, self), elementwise, in radians.";
     minimum Minimum "The smaller of both, elementwise; NaN if either is.";
     maximum Maximum "The larger of both, elementwise; NaN if either is.";
@@ -200,12 +225,12 @@ impl PyTensor {
     ///     [4.0, 4.0]
     #[pyo3(signature = (other, *, alpha=None))]
     fn add(&self, py: Python<'_>, other: Arg, alpha: Option<Arg>) -> Made {
-        scaled(py, &self.0, &other, alpha.as_ref(), Row::Add)
+        apply(py, Row::Add, &[(&self.0).into(), times(py, other, alpha)?.operand()], &[])
     }
     /// self - alpha * other, elementwise, with broadcasting.
     #[pyo3(signature = (other, *, alpha=None))]
     fn sub(&self, py: Python<'_>, other: Arg, alpha: Option<Arg>) -> Made {
-        scaled(py, &self.0, &other, alpha.as_ref(), Row::Sub)
+        apply(py, Row::Sub, &[(&self.0).into(), times(py, other, alpha)?.operand()], &[])
     }
     /// Raised to a power, elementwise.
     fn pow(&self, py: Python<'_>, exponent: Arg) -> Made {
@@ -236,10 +261,12 @@ impl PyTensor {
         Clone::clone(self)
     }
     fn __invert__(&self, py: Python<'_>) -> Made {
-        if self.0.dtype() == phynexus::DType::Bool {
+        if self.0.dtype() == DType::Bool {
             return apply(py, Row::LogicalNot, &[(&self.0).into()], &[]);
         }
-        apply(py, Row::BitwiseXor, &[(&self.0).into(), integer(-1)], &[])
+        let ones = if self.0.dtype() == DType::U8 { u8::MAX.into() } else { -1 };
+        let ones = Operand::Number(Value::I(ones), Category::Integer);
+        apply(py, Row::BitwiseXor, &[(&self.0).into(), ones], &[])
     }
     /// This tensor where the condition holds, else the other.
     #[pyo3(name = "where")]
@@ -292,11 +319,11 @@ impl PyTensor {
     ///     [0.0, 2.0]
     #[pyo3(signature = (min=None, max=None))]
     fn clamp(&self, py: Python<'_>, min: Option<Arg>, max: Option<Arg>) -> Made {
-        match Bounds::new("clamp", min, max)? {
+        match Bounds::new("clamp", &self.0, min, max)? {
             Bounds::Numbers(row, bounds, kind) => {
                 // A fraction among the bounds makes fractions of integers.
                 let fraction = kind == Category::Float && !self.0.dtype().is_float();
-                let x = if fraction { &self.cast(py, phynexus::DType::F32)?.0 } else { &self.0 };
+                let x = if fraction { &self.cast(py, DType::F32)?.0 } else { &self.0 };
                 apply(py, row, &[x.into()], &bounds)
             }
             Bounds::Tensors(bounds) => bounds.into_iter().try_fold(Clone::clone(self), |x, (row, bound)| {

@@ -1,7 +1,7 @@
 //! Changes in place.
 
 use super::PyTensor;
-use super::arithmetic::Bounds;
+use super::arithmetic::{Bounds, times};
 use crate::convert::{self, Arg, Given, Other};
 use crate::error::{run, to_python};
 use crate::generator::PyGenerator;
@@ -21,20 +21,6 @@ fn update(this: This<'_>, what: &str, row: Row, others: &[Operand<'_>], scalars:
             phynexus::elementwise(row, &operands, scalars).map(|mut r| r.remove(0))
         })
     })
-}
-
-/// `other * alpha`, if there is an alpha.
-fn times(other: Arg, alpha: Option<Arg>) -> PyResult<Arg> {
-    match (other, alpha) {
-        (other, None) => Ok(other),
-        (Arg::Tensor(t), Some(Arg::Number(a, kind))) => {
-            phynexus::binary(Row::Mul, &t, Operand::Number(a, kind)).map(Arg::Tensor).map_err(to_python)
-        }
-        (Arg::Number(x, k), Some(Arg::Number(a, kind))) => {
-            Ok(Arg::Number(Value::F(x.as_f64() * a.as_f64()), k.max(kind)))
-        }
-        (_, Some(Arg::Tensor(_))) => Err(PyTypeError::new_err("alpha must be a number, got a tensor")),
-    }
 }
 
 /// Adds or writes elements in place.
@@ -109,13 +95,13 @@ impl PyTensor {
     /// Adds alpha * other.
     #[pyo3(signature = (other, *, alpha=None))]
     fn add_(this: This<'_>, other: Arg, alpha: Option<Arg>) -> PyResult<This<'_>> {
-        update(this.clone(), "add_", Row::Add, &[times(other, alpha)?.operand()], &[])?;
+        update(this.clone(), "add_", Row::Add, &[times(this.py(), other, alpha)?.operand()], &[])?;
         Ok(this)
     }
     /// Subtracts alpha * other.
     #[pyo3(signature = (other, *, alpha=None))]
     fn sub_(this: This<'_>, other: Arg, alpha: Option<Arg>) -> PyResult<This<'_>> {
-        update(this.clone(), "sub_", Row::Sub, &[times(other, alpha)?.operand()], &[])?;
+        update(this.clone(), "sub_", Row::Sub, &[times(this.py(), other, alpha)?.operand()], &[])?;
         Ok(this)
     }
     /// Multiplies by another.
@@ -131,7 +117,7 @@ impl PyTensor {
     /// Cuts off below `min` and above `max`.
     #[pyo3(signature = (min=None, max=None))]
     fn clamp_(this: This<'_>, min: Option<Arg>, max: Option<Arg>) -> PyResult<This<'_>> {
-        match Bounds::new("clamp_", min, max)? {
+        match Bounds::new("clamp_", &this.get().0, min, max)? {
             Bounds::Numbers(row, bounds, _) => update(this.clone(), "clamp_", row, &[], &bounds)?,
             Bounds::Tensors(bounds) => {
                 for (row, bound) in &bounds {

@@ -7,7 +7,7 @@ use crate::ops::place::Move;
 use crate::tensor::Tensor;
 use phynexus_core::{Category, DType, Device, Error, ReduceOp, Result, Value};
 use phynexus_formula::Type;
-use phynexus_formula::ops::{Op as Row, Promotion, Special};
+use phynexus_formula::ops::{Op as Row, Promotion, ResultType, Special};
 use smallvec::SmallVec;
 use std::sync::Arc;
 
@@ -93,7 +93,7 @@ pub fn elementwise(row: Row, operands: &[Operand<'_>], scalars: &[f64]) -> Resul
     };
     let mut voters: SmallVec<[Operand<'_>; 3]> = SmallVec::new();
     voters.extend(operands.iter().enumerate().filter(|(i, _)| *i != skip).map(|(_, o)| *o));
-    let dtype = computed(row, promote(&voters))?;
+    let dtype = in_range(row, computed(row, promote(&voters))?, &voters)?;
     let ty = dtype.compute();
     let (mut numbers, mut control) = (0u32, SmallVec::<[Value; 2]>::new());
     let mut converted: SmallVec<[Option<Tensor>; 3]> = SmallVec::new();
@@ -130,8 +130,7 @@ pub fn elementwise(row: Row, operands: &[Operand<'_>], scalars: &[f64]) -> Resul
             about.name
         )));
     }
-    check_divisor(row, dtype, operands)?;
-    check_numbers(row, dtype, operands)?;
+    check_integers(row, dtype, operands)?;
     control.extend(scalars.iter().enumerate().map(|(k, &s)| number(about.scalar_type(k, ty), Value::F(s))));
     let outputs = (0..about.outputs).map(|_| result_dtype(row, dtype)).collect();
     let map = Map { function: MapFn::of(row, ty, numbers).clone(), scalars: control, outputs, whole: false };
@@ -158,10 +157,62 @@ fn stored(ty: Type, dtype: DType) -> DType {
     }
 }
 
-/// Integers have no infinity to answer with.
-fn check_divisor(row: Row, dtype: DType, operands: &[Operand<'_>]) -> Result<()> {
-    if dtype.is_float() || !matches!(row, Row::FloorDivide | Row::Remainder) {
+/// The one rule for integers that have no say in the dtype, Python's numbers and tensors without dimensions: what the dtype
+/// does not hold is an error, since it would wrap around; a comparison is made in a dtype that holds it.
+fn in_range(row: Row, dtype: DType, operands: &[Operand<'_>]) -> Result<DType> {
+    let mut wide = dtype;
+    if dtype.category() != Category::Integer {
+        return Ok(dtype);
+    }
+    for operand in operands {
+        let value = match operand {
+            Operand::Number(value @ Value::I(_), _) => *value,
+            Operand::Tensor(t) if t.shape().is_empty() && !contains(dtype, t.dtype()) => t.array().first()?,
+            _ => continue,
+        };
+        match row.row().result {
+            ResultType::Same => dtype.check(row.name(), value)?,
+            ResultType::Bool if dtype.holds(value) => {}
+            ResultType::Bool if DType::I32.holds(value) => wide = wide.max(DType::I32),
+            ResultType::Bool => wide = DType::I64,
+        }
+    }
+    Ok(wide)
+}
+
+/// Whether one integer type holds all numbers of another.
+fn contains(dtype: DType, other: DType) -> bool {
+    dtype
+        .integers()
+        .zip(other.integers())
+        .is_some_and(|(own, other)| own.start() <= other.start() && other.end() <= own.end())
+}
+
+/// An error for a tensor without dimensions whose value an integer type does not hold.
+pub(super) fn check_scalar(what: &str, t: &Tensor, dtype: DType) -> Result<()> {
+    if dtype.category() != Category::Integer || !t.shape().is_empty() || contains(dtype, t.dtype()) {
         return Ok(());
+    }
+    dtype.check(what, t.array().first()?)
+}
+
+/// Integers have no infinity to answer with where they are divided by zero, and no fractions for negative powers.
+fn check_integers(row: Row, dtype: DType, operands: &[Operand<'_>]) -> Result<()> {
+    if dtype.is_float() || !matches!(row, Row::FloorDivide | Row::Remainder | Row::Pow) {
+        return Ok(());
+    }
+    if row == Row::Pow {
+        let least = match operands[1] {
+            Operand::Number(value, _) => Some(value),
+            Operand::Tensor(t) if t.dtype() == DType::U8 => None,
+            Operand::Tensor(t) => t.bound(ReduceOp::Min)?,
+        };
+        return match least.map(Value::as_i64) {
+            Some(n @ ..0) => Err(Error::Value(format!(
+                "pow: integers to the negative power {n} are not integers; convert the tensor with .float()"
+            ))),
+            _ => Ok(()),
+        };
     }
     let zero = match operands[1] {
         Operand::Number(value, _) => value.as_i64() == 0,
@@ -172,26 +223,6 @@ fn check_divisor(row: Row, dtype: DType, operands: &[Operand<'_>]) -> Result<()>
     };
     if zero {
         return Err(Error::Value(format!("{}: integer division by zero", row.name())));
-    }
-    Ok(())
-}
-
-/// Integers as numbers must fit the tensor's dtype, and as exponents must not be negative: the result would be wrong
-/// without a word.
-fn check_numbers(row: Row, dtype: DType, operands: &[Operand<'_>]) -> Result<()> {
-    if dtype.category() != Category::Integer {
-        return Ok(());
-    }
-    for (k, operand) in operands.iter().enumerate() {
-        let Operand::Number(Value::I(n), _) = operand else { continue };
-        if row.row().result == phynexus_formula::ops::ResultType::Same {
-            dtype.check(row.name(), Value::I(*n))?;
-        }
-        if row == Row::Pow && k == 1 && *n < 0 {
-            return Err(Error::Value(format!(
-                "pow: integers to the negative power {n} are not integers; convert the tensor with .float()"
-            )));
-        }
     }
     Ok(())
 }
