@@ -1,4 +1,4 @@
-"""Reading and assigning `x[...]` as NumPy does."""
+"""Reading and assigning `x[...]`: as NumPy does, but an integer beside index tensors takes its dimension away first."""
 
 import neurenix
 import numpy as np
@@ -9,7 +9,7 @@ from neurenix.testing import assert_close, check_grads
 SHAPE = (4, 3, 5)
 MASK = np.arange(4 * 3).reshape(4, 3) % 3 == 0
 
-INDICES = [
+LIKE_NUMPY = [
     2,
     -1,
     (1, 2),
@@ -40,7 +40,6 @@ INDICES = [
     ([[0], [3]], [[0, 2]]),
     (np.array([0, 1]), slice(None), np.array([4, 2])),
     (slice(None), np.array([0, 1]), np.array([4, 2])),
-    (1, slice(None), np.array([4, 2])),
     (np.array([1, 3]), 0),
     (None, np.array([1, 3]), ..., np.array([0, 0])),
     MASK,
@@ -50,7 +49,27 @@ INDICES = [
     MASK[:, 0],
     np.zeros(SHAPE, bool),
     np.array([], dtype=np.int64),
+    range(1, 3),
+    (range(3), range(3)),
+    (slice(None), range(0, 3, 2)),
+    (slice(None), np.array([0, 1]), None, np.array([4, 2])),
+    slice(-(2**70), 2**70),
 ]
+ALL, EVEN = slice(None), [4, 2]
+# An index, the part of it that comes first, and what is left for NumPy then: the values are PyTorch's.
+WITH_INTEGERS = [
+    ((1, ALL, EVEN), 1, (ALL, EVEN)),
+    ((-1, ..., np.array([[4], [2]])), -1, (..., np.array([[4], [2]]))),
+    ((np.array([1, 3]), ALL, 2), (..., 2), ([1, 3], ALL)),
+    ((ALL, 1, EVEN), (ALL, 1), (ALL, EVEN)),
+    ((None, 1, ALL, EVEN), (None, 1), (ALL, ALL, EVEN)),
+    ((0, None, [2, 0]), (0, None), (ALL, [2, 0])),
+    (([1, 3], None, 0, EVEN), (ALL, None, 0), ([1, 3], ALL, EVEN)),
+    (([1, 3], 0, EVEN), (ALL, 0), ([1, 3], EVEN)),
+    ((1, ALL, np.array([True, False, True, False, False])), 1, (ALL, [0, 2])),
+    ((np.int64(1), ALL, range(2)), 1, (ALL, [0, 1])),
+]
+INDICES = [(index, ..., index) for index in LIKE_NUMPY] + WITH_INTEGERS
 
 
 def ours(index):
@@ -65,31 +84,33 @@ def array():
     return np.arange(60.0).reshape(SHAPE)
 
 
-@pytest.mark.parametrize("index", INDICES, ids=str)
-def test_read(index, array):
-    assert_close(Tensor(array)[ours(index)], array[index])
-    assert_close(Tensor(array)[index], array[index])  # arrays are indices, too
+@pytest.mark.parametrize(("index", "first", "rest"), INDICES, ids=str)
+def test_read(index, first, rest, array):
+    assert_close(Tensor(array)[ours(index)], array[first][rest])
+    assert_close(Tensor(array)[index], array[first][rest])  # arrays are indices, too
 
 
-@pytest.mark.parametrize("index", INDICES, ids=str)
-def test_read_a_view(index, array):
-    assert_close(Tensor(array.transpose(2, 1, 0).copy()).permute(2, 1, 0)[ours(index)], array[index])
+@pytest.mark.parametrize(("index", "first", "rest"), INDICES, ids=str)
+def test_read_a_view(index, first, rest, array):
+    view = Tensor(array.transpose(2, 1, 0).copy()).permute(2, 1, 0)
+    assert_close(view[ours(index)], array[first][rest])
 
 
-@pytest.mark.parametrize("index", INDICES, ids=str)
-def test_assign(index, array):
-    for value in [7.0, np.arange(100.0, 100.0 + array[index].size).reshape(array[index].shape)]:
-        if isinstance(value, np.ndarray) and _repeats(index):
+@pytest.mark.parametrize(("index", "first", "rest"), INDICES, ids=str)
+def test_assign(index, first, rest, array):
+    part = array[first][rest]
+    for value in [7.0, np.arange(100.0, 100.0 + part.size).reshape(part.shape)]:
+        if isinstance(value, np.ndarray) and _repeats(first, rest):
             continue  # which of several values stays is not said
         expected, x = array.copy(), Tensor(array)
-        expected[index] = value
+        expected[first][rest] = value
         x[ours(index)] = value if isinstance(value, float) else Tensor(value)
         assert_close(x, expected)
 
 
-def _repeats(index):
+def _repeats(first, rest):
     places = np.zeros(SHAPE, int)
-    np.add.at(places, index, 1)
+    np.add.at(places[first], rest, 1)
     return places.max() > 1
 
 
@@ -106,19 +127,19 @@ def test_assign_through_a_view():
     assert x.tolist() == [[0, 0, 0], [0, 0, 5]]
 
 
-@pytest.mark.parametrize("index", INDICES, ids=str)
-def test_gradient_of_reading(index, array):
+@pytest.mark.parametrize(("index", "first", "rest"), INDICES, ids=str)
+def test_gradient_of_reading(index, first, rest, array):
     check_grads(lambda x: x[ours(index)] ** 2, [Tensor(array / 30)], order=2)
 
 
-@pytest.mark.parametrize("index", [i for i in INDICES if not _repeats(i)], ids=str)
-def test_gradient_of_assigning(index, array):
+@pytest.mark.parametrize(("index", "first", "rest"), [i for i in INDICES if not _repeats(*i[1:])], ids=str)
+def test_gradient_of_assigning(index, first, rest, array):
     def assigned(x, value):
         x = x * 1.0
         x[ours(index)] = value
         return x * x
 
-    check_grads(assigned, [Tensor(array / 30), Tensor(array[index] / 20 + 1)])
+    check_grads(assigned, [Tensor(array / 30), Tensor(array[first][rest] / 20 + 1)])
 
 
 def test_take_along_dim_counts_from_the_end():
@@ -156,3 +177,95 @@ def test_a_truth_value_is_a_mask_without_dimensions(mask):
     x[mask] = 7
     a[mask] = 7
     assert x.tolist() == a.tolist()
+
+
+def by(name):
+    """A class whose objects are arrays by one protocol, and have `__index__` as arrays of one element do."""
+
+    def method(self, *arguments, **keywords):
+        return getattr(self.array, name)(*arguments, **keywords)
+
+    members = {"__init__": lambda self, array: setattr(self, "array", array), "__index__": lambda self: 1}
+    if name == "__array_interface__":
+        members[name] = property(lambda self: self.array.__array_interface__)
+    elif name == "__buffer__":
+        return memoryview
+    else:
+        members[name] = method
+    if name == "__dlpack__":
+        members["__dlpack_device__"] = lambda self: (1, 0)
+    return type(f"By{name}", (), members)
+
+
+@pytest.mark.parametrize("name", ["__array__", "__dlpack__", "__array_interface__", "__buffer__"])
+def test_arrays_by_every_protocol_are_indices(name):
+    wrap = by(name)
+    x = neurenix.arange(6.0).reshape(2, 3)
+    assert x[wrap(np.array([0]))].tolist() == [[0, 1, 2]]
+    assert x[wrap(np.array([[1]]))].shape == (1, 1, 3)
+    assert x[:, wrap(np.array([True, False, True]))].tolist() == [[0, 2], [3, 5]]
+    x[wrap(np.array([1]))] = 7.0
+    assert x.tolist() == [[0, 1, 2], [7, 7, 7]]
+    x[0] = wrap(np.array([4.0, 5.0, 6.0]))
+    assert x.tolist() == [[4, 5, 6], [7, 7, 7]]
+
+
+def test_indices_that_are_no_integers():
+    x = neurenix.arange(3)
+    for index in (
+        1.0,
+        np.float64(1.0),
+        np.array(1.0),
+        Tensor(1.0),
+        np.array([0.0, 1.0]),
+        "a",
+        b"ab",
+        {1},
+        object(),
+    ):
+        with pytest.raises((IndexError, TypeError)):
+            x[index]
+    with pytest.raises(TypeError, match="slice bounds must be integers"):
+        x[1.5:]
+
+
+def nested(kind, depth=200_000):
+    """Sequences that hold themselves, or are nested deeper than a tensor has dimensions."""
+    if kind in ("itself", "itself and more"):
+        value = []
+        value.extend([value, 1][: 1 + (kind == "itself and more")])
+        return value
+    value = [1]
+    for _ in range(depth):
+        value = [value] if kind == "lists" else (value,) if kind == "tuples" else [value, 1]
+    return value
+
+
+@pytest.mark.parametrize("kind", ["itself", "itself and more", "lists", "tuples", "ragged"])
+def test_sequences_without_end_are_errors(kind):
+    value, x = nested(kind), neurenix.ones(3)
+    uses = [
+        lambda: Tensor(value),
+        lambda: Tensor([value]),
+        lambda: neurenix.as_tensor(value),
+        lambda: x[[value]],
+        lambda: x.__setitem__(0, value),
+        lambda: x.__setitem__([value], 0),
+    ]
+    if kind != "tuples":  # a tuple is an index for each dimension
+        uses.append(lambda: x[value])
+    for use in uses:
+        with pytest.raises(ValueError, match="at most 8 dimensions"):
+            use()
+    while isinstance(value, (list, tuple)) and value and value[0] is not value:
+        value = value[0]  # freed level by level
+
+
+def test_numbers_of_lists_that_are_assigned_keep_their_digits_and_fit():
+    x = neurenix.zeros(2, dtype="float64")
+    x[:] = [0.1, 16777217.0]
+    assert x.tolist() == [0.1, 16777217.0]
+    y = neurenix.zeros(2, dtype="uint8")
+    with pytest.raises(ValueError, match="300 does not fit into uint8"):
+        y[:] = [1, 300]
+    assert y.tolist() == [0, 0]

@@ -1,6 +1,6 @@
 //! Arguments from Python: tensors, numbers, operands, shapes, dimensions, indices.
 
-use crate::data::tensor;
+use crate::data::{array_like, is_list, is_sequence, tensor};
 use crate::tensor::PyTensor;
 use phynexus::{Category, DType, Device, Index, Operand, Shape, Tensor, Value};
 use pyo3::exceptions::{PyIndexError, PyOverflowError, PyTypeError, PyValueError};
@@ -14,11 +14,9 @@ pub struct Given<'a, 'py>(Borrowed<'a, 'py, PyTensor>);
 impl<'a, 'py> FromPyObject<'a, 'py> for Given<'a, 'py> {
     type Error = PyErr;
     fn extract(value: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
-        value.cast::<PyTensor>().map(Given).map_err(|_| match value.get_type().name() {
-            Ok(name) => PyTypeError::new_err(format!(
-                "expected a Tensor, got {name}; make it one with neurenix.Tensor()"
-            )),
-            Err(error) => error,
+        value.cast::<PyTensor>().map(Given).map_err(|_| {
+            let name = type_name(&value);
+            PyTypeError::new_err(format!("expected a Tensor, got {name}; make it one with neurenix.Tensor()"))
         })
     }
 }
@@ -30,28 +28,40 @@ impl Deref for Given<'_, '_> {
     }
 }
 
+/// The name of an object's class, for errors.
+pub fn type_name(value: &Bound<'_, PyAny>) -> String {
+    value.get_type().name().map_or_else(|_| "an object".into(), |name| name.to_string())
+}
+
 /// A Python number that is no tensor.
 pub fn number(value: &Bound<'_, PyAny>) -> PyResult<(Value, Category)> {
+    number_or_none(value)?.ok_or_else(|| {
+        PyTypeError::new_err(format!("expected a tensor or a number, got {}", type_name(value)))
+    })
+}
+
+fn number_or_none(value: &Bound<'_, PyAny>) -> PyResult<Option<(Value, Category)>> {
     if value.is_instance_of::<PyFloat>() {
-        return Ok((Value::F(value.extract()?), Category::Float));
+        return Ok(Some((Value::F(value.extract()?), Category::Float)));
     }
     if let Ok(b) = value.cast::<PyBool>() {
-        return Ok((Value::I(b.is_true() as i64), Category::Bool));
+        return Ok(Some((Value::I(b.is_true() as i64), Category::Bool)));
     }
     if value.is_instance_of::<PyInt>() {
         let wide = |_| {
             PyValueError::new_err(format!("the integer {value} does not fit into 64 bits; write a float"))
         };
-        return Ok((Value::I(value.extract().map_err(wide)?), Category::Integer));
+        return Ok(Some((Value::I(value.extract().map_err(wide)?), Category::Integer)));
     }
     // NumPy scalars know what they are by `item()`, but arrays have that too.
-    if value.hasattr("dtype")? && value.getattr("ndim")?.extract::<usize>()? == 0 {
+    let dims = |v: &Bound<'_, PyAny>| v.getattr("ndim").and_then(|n| n.extract::<usize>());
+    if value.hasattr("dtype")? && dims(value).is_ok_and(|n| n == 0) {
         let plain = value.call_method0("item")?;
         if !plain.hasattr("dtype")? {
-            return number(&plain);
+            return number_or_none(&plain);
         }
     }
-    Err(PyTypeError::new_err(format!("expected a tensor or a number, got {}", value.get_type().name()?)))
+    Ok(None)
 }
 
 /// A tensor or a number.
@@ -75,17 +85,18 @@ impl Arg {
 impl<'py> FromPyObject<'_, 'py> for Arg {
     type Error = PyErr;
     fn extract(value: Borrowed<'_, 'py, PyAny>) -> PyResult<Arg> {
-        match value.cast::<PyTensor>() {
-            Ok(t) => Ok(Arg::Tensor(t.get().0.clone())),
-            // An array counts as a tensor of its values; a NumPy scalar is a number.
-            Err(_)
-                if value.hasattr("__array_interface__")?
-                    && value.getattr("ndim")?.extract::<usize>()? > 0 =>
-            {
-                tensor(&value, None, phynexus::cpu()).map(Arg::Tensor)
-            }
-            Err(_) => number(&value).map(|(value, kind)| Arg::Number(value, kind)),
+        if let Ok(t) = value.cast::<PyTensor>() {
+            return Ok(Arg::Tensor(t.get().0.clone()));
         }
+        if let Some((value, kind)) = number_or_none(&value)? {
+            return Ok(Arg::Number(value, kind)); // a NumPy scalar is a number
+        }
+        if let Some(array) = array_like(&value)? {
+            // An array counts as a tensor of its values.
+            return array.copy().map(|a| Arg::Tensor(Tensor::new(a))).map_err(crate::error::to_python);
+        }
+        let name = type_name(&value);
+        Err(PyTypeError::new_err(format!("expected a tensor, an array or a number, got {name}")))
     }
 }
 
@@ -286,8 +297,15 @@ fn index_entry(value: &Bound<'_, PyAny>, device: &'static dyn Device) -> PyResul
             if part.is_none() {
                 return Ok(None);
             }
-            let wrong = || PyTypeError::new_err(format!("slice bounds must be integers, got {part}"));
-            Ok(Some(part.call_method0("__index__").map_err(|_| wrong())?.extract().map_err(|_| wrong())?))
+            let wrong = |_| PyTypeError::new_err(format!("slice bounds must be integers, got {part}"));
+            let bound = part.call_method0("__index__").map_err(wrong)?;
+            match bound.extract::<isize>() {
+                // Beyond any size, as Python has it.
+                Err(e) if e.is_instance_of::<PyOverflowError>(part.py()) => {
+                    Ok(Some(if bound.lt(0)? { isize::MIN } else { isize::MAX }))
+                }
+                bound => bound.map(Some).map_err(wrong),
+            }
         };
         return Ok(Index::Range(part("start")?, part("stop")?, part("step")?));
     }
@@ -307,13 +325,22 @@ fn index_entry(value: &Bound<'_, PyAny>, device: &'static dyn Device) -> PyResul
         let far = |_| PyIndexError::new_err(format!("index {value} does not fit into 64 bits"));
         return Ok(Index::At(value.extract().map_err(far)?));
     }
-    if value.is_instance_of::<PyList>() || value.hasattr("__array_interface__")? {
-        let t = tensor(value, None, phynexus::cpu())?;
+    // Arrays before `__index__`, which many of one element have as well.
+    let given = if is_list(value) {
+        Some(tensor(value, None, phynexus::cpu())?)
+    } else if let Some(array) = array_like(value)? {
+        Some(Tensor::new(array.copy().map_err(crate::error::to_python)?))
+    } else if is_sequence(value) {
+        Some(tensor(value, None, phynexus::cpu())?)
+    } else {
+        None
+    };
+    if let Some(t) = given {
         if t.shape().elements() == 0 && t.dtype().is_float() {
             let empty = phynexus::Tensor::new(t.array().cast(DType::I64).map_err(crate::error::to_python)?);
             return there(&empty);
         }
-        if t.shape().is_empty() && t.dtype() != DType::Bool {
+        if t.shape().is_empty() && t.dtype() != DType::Bool && !t.dtype().is_float() {
             return Ok(Index::At(t.array().first().map_err(crate::error::to_python)?.as_i64() as isize));
         }
         return there(&t);
@@ -322,7 +349,7 @@ fn index_entry(value: &Bound<'_, PyAny>, device: &'static dyn Device) -> PyResul
         return Ok(Index::At(at.extract()?));
     }
     Err(PyIndexError::new_err(format!(
-        "an index must be an integer, a slice, None, ..., a list or a tensor, got {}",
-        value.get_type().name()?
+        "an index must be an integer, a slice, None, ..., a sequence, an array or a tensor, got {}",
+        type_name(value)
     )))
 }

@@ -333,7 +333,12 @@ impl PyTensor {
         options.finish(phynexus::eye(n.0, m.map_or(n.0, |m| m.0), dtype, options.device).map_err(to_python))
     }
 
-    /// A tensor that shares the memory of anything with `__dlpack__` on the CPU.
+    /// A tensor that shares the memory of anything with `__dlpack__`. What may not be written is copied: memory marked as
+    /// read-only, capsules of before DLPack 1, which cannot say (as JAX gives them), and truth values that are not 0 or 1.
+    ///
+    /// Raises:
+    ///     BufferError: memory of another kind of device, that is not aligned, or a description that cannot be true.
+    ///     TypeError: a dtype that tensors do not have.
     ///
     /// Example:
     ///     >>> import neurenix, numpy

@@ -30,7 +30,8 @@ impl PyTensor {
             Ok(Arg::Number(value, _)) => {
                 phynexus::full(Shape::SCALAR, value, self.0.dtype(), self.0.device()).map_err(to_python)?
             }
-            Err(_) => crate::data::tensor(value, None, self.0.device())?,
+            // Lists: their numbers must fit, as a number must.
+            Err(_) => crate::data::tensor(value, Some(self.0.dtype()), self.0.device())?,
         };
         run(py, self.0.shape().elements(), || self.0.set_at(&index, &value))
     }

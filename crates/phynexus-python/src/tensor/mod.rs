@@ -20,15 +20,16 @@ use pyo3::prelude::*;
 /// A tensor: numbers of one dtype in up to eight dimensions, on one device, that the tape can differentiate.
 ///
 /// Args:
-///     data: numbers, nested lists, NumPy arrays, or anything with DLPack or the array interface; always copied.
-///         Python floats become float32, ints int64, bools bool.
+///     data: numbers, nested sequences, or arrays by any protocol (the array interface, DLPack, `__array__`, buffers), which
+///         keep their dtype; always copied. Python floats become float32, ints int64, bools bool. Lists get the common
+///         dtype of what they hold; in them a tensor of one element counts as a number, as in PyTorch.
 ///     dtype: the dtype wanted; None keeps that of the data.
 ///     device: where the values go; None is the CPU.
 ///     requires_grad: whether `backward` computes a gradient for it (floating-point only).
 ///
 /// Raises:
 ///     TypeError: data that cannot become numbers, or gradients for integers.
-///     ValueError: an unknown dtype or device, more than eight dimensions.
+///     ValueError: an unknown dtype or device, more than eight dimensions, ragged lists, numbers that the dtype does not hold.
 ///
 /// Example:
 ///     >>> import neurenix

@@ -1,4 +1,5 @@
-//! Indexing as NumPy's: integers, slices, ellipsis, new axes, masks and integer tensors, for reading and writing.
+//! Indexing as PyTorch's: integers, slices, ellipsis, new axes, masks and integer tensors, for reading and writing. It is
+//! NumPy's but for integers beside index tensors: here they take their dimension away first, there they are index tensors.
 
 use crate::op::{Op, apply1};
 use crate::ops::index::{Gather, Hands, Nonzero, Scatter};
@@ -30,8 +31,6 @@ struct Plan {
     shape: Shape,
     /// (dimension of `shape`, positions)
     picks: Vec<(usize, Tensor)>,
-    /// Whether nothing stands between the index tensors, not even an ellipsis without dimensions.
-    together: bool,
 }
 
 fn range(size: usize, start: Option<isize>, stop: Option<isize>, step: Option<isize>) -> Result<Range> {
@@ -80,12 +79,7 @@ fn plan(shape: &Shape, index: &[Index]) -> Result<Plan> {
     if index.iter().filter(|i| matches!(i, Index::Rest)).count() > 1 {
         return Err(Error::Index("an index can have only one ellipsis (...)".into()));
     }
-    // With an index tensor present, integers are index tensors too: that decides where NumPy puts the dimensions.
-    let advanced = index.iter().any(|i| matches!(i, Index::Tensor(_)));
     let (mut ranges, mut dims, mut picks) = (SmallVec::new(), Vec::new(), Vec::new());
-    let is_pick = |i: &Index| matches!(i, Index::Tensor(_)) || advanced && matches!(i, Index::At(_));
-    let mut runs = index.split(|i| !is_pick(i)).filter(|run| !run.is_empty());
-    let together = runs.next().is_some() && runs.next().is_none();
     let full = |size: usize| Range { start: 0, size, step: 1 };
     let mut axis = 0;
     let rest = shape.len() - used;
@@ -108,10 +102,6 @@ fn plan(shape: &Shape, index: &[Index]) -> Result<Plan> {
                 }
                 let place = if *at < 0 { at + size } else { *at } as usize;
                 ranges.push(Range { start: place, size: 1, step: 1 });
-                if advanced {
-                    picks.push((dims.len(), None));
-                    dims.push(1);
-                }
                 axis += 1;
             }
             Index::Range(start, stop, step) => {
@@ -124,7 +114,7 @@ fn plan(shape: &Shape, index: &[Index]) -> Result<Plan> {
                 // A mask without dimensions adds one, of one element or none.
                 let count = t.array().first()?.as_i64();
                 let at = super::arange(Value::I(0), Value::I(count), Value::I(1), DType::I64, t.device())?;
-                picks.push((dims.len(), Some(at)));
+                picks.push((dims.len(), at));
                 dims.push(1);
             }
             Index::Tensor(t) if t.dtype() == DType::Bool => {
@@ -135,7 +125,7 @@ fn plan(shape: &Shape, index: &[Index]) -> Result<Plan> {
                     )));
                 }
                 for at in positions(t)? {
-                    picks.push((dims.len(), Some(at)));
+                    picks.push((dims.len(), at));
                     dims.push(shape[axis]);
                     ranges.push(full(shape[axis]));
                     axis += 1;
@@ -148,25 +138,14 @@ fn plan(shape: &Shape, index: &[Index]) -> Result<Plan> {
                         t.dtype()
                     )));
                 }
-                picks.push((dims.len(), Some(super::cast(&t.detach(), DType::I64)?)));
+                picks.push((dims.len(), super::cast(&t.detach(), DType::I64)?));
                 dims.push(shape[axis]);
                 ranges.push(full(shape[axis]));
                 axis += 1;
             }
         }
     }
-    let device = index.iter().find_map(|i| if let Index::Tensor(t) = i { Some(t.device()) } else { None });
-    let picks: Result<Vec<(usize, Tensor)>> = picks
-        .into_iter()
-        .map(|(d, t)| match (t, device) {
-            (Some(t), _) => Ok((d, t)),
-            (None, device) => {
-                super::full(Shape::SCALAR, Value::I(0), DType::I64, device.unwrap_or(crate::machine::cpu()))
-                    .map(|t| (d, t))
-            }
-        })
-        .collect();
-    Ok(Plan { ranges, shape: Shape::new(&dims)?, picks: picks?, together })
+    Ok(Plan { ranges, shape: Shape::new(&dims)?, picks })
 }
 
 /// Where picked elements are: a view with the picked dimensions as one in front, one position for each element picked.
@@ -184,14 +163,16 @@ struct Picked {
 }
 
 fn picked(plan: &Plan) -> Result<Picked> {
-    let Plan { shape, picks, together, .. } = plan;
+    let Plan { shape, picks, .. } = plan;
     let mut common = Shape::SCALAR;
     for (_, t) in picks {
         common = common.broadcast(&t.shape()).map_err(|e| Error::Index(format!("index tensors: {e}")))?;
     }
     let axes: Vec<usize> = picks.iter().map(|(d, _)| *d).collect();
     let rest: Vec<usize> = (0..shape.len()).filter(|a| !axes.contains(a)).collect();
-    let before = if *together { rest.iter().filter(|&&a| a < axes[0]).count() } else { 0 };
+    // Where other dimensions stand between the picked ones, those come first.
+    let together = axes.windows(2).all(|pair| pair[1] == pair[0] + 1);
+    let before = if together { axes[0] } else { 0 };
     let mut linear: Option<Tensor> = None;
     for (axis, t) in picks {
         let size = shape[*axis];
@@ -271,6 +252,7 @@ impl Tensor {
         self.check_writable(WHAT)?;
         crate::program::forbid(WHAT)?;
         let plan = plan(&self.shape(), index)?;
+        super::elementwise::check_scalar(WHAT, value, self.dtype())?;
         let value = super::cast(value, self.dtype())?;
         let seen = super::reshape(&super::slice(self, plan.ranges.clone())?, plan.shape)?;
         if plan.picks.is_empty() {
