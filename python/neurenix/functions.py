@@ -3,6 +3,12 @@
 Creation functions are the static methods of `Tensor`, which take a shape as a tuple or as separate numbers.
 """
 
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
 from neurenix._phynexus import Tensor, cat, stack, where
 
 __all__ = [
@@ -135,6 +141,32 @@ __all__ = [
     "zeros_like",
 ]
 
+_Method = TypeVar("_Method", bound=Callable[..., Any])
+
+
+def _function(method: _Method, reflected: str | None = None) -> _Method:
+    """The method as a function, whose tensor may be called `input`.
+
+    `reflected` is the second operand's method where the first is no tensor: `neurenix.pow(2, x)` is `2 ** x`.
+    """
+    name = method.__name__
+
+    @functools.wraps(method)
+    def function(input: Any, *args: Any, **kwargs: Any) -> Any:
+        if isinstance(input, Tensor):
+            return method(input, *args, **kwargs)
+        if reflected is not None and len(args) == 1 and not kwargs and isinstance(args[0], Tensor):
+            result = getattr(args[0], reflected)(input)
+            if result is not NotImplemented:
+                return result
+        raise TypeError(
+            f"{name}: input must be a Tensor, got {type(input).__name__}; make it one with neurenix.Tensor()"
+        )
+
+    function.__module__, function.__qualname__ = __name__, name
+    return cast("_Method", function)
+
+
 # Creation
 arange = Tensor.arange
 empty = Tensor.empty
@@ -156,119 +188,119 @@ zeros = Tensor.zeros
 zeros_like = Tensor.zeros_like
 
 # Arithmetic and comparison
-abs = Tensor.abs
-add = Tensor.add
-allclose = Tensor.allclose
-atan2 = Tensor.atan2
-ceil = Tensor.ceil
-clamp = Tensor.clamp
-clip = Tensor.clip
-div = Tensor.div
-eq = Tensor.eq
-equal = Tensor.equal
-floor = Tensor.floor
-floor_divide = Tensor.floor_divide
-ge = Tensor.ge
-gt = Tensor.gt
-isclose = Tensor.isclose
-isfinite = Tensor.isfinite
-isinf = Tensor.isinf
-isnan = Tensor.isnan
-le = Tensor.le
-lerp = Tensor.lerp
-logical_and = Tensor.logical_and
-logical_not = Tensor.logical_not
-logical_or = Tensor.logical_or
-logical_xor = Tensor.logical_xor
-lt = Tensor.lt
-maximum = Tensor.maximum
-minimum = Tensor.minimum
-mul = Tensor.mul
-ne = Tensor.ne
-neg = Tensor.neg
-pow = Tensor.pow
-reciprocal = Tensor.reciprocal
-remainder = Tensor.remainder
-round = Tensor.round
-sign = Tensor.sign
-square = Tensor.square
-sub = Tensor.sub
-trunc = Tensor.trunc
+abs = _function(Tensor.abs)
+add = _function(Tensor.add, "__radd__")
+allclose = _function(Tensor.allclose)
+atan2 = _function(Tensor.atan2)
+ceil = _function(Tensor.ceil)
+clamp = _function(Tensor.clamp)
+clip = _function(Tensor.clip)
+div = _function(Tensor.div, "__rtruediv__")
+eq = _function(Tensor.eq)
+equal = _function(Tensor.equal)
+floor = _function(Tensor.floor)
+floor_divide = _function(Tensor.floor_divide, "__rfloordiv__")
+ge = _function(Tensor.ge)
+gt = _function(Tensor.gt)
+isclose = _function(Tensor.isclose)
+isfinite = _function(Tensor.isfinite)
+isinf = _function(Tensor.isinf)
+isnan = _function(Tensor.isnan)
+le = _function(Tensor.le)
+lerp = _function(Tensor.lerp)
+logical_and = _function(Tensor.logical_and)
+logical_not = _function(Tensor.logical_not)
+logical_or = _function(Tensor.logical_or)
+logical_xor = _function(Tensor.logical_xor)
+lt = _function(Tensor.lt)
+maximum = _function(Tensor.maximum)
+minimum = _function(Tensor.minimum)
+mul = _function(Tensor.mul, "__rmul__")
+ne = _function(Tensor.ne)
+neg = _function(Tensor.neg)
+pow = _function(Tensor.pow, "__rpow__")
+reciprocal = _function(Tensor.reciprocal)
+remainder = _function(Tensor.remainder, "__rmod__")
+round = _function(Tensor.round)
+sign = _function(Tensor.sign)
+square = _function(Tensor.square)
+sub = _function(Tensor.sub, "__rsub__")
+trunc = _function(Tensor.trunc)
 
 # Transcendental
-acos = Tensor.acos
-asin = Tensor.asin
-atan = Tensor.atan
-cos = Tensor.cos
-erf = Tensor.erf
-exp = Tensor.exp
-exp2 = Tensor.exp2
-expm1 = Tensor.expm1
-gelu = Tensor.gelu
-log = Tensor.log
-log10 = Tensor.log10
-log1p = Tensor.log1p
-log2 = Tensor.log2
-relu = Tensor.relu
-rsqrt = Tensor.rsqrt
-sigmoid = Tensor.sigmoid
-sin = Tensor.sin
-sqrt = Tensor.sqrt
-tan = Tensor.tan
-tanh = Tensor.tanh
+acos = _function(Tensor.acos)
+asin = _function(Tensor.asin)
+atan = _function(Tensor.atan)
+cos = _function(Tensor.cos)
+erf = _function(Tensor.erf)
+exp = _function(Tensor.exp)
+exp2 = _function(Tensor.exp2)
+expm1 = _function(Tensor.expm1)
+gelu = _function(Tensor.gelu)
+log = _function(Tensor.log)
+log10 = _function(Tensor.log10)
+log1p = _function(Tensor.log1p)
+log2 = _function(Tensor.log2)
+relu = _function(Tensor.relu)
+rsqrt = _function(Tensor.rsqrt)
+sigmoid = _function(Tensor.sigmoid)
+sin = _function(Tensor.sin)
+sqrt = _function(Tensor.sqrt)
+tan = _function(Tensor.tan)
+tanh = _function(Tensor.tanh)
 
 # Reductions
-all = Tensor.all
-amax = Tensor.amax
-amin = Tensor.amin
-any = Tensor.any
-argmax = Tensor.argmax
-argmin = Tensor.argmin
-cumsum = Tensor.cumsum
-log_softmax = Tensor.log_softmax
-logsumexp = Tensor.logsumexp
-max = Tensor.max
-mean = Tensor.mean
-min = Tensor.min
-norm = Tensor.norm
-prod = Tensor.prod
-softmax = Tensor.softmax
-std = Tensor.std
-sum = Tensor.sum
-var = Tensor.var
+all = _function(Tensor.all)
+amax = _function(Tensor.amax)
+amin = _function(Tensor.amin)
+any = _function(Tensor.any)
+argmax = _function(Tensor.argmax)
+argmin = _function(Tensor.argmin)
+cumsum = _function(Tensor.cumsum)
+log_softmax = _function(Tensor.log_softmax)
+logsumexp = _function(Tensor.logsumexp)
+max = _function(Tensor.max)
+mean = _function(Tensor.mean)
+min = _function(Tensor.min)
+norm = _function(Tensor.norm)
+prod = _function(Tensor.prod)
+softmax = _function(Tensor.softmax)
+std = _function(Tensor.std)
+sum = _function(Tensor.sum)
+var = _function(Tensor.var)
 
 # Products
-bmm = Tensor.bmm
-dot = Tensor.dot
-matmul = Tensor.matmul
-mm = Tensor.mm
+bmm = _function(Tensor.bmm)
+dot = _function(Tensor.dot)
+matmul = _function(Tensor.matmul)
+mm = _function(Tensor.mm)
 
 # Shape
-chunk = Tensor.chunk
-flatten = Tensor.flatten
-flip = Tensor.flip
-narrow = Tensor.narrow
-permute = Tensor.permute
-reshape = Tensor.reshape
-select = Tensor.select
-split = Tensor.split
-squeeze = Tensor.squeeze
-t = Tensor.t
-transpose = Tensor.transpose
-tril = Tensor.tril
-triu = Tensor.triu
-unbind = Tensor.unbind
-unflatten = Tensor.unflatten
-unsqueeze = Tensor.unsqueeze
+chunk = _function(Tensor.chunk)
+flatten = _function(Tensor.flatten)
+flip = _function(Tensor.flip)
+narrow = _function(Tensor.narrow)
+permute = _function(Tensor.permute)
+reshape = _function(Tensor.reshape)
+select = _function(Tensor.select)
+split = _function(Tensor.split)
+squeeze = _function(Tensor.squeeze)
+t = _function(Tensor.t)
+transpose = _function(Tensor.transpose)
+tril = _function(Tensor.tril)
+triu = _function(Tensor.triu)
+unbind = _function(Tensor.unbind)
+unflatten = _function(Tensor.unflatten)
+unsqueeze = _function(Tensor.unsqueeze)
 
 # Index and order
-argsort = Tensor.argsort
-gather = Tensor.gather
-index_select = Tensor.index_select
-masked_fill = Tensor.masked_fill
-nonzero = Tensor.nonzero
-one_hot = Tensor.one_hot
-scatter_add = Tensor.scatter_add
-sort = Tensor.sort
-take_along_dim = Tensor.take_along_dim
-topk = Tensor.topk
+argsort = _function(Tensor.argsort)
+gather = _function(Tensor.gather)
+index_select = _function(Tensor.index_select)
+masked_fill = _function(Tensor.masked_fill)
+nonzero = _function(Tensor.nonzero)
+one_hot = _function(Tensor.one_hot)
+scatter_add = _function(Tensor.scatter_add)
+sort = _function(Tensor.sort)
+take_along_dim = _function(Tensor.take_along_dim)
+topk = _function(Tensor.topk)

@@ -5,16 +5,24 @@ use crate::device::PyDevice;
 use crate::dtype::PyDType;
 use crate::error::{to_python, waiting};
 use crate::rows;
+use phynexus::Value;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::PyTuple;
+use pyo3::types::{PyDict, PyInt, PyTuple};
 
 #[pymethods]
 impl PyTensor {
-    /// NumPy's scalars and arrays leave operators with a tensor to the tensor.
-    #[classattr]
-    fn __array_priority__() -> f64 {
-        1000.0
+    /// NumPy asks before it runs a function of its own with a tensor among the operands: see `neurenix._numpy`.
+    #[pyo3(signature = (ufunc, method, *inputs, **options))]
+    fn __array_ufunc__<'py>(
+        &self,
+        ufunc: &Bound<'py, PyAny>,
+        method: &Bound<'py, PyAny>,
+        inputs: &Bound<'py, PyTuple>,
+        options: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let run = ufunc.py().import("neurenix._numpy")?.getattr("run_ufunc")?;
+        run.call((ufunc, method, inputs), options)
     }
     /// The sizes of the dimensions, a tuple.
     #[getter]
@@ -142,8 +150,11 @@ impl PyTensor {
     fn __float__(&self) -> PyResult<f64> {
         Ok(self.only("float()")?.as_f64())
     }
-    fn __int__(&self) -> PyResult<i64> {
-        Ok(self.only("int()")?.as_i64())
+    fn __int__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        match self.only("int()")? {
+            Value::I(n) => Ok(n.into_pyobject(py)?.into_any()),
+            Value::F(x) => py.get_type::<PyInt>().call1((x,)), // NaN and infinities are errors, as of Python's floats
+        }
     }
     fn __index__(&self) -> PyResult<i64> {
         if self.0.dtype().is_float() || !self.0.shape().is_empty() {

@@ -1,7 +1,7 @@
 //! Reductions, rows and products.
 
 use super::{Made, PyTensor, made};
-use crate::convert::{self, Dim, Given};
+use crate::convert::{self, Arg, Dim, Given, Other};
 use crate::dtype::PyDType;
 use crate::error::run;
 use phynexus::formula::ops::Op as Row;
@@ -72,6 +72,16 @@ impl PyTensor {
             return Ok(());
         }
         Err(PyValueError::new_err(format!("{what} needs operands of {dims} dimensions, got {a} and {b}")))
+    }
+}
+
+/// The other operand of `@`: numbers are none.
+fn matrix_operand(other: Other) -> PyResult<Tensor> {
+    match other.get()? {
+        Arg::Tensor(t) => Ok(t),
+        Arg::Number(..) => {
+            Err(PyValueError::new_err("matmul: operands need at least one dimension, got a number; use *"))
+        }
     }
 }
 
@@ -301,8 +311,11 @@ impl PyTensor {
     fn matmul(&self, py: Python<'_>, other: Given<'_, '_>) -> Made {
         self.matrix(py, &other)
     }
-    fn __matmul__(&self, py: Python<'_>, other: Given<'_, '_>) -> Made {
-        self.matrix(py, &other)
+    fn __matmul__(&self, py: Python<'_>, other: Other) -> Made {
+        self.matrix(py, &matrix_operand(other)?)
+    }
+    fn __rmatmul__(&self, py: Python<'_>, other: Other) -> Made {
+        PyTensor(matrix_operand(other)?).matrix(py, &self.0)
     }
     /// The product of two matrices.
     fn mm(&self, py: Python<'_>, other: Given<'_, '_>) -> Made {
