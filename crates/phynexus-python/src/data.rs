@@ -193,7 +193,7 @@ impl Nested {
     }
 
     fn array_leaf(&mut self, array: Array) -> PyResult<()> {
-        self.leaf(&array.shape().to_vec())?;
+        self.leaf(array.shape())?;
         self.dtype = Some(self.dtype.map_or(array.dtype(), |d| d.promote(array.dtype())));
         match self.leaves.get_or_insert(Leaves::Arrays(vec![])) {
             Leaves::Arrays(all) => all.push(array),

@@ -380,13 +380,12 @@ fn understand(tensor: &DLTensor, place: (i32, i32)) -> PyResult<(DType, Layout, 
     if n > 0 && tensor.shape.is_null() {
         return wrong(format!("the DLPack capsule tells of {n} dimensions and has no sizes"));
     }
-    // SAFETY: DLPack promises `ndim` sizes, and as many strides where there are any.
     let list = |p: *mut i64| -> Vec<isize> {
         if n == 0 {
-            vec![]
-        } else {
-            unsafe { std::slice::from_raw_parts(p, n) }.iter().map(|&s| s as isize).collect()
+            return vec![];
         }
+        // SAFETY: DLPack promises `ndim` sizes, and as many strides where there are any.
+        unsafe { std::slice::from_raw_parts(p, n) }.iter().map(|&s| s as isize).collect()
     };
     let shape = crate::convert::shape_of(&list(tensor.shape))?;
     let strides = match tensor.strides.is_null() {
