@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 import neurenix as nx
 import numpy as np
 import pytest
 from neurenix import Tensor, nn, optim
+from neurenix.optim import names
 
 SEEDS = range(5)
 WORDS = [
@@ -130,3 +134,107 @@ def test_int4_stays_within_two_standard_deviations(train) -> None:
 def test_it_has_learned(train) -> None:
     """Or the comparisons would mean nothing: guessing gives log 10 and about 2.8."""
     assert train("float32").max() < 0.9
+
+
+# Every optimizer of the catalogue in every format, on a regression.
+FORMATS = ("bfloat16", "float16", "int8", "int4")
+ROWS, WIDTH, STEPS = 1024, 64, 60
+RATES = {"asgd": 0.05, "dadapt_lion": 3.0, "dog": 3.0, "lars": 1.0, "schedule_free_sgd": 0.1}
+CASES: dict[str, dict[str, Any]] = {name: {} for name in names.names() if name != "lbfgs"} | {
+    "adam amsgrad": {"amsgrad": True},
+    "adabelief amsgrad": {"amsgrad": True},
+    "adabelief rectify": {"rectify": True},
+    "adafactor momentum": {"momentum": 0.9},
+    "madgrad no momentum": {"momentum": 0.0},
+    "mars lion": {"kind": "lion", "lr": 0.002},
+    "rmsprop centered": {"centered": True, "momentum": 0.9},
+    "sm3 momentum": {"momentum": 0.9},
+    "adamw ema": {"ema": 0.9},
+}
+CLASSES = {"sophia": optim.Sophia, "sparse_adam": optim.SparseAdam}
+
+
+def built(case: str, model: nn.Module, **options: Any) -> optim.Optimizer:
+    """The optimizer of a case with what suits small models; the option is the inner one's where it is a wrapper."""
+    name = case.partition(" ")[0]
+    if name in CLASSES:
+        return CLASSES[name](model.parameters(), lr=0.003, **options)
+    own = dict(CASES[case])
+    found = names.named(name)
+    lr = own.pop("lr", RATES.get(name, found.lr))
+    if found.around is not None:
+        found = replace(found, around=replace(found.around, arguments={**found.around.arguments, **options}))
+    else:
+        found = replace(found, arguments={**found.arguments, **own, **options})
+    return found(model, lr=lr if found.schedule == "constant" else optim.schedule.cosine(lr, steps=STEPS))
+
+
+@functools.cache
+def regression() -> tuple[Tensor, Tensor]:
+    """Columns of many scales, so that the squares of a block's gradients have many, too."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(ROWS + 512, WIDTH)) * np.logspace(-1, 0.3, WIDTH)
+    y = np.tanh(x @ rng.normal(size=(WIDTH, 16)) / 8) @ rng.normal(size=16) + 0.1 * rng.normal(size=len(x))
+    return Tensor(x, dtype="float32"), Tensor(y[:, None], dtype="float32")
+
+
+@functools.cache
+def regressed(case: str, seed: int, state_dtype: str | None) -> tuple[float, float, tuple[str, ...]]:
+    """The loss on rows that were held out, before and after the training, and the dtypes of a weight's states."""
+    nx.manual_seed(seed)
+    model = nn.Sequential(nn.Linear(WIDTH, WIDTH), nn.Tanh(), nn.Linear(WIDTH, 1))
+    x, y = regression()
+
+    def loss(rows: Any) -> Tensor:
+        return nn.functional.mse_loss(model(x[rows]), y[rows])
+
+    with nx.no_grad():
+        before = loss(slice(ROWS, None)).item()
+    options = {} if state_dtype is None else {"state_dtype": state_dtype}
+    optimizer = built(case, model, **options)
+    rng = np.random.default_rng(seed)
+    for step in range(STEPS):
+        rows = Tensor(rng.integers(0, ROWS, 64))
+
+        def closure(rows: Tensor = rows) -> Tensor:
+            optimizer.zero_grad()
+            value = loss(rows)
+            value.backward()
+            return value
+
+        if isinstance(optimizer, (optim.SAM, optim.MoMo)):
+            optimizer.step(closure)
+            continue
+        closure()
+        if case == "sophia" and step % 10 == 0:
+            optimizer.update_hessian()
+        optimizer.step()
+    model.eval()
+    with nx.no_grad(), optimizer.ema() if case == "adamw ema" else contextlib.nullcontext():
+        after = loss(slice(ROWS, None)).item()
+    entry = optimizer.state[model[0].weight]
+    kinds = tuple(value.dtype.name for value in entry.values() if isinstance(value, Tensor))
+    return before, after, kinds
+
+
+@pytest.mark.parametrize("state_dtype", FORMATS)
+@pytest.mark.parametrize("case", [*CASES, *CLASSES])
+def test_every_optimizer_trains_as_in_float32(case: str, state_dtype: str) -> None:
+    before, *_ = zip(*(regressed(case, seed, None) for seed in SEEDS), strict=True)
+    full = np.array([regressed(case, seed, None)[1] for seed in SEEDS])
+    assert full.max() < 0.9 * min(before), "it has not learned, so that nothing is compared"
+    few = np.array([regressed(case, seed, state_dtype)[1] for seed in SEEDS[:2]])
+    if set(regressed(case, 0, state_dtype)[2]) <= {"float32"}:  # none of its states bears less
+        assert (few == full[:2]).all()
+    assert abs(few.mean() - full[:2].mean()) < (full.max() - full.min()) / 2
+
+
+def test_most_optimizers_have_states_in_every_format() -> None:
+    """Or the comparisons would be of float32 with itself."""
+    for state_dtype, stored in (
+        ("bfloat16", "bfloat16"),
+        ("float16", "float16"),
+        ("int8", "uint8"),
+        ("int4", "uint8"),
+    ):
+        assert sum(stored in regressed(case, 0, state_dtype)[2] for case in CASES) >= 50

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from neurenix._phynexus import Rule, Stepper, Tensor
 
 from .groups import Group
-from .packing import BLOCKS, FORMATS, packed, scale_key, settled, unpacked
+from .packing import BLOCKS, decoded, encoded, is_packed, scale_key, settled
+from .rounding import Keys, tensor_keys
 from .states import State, View
 
 
@@ -56,16 +57,20 @@ class Unit:
         rule: Rule,
         stepper: Stepper,
         states: Sequence[State],
-        packs: Sequence[State],
+        formats: Mapping[str, str],
         handles: list[dict[str, Tensor]],
+        identities: Sequence[float],
         gather: Stepper | None,
     ) -> None:
         self.batch = batch
         self.rule = rule
         self.stepper = stepper
         self.states = states
-        self.packs = packs  # states in few bits that the formula does not decode itself
+        self.formats = (
+            formats  # of the states that are stored in few bits and that the formula does not decode itself
+        )
         self._handles = handles  # what the stepper has in their place
+        self.identities = identities  # what rounding at random knows parameters by
         self.scalars = [state.name for state in states if state.kind == "scalar"]
         self.prepares = rule.prepares
         self.gather = gather
@@ -77,30 +82,40 @@ class Unit:
         self.stepper.steps = steps
 
     @contextmanager
-    def opened(self, place: int, entry: dict[str, Any], write: bool) -> Iterator[None]:
-        """Lets the stepper see the states of one parameter that are stored in few bits, and stores them again."""
-        handles = self._handles[place]
-        kept = {name: (entry[name], entry[scale_key(name)], handles[name].data) for name in handles}
-        for state in self.packs:
-            codes, scale, _ = kept[state.name]
-            handle = entry[state.name] = handles[state.name]
-            handle.data = unpacked(codes, scale, handle.shape, state.is_signed)
+    def opened(self, place: int, entry: dict[str, Any], keys: Keys | None) -> Iterator[None]:
+        """Lets the stepper see the states of one parameter that are stored in few bits, and stores them again.
+
+        Args:
+            place: which parameter.
+            entry: its states.
+            keys: of rounding at random; None where nothing is to be changed.
+        """
+        param, handles = self.batch.members[place], self._handles[place]
+        few = [(i, state) for i, state in enumerate(self.states) if state.name in handles]
+        kept = {state.name: {n: entry[n] for n in (state.name, scale_key(state.name))} for _, state in few}
+        rest = {name: handle.data for name, handle in handles.items()}
+        for _, state in few:
+            handles[state.name].data = decoded(entry, state, param)
+            entry[state.name] = handles[state.name]
+            del entry[scale_key(state.name)]
         try:
             yield
-            for state in self.packs if write else ():
-                codes, scale, rest = kept[state.name]
-                kind = "int8" if codes.numel() == handles[state.name].numel() else "int4"
-                kept[state.name] = (*packed(handles[state.name].detach(), kind, state.is_signed), rest)
+            if keys is not None:
+                for i, state in few:
+                    own = tensor_keys(keys, self.identities[place], i)
+                    value = handles[state.name].detach()
+                    kept[state.name] = encoded(value, state, self.formats[state.name], own)
         finally:
-            for name, (codes, scale, rest) in kept.items():
-                entry[name], entry[scale_key(name)], handles[name].data = codes, scale, rest
+            for _, state in few:
+                entry.update(kept[state.name])
+                handles[state.name].data = rest[state.name]
 
 
 class Wide(dict[str, Any]):
-    """The state of a parameter as tensor code sees it: in float32. What is assigned is kept."""
+    """The states of a parameter as tensor code sees them: decoded. What is assigned is kept."""
 
-    def __init__(self, entry: dict[str, Any]) -> None:
-        super().__init__({name: _wide(value) for name, value in entry.items()})
+    def __init__(self, entry: dict[str, Any], values: dict[str, Any]) -> None:
+        super().__init__({**entry, **values})
         self._entry = entry
 
     def __setitem__(self, name: str, value: Any) -> None:
@@ -108,14 +123,11 @@ class Wide(dict[str, Any]):
         self._entry[name] = value
 
 
-def widened(entry: dict[str, Any]) -> dict[str, Any]:
-    """A parameter's state for tensor code."""
-    return Wide(entry) if any(_wide(value) is not value for value in entry.values()) else entry
-
-
-def _wide(value: Any) -> Any:
-    narrow = isinstance(value, Tensor) and value.dtype.name in FORMATS[1:3]
-    return value.float() if narrow else value
+def widened(entry: dict[str, Any], states: Sequence[State], param: Tensor) -> dict[str, Any]:
+    """The states of a parameter for tensor code."""
+    values = {state.name: decoded(entry, state, param) for state in states}
+    values = {name: value for name, value in values.items() if value is not entry.get(name)}
+    return Wide(entry, values) if values else entry
 
 
 def compute_type(dtype: str) -> str:
@@ -129,23 +141,14 @@ def identify(group: Group, position: int) -> int:
     return zlib.crc32(name.encode()) - 2**31
 
 
-def noise_keys(seed: int, step: int) -> tuple[float, float]:
-    """Two integers of 32 bits for a step: the finalizer of splitmix64."""
-    x = (seed * 0x9E3779B97F4A7C15 + step * 0xD1B54A32D192ED03 + 1) % 2**64
-    x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9 % 2**64
-    x = (x ^ x >> 27) * 0x94D049BB133111EB % 2**64
-    x ^= x >> 31
-    return float((x >> 32) - 2**31), float((x & 0xFFFFFFFF) - 2**31)
-
-
 def check_sizes(
     label: str, group: Group, param: Tensor, view: View, states: Sequence[State], entry: dict[str, Any]
 ) -> None:
     """ValueError where what is kept of a parameter is not what is needed now."""
     for state in states:
         expected = state.expected(param, view, group)
-        value, packed = entry.get(state.name), scale_key(state.name) in entry
-        if expected is None or packed:
+        value = entry.get(state.name)
+        if expected is None or is_packed(entry, state.name):
             continue
         kept = None
         if isinstance(value, Tensor) and tuple(value.shape) != expected:
@@ -168,19 +171,18 @@ def begin(
     states: Sequence[State],
     formats: Sequence[str],
     entry: dict[str, Any],
-    identity: int,
-    keep: bool,
 ) -> None:
     """Completes the state of one parameter in these formats: what is there goes on, the rest begins."""
     new: dict[str, Any] = {"step": entry.get("step", 0)}
     for state, kind in zip(states, formats, strict=True):
-        value, scale = entry.get(state.name), entry.get(scale_key(state.name))
-        if value is None:
-            value = state.start(param, view, group, "float32" if kind in BLOCKS else kind, identity)
-        if state.kind == "tensor":
-            new |= {} if value is None else {state.name: value}
-        else:
-            new |= settled(state, value, scale, param, kind, keep)
+        if entry.get(state.name) is None:
+            value = state.start(param, view, group, "float32" if kind in BLOCKS else kind)
+            if value is not None:
+                entry[state.name] = value
+        if state.kind != "tensor":
+            new |= settled(state, entry, param, kind)
+        elif state.name in entry:
+            new[state.name] = entry[state.name]
     entry.clear()
     entry.update(new)
 
@@ -192,8 +194,12 @@ def bind(
     states: Sequence[State],
     packs: Sequence[State],
     entries: dict[Tensor, dict[str, Any]],
+    identities: Sequence[float],
 ) -> tuple[Stepper, list[dict[str, Tensor]]]:
-    """A stepper of these parameters; for each what stands in place of the states that it does not decode itself."""
+    """A stepper of these parameters; for each what stands in place of the states that it does not decode itself.
+
+    `identities` are the numbers that tell parameters apart, of a rule that rounds at random; else there are none.
+    """
     handles = [{s.name: Tensor.zeros(()).to(p.device).expand(p.shape) for s in packs} for p in params]
 
     def tensors(param: Tensor, handles: dict[str, Tensor]) -> list[Tensor]:
@@ -207,12 +213,15 @@ def bind(
         return found
 
     scalars = [state.name for state in states if state.kind == "scalar"]
+    numbers = [[entries[param][name] for name in scalars] for param in params]
+    for own, identity in zip(numbers, identities, strict=False):
+        own.append(identity)
     stepper = Stepper(
         rule,
         params,
         views,
         [tensors(param, own) for param, own in zip(params, handles, strict=True)],
-        [[entries[param][name] for name in scalars] for param in params],
+        numbers,
         [entries[param]["step"] for param in params],
     )
     return stepper, handles

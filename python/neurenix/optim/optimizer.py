@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from neurenix._phynexus import Tensor, prepare_together, step_together
 
 from . import persistence, rows
-from .averaging import averaged, switch
+from .averaging import averaged, switch, values
 from .governed import Governed, governed
 from .groups import Group, Params, check_unique, complete, describe, nearest, split
 from .limits import Choice, Flag, Whole, resolve
@@ -143,6 +143,36 @@ class Optimizer(UpdateRule, Governed):
         for plan in self._plans:
             plan.sync(self._state)
         return self._state
+
+    def decoded(self, param: Tensor, name: str) -> Any:
+        """The values of a state of a parameter, whatever format `state_dtype` stores it in.
+
+        `state[param]` holds what is stored: of states in few bits codes, and their scales under another name. A copy of
+        the values comes from here; writing into it changes nothing.
+
+        Args:
+            param: one of the parameters.
+            name: a key of its state.
+
+        Returns:
+            A float32 tensor (float64 for float64 parameters), or a number.
+
+        Raises:
+            KeyError: if there is no such parameter, or no such state yet.
+
+        Example:
+            >>> import neurenix as nx
+            >>> w = nx.zeros(64, 64, requires_grad=True)
+            >>> optimizer = nx.optim.AdamW([w], state_dtype="int8")
+            >>> w.grad = nx.ones(64, 64)
+            >>> optimizer.step()
+            >>> optimizer.state[w]["exp_avg"].dtype, round(optimizer.decoded(w, "exp_avg")[0, 0].item(), 4)
+            (uint8, 0.1)
+        """
+        for group in self._parameter_groups:
+            if any(param is other for other in group["params"]):
+                return values(self, group, param)[name]
+        raise KeyError(f"{type(self).__name__} has no such parameter, of shape {tuple(param.shape)}")
 
     @property
     def grad_norm(self) -> float:
@@ -364,7 +394,7 @@ class Optimizer(UpdateRule, Governed):
     def load_state_dict(
         self, state_dict: Mapping[str, Any], hyperparameters: Literal["load", "keep"] = "load"
     ) -> None:
-        """Takes over a saved state, found by name, with the dtypes it was saved in.
+        """Takes over a saved state, found by name; it is stored in the formats of this optimizer from its next step on.
 
         Args:
             state_dict: what `state_dict()` returned.

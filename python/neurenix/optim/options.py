@@ -37,11 +37,16 @@ class Options(TypedDict, total=False):
     accumulate: how many calls of `step()` make one step; their gradients are averaged.
     accumulate_sum: add the gradients up instead.
     state_dtype: how states are stored: "float32", "bfloat16", "float16", "int8" or "int4", or a dict of these by the
-        name of the state. Few bits have a scale for each block of 256 or 128 elements; small tensors, numbers, sums of
-        rows and columns, and the states of float64 parameters keep their precision.
+        name of the state. They are rounded at random, so that they follow changes below half a step, and training goes
+        on as in float32. Few bits have a scale for each block of 256 or 128 elements. What a format would spoil is
+        stored in a wider one, see `State`: averages of weights keep float32, squares have bfloat16 instead of float16,
+        momentum that is the step itself int8 instead of int4. Small tensors, numbers, values of rows and columns, and
+        the states of float64 parameters keep their precision. `optimizer.state` holds what is stored,
+        `optimizer.decoded` gives its values.
     param_update: how bfloat16 and float16 parameters are rounded: to the "nearest", which loses steps below half a unit
         in the last place; "stochastic", right on average; or "kahan", which keeps what is lost beside them.
-    rounding_seed: of stochastic rounding; the same seed, step and parameter give the same bits.
+    rounding_seed: of stochastic rounding, of parameters and of states; the same seed, step and parameter give the same
+        bits.
     foreach, fused, capturable: taken for torch's sake; every step here is fused.
 
     >>> import neurenix as nx
@@ -114,14 +119,14 @@ def ema(p: Value, g: Value, average: Value, *, t: Value, inner: Inner, ema: Valu
 
 
 def rounded_at_random(
-    p: Value, g: Value, key: Value, *, inner: Inner, noise: Value, dtype: str
-) -> tuple[Value, Value]:
-    """Rounds a bfloat16 or float16 parameter up or down at random; the number `noise_key` tells tensors apart."""
+    p: Value, g: Value, *, inner: Inner, noise: Value, identity: Value, dtype: str
+) -> Value:
+    """Rounds a bfloat16 or float16 parameter up or down at random; the number `identity` tells parameters apart."""
     new = inner(p, g)
     if dtype in NARROW:
-        keys = integer(noise[0]) ^ integer(key), integer(noise[1])
+        keys = integer(noise[0]) ^ integer(identity), integer(noise[1])
         new = stochastic(new, random_bits(new.tape.position(), keys), dtype)  # type: ignore[arg-type]
-    return new, key
+    return new
 
 
 def compensated(p: Value, g: Value, rest: Value, *, inner: Inner, dtype: str) -> tuple[Value, Value]:
@@ -177,7 +182,7 @@ def surround(
     """The recipe with the layers that a group's options ask for."""
     outer = list(_ROUNDING[rounding])
     if "ema" in group:
-        outer.append(Layer(ema, (State("ema", init="param"),)))
+        outer.append(Layer(ema, (State("ema", init="param", role="position"),)))
     if accumulate:
         outer.append(Layer(accumulated, (State("accumulated", stored="own"),)))
     if group["maximize"]:
@@ -198,7 +203,7 @@ def surround(
 
 _ROUNDING: Final[dict[str, tuple[Layer, ...]]] = {
     "nearest": (),
-    "stochastic": (Layer(rounded_at_random, (State("noise_key", kind="scalar", init="identity"),)),),
+    "stochastic": (Layer(rounded_at_random),),
     "kahan": (Layer(compensated, (State("remainder", stored="param"),)),),
 }
 _CLIPS: Final[dict[str, Any]] = {

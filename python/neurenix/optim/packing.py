@@ -1,16 +1,18 @@
-"""How states are stored: which format each has, and packing into few bits outside of formulas."""
+"""Which format each state is stored in, and the only way from what is stored to its values and back."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 from neurenix._phynexus import Formula, Tensor, cat
 
-from .bits import block_largest
+from .bits import integer
+from .formula import Value
+from .rounding import Keys, noise, stochastic
 from .states import State
-from .storage import BLOCK, BLOCK4, decode4, decode8, encode4, encode8, pack4, unpack4
+from .storage import BLOCK, BLOCK4, block_scale, decode4, decode8, encode4, encode8, pack4, unpack4
 from .tracing import Tape
 
 FORMATS: Final = ("float32", "bfloat16", "float16", "int8", "int4")
@@ -32,27 +34,47 @@ def check_option(label: str, option: Any) -> Option:
 
 
 def check_names(label: str, option: Option, states: Sequence[State]) -> None:
-    """That every state that an option names exists."""
-    names = [state.name for state in states]
-    unknown = [name for name in option if name not in names] if isinstance(option, Mapping) else []
-    if unknown:
+    """That every state that an option names exists, and can be stored as it says."""
+    if not isinstance(option, Mapping):
+        return
+    known = {state.name: state for state in states}
+    if unknown := [name for name in option if name not in known]:
         raise ValueError(
-            f"{label}: state_dtype names {', '.join(map(repr, unknown))}; the states are {', '.join(names)}"
+            f"{label}: state_dtype names {', '.join(map(repr, unknown))}; the states are {', '.join(known)}"
         )
+    for name, kind in option.items():
+        state = known[name]
+        if kind != "float32" and state.is_exact:
+            raise ValueError(
+                f"{label}: {name} keeps float32, as the weights would follow what rounding makes of it; state_dtype "
+                f"gives it {kind!r}"
+            )
+        if (wider := state.stored_as(kind)) != kind:
+            raise ValueError(
+                f"{label}: state_dtype gives {name} {kind!r}, in which it would not train as in float32; give it "
+                f"{wider!r}"
+            )
+
+
+def rounds(option: Option) -> bool:
+    """Whether an option stores any state in less than float32."""
+    formats = option.values() if isinstance(option, Mapping) else (option,)
+    return any(kind not in (None, "float32") for kind in formats)
 
 
 def storage(option: Option, state: State, param: Tensor) -> str:
     """The format of a state of a parameter.
 
-    Few bits are for tensors of the parameter's shape with at least `SMALL` elements. States of float64
-    parameters, numbers, values for rows and columns, and what belongs to tensor code keep their precision.
+    Few bits are for tensors of the parameter's shape with at least `SMALL` elements. States of float64 parameters,
+    numbers, values for rows and columns, positions, and what belongs to tensor code keep their precision. What does
+    not bear a format has the next wider.
     """
     own = "float64" if param.dtype.name == "float64" else "float32"
-    if own == "float64" or state.kind != "full" or state.stored == "own":
+    if own == "float64" or state.is_exact:
         return own
     if state.stored == "param":
         return param.dtype.name
-    name = option if isinstance(option, str) else (option or {}).get(state.name, own)
+    name = state.stored_as(option if isinstance(option, str) else (option or {}).get(state.name, own))
     if name in BLOCKS and (param.numel() < SMALL or (name == "int4" and param.numel() % 2)):
         return own
     return name
@@ -83,21 +105,104 @@ def misfit(entry: Mapping[str, Any], name: str, param: Tensor) -> str | None:
     return None
 
 
-def packed(x: Tensor, kind: str, signed: bool) -> tuple[Tensor, Tensor]:
-    """The codes of a float32 tensor and the scales of its blocks.
+def encoded(x: Tensor, state: State, kind: str, keys: Keys | None = None) -> dict[str, Tensor]:
+    """What an entry holds of a state with these values.
 
     Codes have the tensor's shape as int8, half of its elements as int4; scales have one dimension.
+
+    Args:
+        x: the values.
+        state: which state it is.
+        kind: the format.
+        keys: of rounding at random; without them it is to nearest.
     """
+    if kind not in BLOCKS:
+        if keys is not None and kind in ("bfloat16", "float16"):
+            (flat,) = _rounder(kind).apply([x.float().flatten()], ["float32"], list(keys))
+            x = flat.reshape(x.shape)
+        return {state.name: x.to(kind)}
+    signed, flat, given = state.is_signed, x.float().flatten(), list(keys or ())
+    half = x.numel() // 2
+    parts = [_rows(flat, BLOCK)] if kind == "int8" else [_rows(p, BLOCK4) for p in (flat[:half], flat[half:])]
+    firsts = [_firsts(parts[0])] if given else []
+    encoder, dtypes = _encoder(kind, signed, bool(given)), ["uint8", *("float32" for _ in parts)]
+    codes, *scales = encoder.apply([*parts, *firsts], dtypes, given)
+    scale = cat([scale.flatten() for scale in scales])
     if kind == "int8":
-        codes, scale = _encoder8(signed).apply([_rows(x.flatten(), BLOCK)], ["uint8", "float32"], [])
-        return codes.flatten()[: x.numel()].reshape(x.shape), scale.flatten()
-    flat, half = x.flatten(), x.numel() // 2
-    low, high = (_rows(part, BLOCK4) for part in (flat[:half], flat[half:]))
-    codes, first, second = _encoder4(signed).apply([low, high], ["uint8", "float32", "float32"], [])
-    return codes.flatten()[:half].contiguous(), cat([first.flatten(), second.flatten()])
+        return {state.name: codes.flatten()[: x.numel()].reshape(x.shape), scale_key(state.name): scale}
+    return {state.name: codes.flatten()[:half].contiguous(), scale_key(state.name): scale}
 
 
-def unpacked(codes: Tensor, scale: Tensor, shape: Sequence[int], signed: bool) -> Tensor:
+def decoded(entry: Mapping[str, Any], state: State, param: Tensor) -> Any:
+    """The values of a state of a parameter: a tensor of what it is computed in, or a number; None where there are none.
+
+    Nothing but this reads what is stored.
+    """
+    value: Any = entry.get(state.name)
+    scale: Any = entry.get(scale_key(state.name))
+    if scale is not None:
+        return _unpacked(value, scale, param.shape, state.is_signed)
+    narrow = isinstance(value, Tensor) and value.dtype.name in ("bfloat16", "float16")
+    return value.float() if narrow else value
+
+
+class Decoded(Mapping[str, Any]):
+    """The values of a parameter's states, decoded as they are read.
+
+    Args:
+        entry: what is stored.
+        states: the states that it holds.
+        param: their parameter.
+    """
+
+    def __init__(self, entry: Mapping[str, Any], states: Sequence[State], param: Tensor) -> None:
+        self._entry, self._param = entry, param
+        self._states = {state.name: state for state in states}
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._entry or not (name in self._states or name == "step"):
+            raise KeyError(name)
+        known = name in self._states
+        return decoded(self._entry, self._states[name], self._param) if known else self._entry[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name in self._entry if name in self._states or name == "step")
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+def revise(
+    entry: Mapping[str, Any], state: State, param: Tensor, change: Callable[[Tensor], Tensor], keys: Keys
+) -> None:
+    """Puts `change` of a state's values in their place, rounded at random to the format that they are stored in.
+
+    The tensors stay the same ones, as compiled rules hold them.
+    """
+    new = encoded(change(decoded(entry, state, param)), state, _kind(entry, state, param), keys)
+    for name, value in new.items():
+        entry[name].copy_(value)
+
+
+def settled(state: State, entry: Mapping[str, Any], param: Tensor, kind: str) -> dict[str, Any]:
+    """What an entry is to hold of a state in a format, whatever it is stored in now."""
+    value = entry.get(state.name)
+    if not isinstance(value, Tensor):
+        return {} if value is None else {state.name: value}
+    if _kind(entry, state, param) == kind:
+        return {name: entry[name] for name in (state.name, scale_key(state.name)) if name in entry}
+    return encoded(decoded(entry, state, param), state, kind)
+
+
+def _kind(entry: Mapping[str, Any], state: State, param: Tensor) -> str:
+    """The format that a state is stored in."""
+    value: Tensor = entry[state.name]
+    if not is_packed(entry, state.name):
+        return value.dtype.name
+    return "int8" if value.numel() == param.numel() else "int4"
+
+
+def _unpacked(codes: Tensor, scale: Tensor, shape: Sequence[int], signed: bool) -> Tensor:
     """The float32 tensor of these codes and scales."""
     flat = codes.flatten()
     count = functools.reduce(lambda a, b: a * b, shape, 1)
@@ -110,21 +215,6 @@ def unpacked(codes: Tensor, scale: Tensor, shape: Sequence[int], signed: bool) -
     return cat([part.flatten()[: count // 2] for part in (low, high)]).reshape(shape)
 
 
-def revise(entry: Mapping[str, Any], state: State, param: Tensor, change: Callable[[Tensor], Tensor]) -> None:
-    """Puts `change` of a state's values in their place, in the format that they are stored in.
-
-    The tensors stay the same ones, as compiled rules hold them.
-    """
-    value, scale = entry[state.name], entry.get(scale_key(state.name))
-    if scale is None:
-        value.copy_(change(value.float() if value.dtype.name in FORMATS[1:3] else value))
-        return
-    kind = "int8" if value.numel() == param.numel() else "int4"
-    new = change(unpacked(value, scale, param.shape, state.is_signed))
-    for old, part in zip((value, scale), packed(new, kind, state.is_signed), strict=True):
-        old.copy_(part)
-
-
 def _rows(flat: Tensor, width: int) -> Tensor:
     missing = -flat.numel() % width
     if missing:
@@ -133,11 +223,35 @@ def _rows(flat: Tensor, width: int) -> Tensor:
 
 
 @functools.cache
-def _encoder8(signed: bool) -> Formula:
+def _rounder(kind: Any) -> Formula:
     tape = Tape("float32")
     x = tape.operand("value")
-    scale = block_largest(x, signed=signed)
-    return tape.graph.finish([encode8(x, scale, signed).id, scale.id])
+    keys = tape.number("key", 0), tape.number("key", 1)
+    return tape.graph.finish([stochastic(x, noise(tape.position(), keys), kind).id])
+
+
+def _firsts(rows: Tensor) -> Tensor:
+    """The number of the first element of each row."""
+    count, width = rows.shape
+    return Tensor.arange(0, count * width, width, dtype="int32").reshape(-1, 1).to(rows.device)
+
+
+@functools.cache
+def _encoder(kind: str, signed: bool, random: bool) -> Formula:
+    tape = Tape("float32")
+    values = [tape.operand("value", i) for i in range(1 if kind == "int8" else 2)]
+    scales = [block_scale(x, kind, signed) for x in values]
+    noises: list[Value | None] = [None, None]
+    if random:
+        place = tape.operand("first", type="int32") + tape.position()
+        first, second = (integer(tape.number("key", i)) for i in range(2))
+        noises = [noise(place, (first, second ^ half)) for half in range(2)]
+    codes = [
+        (encode8 if kind == "int8" else encode4)(x, scale, signed, bits)
+        for x, scale, bits in zip(values, scales, noises, strict=False)
+    ]
+    code = codes[0] if kind == "int8" else pack4(*codes)
+    return tape.graph.finish([code.id, *(scale.id for scale in scales)])
 
 
 @functools.cache
@@ -147,45 +261,8 @@ def _decoder8(signed: bool) -> Formula:
 
 
 @functools.cache
-def _encoder4(signed: bool) -> Formula:
-    tape = Tape("float32")
-    values = [tape.operand("value", i) for i in range(2)]
-    scales = [block_largest(x, signed=signed) for x in values]
-    low, high = (encode4(x, scale, signed) for x, scale in zip(values, scales, strict=True))
-    return tape.graph.finish([pack4(low, high).id, *(scale.id for scale in scales)])
-
-
-@functools.cache
 def _decoder4(signed: bool) -> Formula:
     tape = Tape("float32")
     halves = unpack4(tape.operand("code", type="int32"))
     scales = [tape.operand("scale", i) for i in range(2)]
     return tape.graph.finish([decode4(c, s, signed).id for c, s in zip(halves, scales, strict=True)])
-
-
-def settled(
-    state: State, value: Any, scale: Tensor | None, param: Tensor, kind: str, keep: bool
-) -> dict[str, Any]:
-    """What an entry holds of a state in a format, whatever it came in.
-
-    Args:
-        state: what it is.
-        value: the state, or its codes.
-        scale: the scales of codes.
-        param: its parameter.
-        kind: the format.
-        keep: leave bfloat16 and float16 as they are.
-    """
-    if not isinstance(value, Tensor):
-        return {} if value is None else {state.name: value}
-    if scale is not None:
-        same = kind in BLOCKS and (kind == "int8") == (value.numel() == param.numel())
-        if same:
-            return {state.name: value, scale_key(state.name): scale}
-        value = unpacked(value, scale, param.shape, state.is_signed)
-    if kind in BLOCKS:
-        codes, scale = packed(value.float(), kind, state.is_signed)
-        return {state.name: codes, scale_key(state.name): scale}
-    if keep and value.dtype.name in FORMATS[1:3]:
-        return {state.name: value}
-    return {state.name: value.to(kind)}

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from neurenix._phynexus import Tensor, prepare_together
 
-from .binding import Batch, Unit, begin, bind, check_sizes, compute_type, identify, noise_keys, widened
+from .binding import Batch, Unit, begin, bind, check_sizes, compute_type, identify, widened
 from .groups import Group, check_parameter, describe
 from .limits import Limit, has_schedule, resolve
 from .options import gather
-from .packing import check_names, storage
+from .packing import check_names, rounds, storage
+from .rounding import Keys, step_keys
 from .states import State, as_states
-from .tracing import Recipe, layout, leaves, trace_recipe
+from .tracing import Recipe, identifies, layout, leaves, trace_recipe
 
 if TYPE_CHECKING:
     from .optimizer import Optimizer
@@ -46,6 +47,12 @@ class Plan:
         self._noise: int | None = None  # where the keys of random rounding go
         self.group: Group = {}  # as it was last prepared
 
+    @property
+    def keys(self) -> Keys:
+        """The keys of rounding at random in this step."""
+        assert self._noise is not None
+        return self.scalars[self._noise], self.scalars[self._noise + 1]
+
     def saved(self) -> dict[str, float]:
         """What of it belongs into a saved state."""
         kept = {name: getattr(self, name) for name in COUNTS}
@@ -68,7 +75,7 @@ class Plan:
             lr = resolve(rule.limit("lr"), f"{self.label}: lr", group["lr"], self.step)
             self.scalars[self._peak] = max(self.peak_lr, lr)
         if self._noise is not None:
-            self.scalars[self._noise : self._noise + 2] = noise_keys(rule.rounding_seed, self.step)
+            self.scalars[self._noise : self._noise + 2] = step_keys(rule.rounding_seed, self.step)
         for unit in self.units:
             if not unit.stepper.is_current():
                 self._forms = None
@@ -130,7 +137,7 @@ class Plan:
         steps = unit.stepper.steps
         batch.grads = [grad for _, grad in prepared]
         batch.params = [members[i] for i in places]
-        batch.states = [widened(state[members[i]]) for i in places]
+        batch.states = [widened(state[members[i]], unit.states, members[i]) for i in places]
         batch.steps = [steps[i] + 1 for i in places]
         batch.hyper = {
             name: resolve(rule.limit(name), f"{self.label}: {name}", self.group[name], self.step)
@@ -149,7 +156,7 @@ class Plan:
             members = unit.batch.members
             for param, step, numbers in zip(members, unit.stepper.steps, unit.stepper.numbers, strict=True):
                 state[param]["step"] = step
-                state[param].update(zip(unit.scalars, numbers, strict=True))
+                state[param].update(zip(unit.scalars, numbers, strict=False))
 
     def _read(self, rule: Optimizer, group: Group, state: dict[Tensor, dict[str, Any]]) -> None:
         if rule.formula is None:
@@ -206,7 +213,7 @@ class Plan:
         hyper: dict[str, Any] = {}
         for recipe in recipes.values():
             hyper |= recipe.select(known)
-        return hyper
+        return hyper | ({"noise": (0.0, 0.0)} if rounds(rule.state_dtype) else {})
 
     def _build(
         self,
@@ -230,32 +237,37 @@ class Plan:
             for param, _ in members:
                 every = rule.all_states(group, variant)
                 check_sizes(self.label, group, param, rule.view(param, group), every, state[param])
-        units, keep = [], rule.state_dtype is None
+        units = []
         for (dtype, _, variant, matrix, formats), members in batches.items():
-            recipe, kind = recipes[variant], compute_type(dtype)
+            recipe, computed = recipes[variant], compute_type(dtype)
             states, every = recipe.all_states(), rule.all_states(group, variant)
             check_names(self.label, rule.state_dtype, every)
             params = [param for param, _ in members]
             form = {"variant": variant, "matrix": matrix, "dtype": dtype}
-            traced = trace_recipe(recipe, hyper, kind, **form, stored=formats[: len(states)])
-            fuses = not (traced.is_mixed or recipe.directed or recipe.asks("noise"))
-            if "int8" in formats and not fuses:
-                traced = trace_recipe(recipe, hyper, kind, **form)
+            stored = tuple(f if s.stored == "asked" else "" for s, f in zip(states, formats, strict=False))
+            traced = trace_recipe(recipe, hyper, computed, **form, stored=stored)
+            apart = {"int4"}  # formats that are decoded and encoded around the formula
+            if "int8" in stored and (traced.is_mixed or recipe.directed or recipe.asks("noise")):
+                apart.add("int8")
+                stored = tuple("" if kind == "int8" else kind for kind in stored)
+                traced = trace_recipe(recipe, hyper, computed, **form, stored=stored)
             views = [rule.view(param, group) for param in params]
-            for (param, identity), view in zip(members, views, strict=True):
-                begin(self.label, group, param, view, every, formats, state[param], identity, keep)
-            few = ("int4",) if fuses else ("int8", "int4")
-            packs = [s for s, stored in zip(states, formats, strict=False) if stored in few]
-            stepper, handles = bind(traced, params, views, states, packs, state)
+            for param, view in zip(params, views, strict=True):
+                begin(self.label, group, param, view, every, formats, state[param])
+            few = {s.name: f for s, f in zip(states, formats, strict=False) if f in apart}
+            packs = [s for s in states if s.name in few]
+            identities = [float(identity) for _, identity in members]
+            own = identities if identifies(recipe, stored) else []
+            stepper, handles = bind(traced, params, views, states, packs, state, own)
             waiting = None
             if rule.accumulate > 1:
                 sums = (State("accumulated"),)
-                gathers = trace_recipe(Recipe(gather, sums), {}, kind)
-                waiting, _ = bind(gathers, params, views, sums, [], state)
+                gathers = trace_recipe(Recipe(gather, sums), {}, computed)
+                waiting, _ = bind(gathers, params, views, sums, [], state, [])
             batch = Batch(params, variant, {name: group[name] for name in rule.defaults})
-            units.append(Unit(batch, traced, stepper, states, packs, handles, waiting))
+            units.append(Unit(batch, traced, stepper, states, few, handles, identities, waiting))
         self.units, self._members = units, list(group["params"])
         self.joins = max((unit.stepper.joins for unit in units), key=len, default=[])
         self.directed = any(rule.is_directed(unit.batch.variant) for unit in units)
-        self.packs = any(unit.packs for unit in units)
+        self.packs = any(unit.formats for unit in units)
         self.is_single = len(units) == 1 and not self.packs and not self.joins

@@ -14,6 +14,8 @@ from .bits import bits, from_bits, integer, rounded, shift, single
 from .formula import Value, isfinite, where
 
 Narrow: TypeAlias = Literal["bfloat16", "float16"]
+Keys: TypeAlias = tuple[float, float]
+"""Two integers from −2³¹ to 2³¹ − 1 that random bits are made of, as numbers of a formula."""
 
 _SIZE = 0x7FFFFFFF
 _NORMAL = 2.0**-14
@@ -41,6 +43,37 @@ def noise(position: Value, key: tuple[Value, Value]) -> Value:
     x = x ^ integer(key[1])
     x = (x ^ shift(x, -15)) * -0x7B935975
     return x ^ shift(x, -16)
+
+
+def step_keys(seed: int, step: int) -> Keys:
+    """The keys of a step: the finalizer of splitmix64.
+
+    >>> step_keys(0, 1) != step_keys(1, 0)
+    True
+    """
+    x = (seed * 0x9E3779B97F4A7C15 + step * 0xD1B54A32D192ED03 + 1) % 2**64
+    x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9 % 2**64
+    x = (x ^ x >> 27) * 0x94D049BB133111EB % 2**64
+    x ^= x >> 31
+    return float((x >> 32) - 2**31), float((x & 0xFFFFFFFF) - 2**31)
+
+
+def tensor_keys(keys: Keys, identity: float, state: int) -> Keys:
+    """The keys of a tensor in a step: of a parameter, by what `identify` says, its state of that number.
+
+    >>> tensor_keys((5.0, 7.0), 0.0, 0), tensor_keys((5.0, 7.0), 3.0, 0)
+    ((5.0, 2027808484.0), (6.0, 2027808484.0))
+    """
+    return float(int(keys[0]) ^ int(identity)), float(int(keys[1]) ^ state_salt(state))
+
+
+def state_salt(state: int) -> int:
+    """A number for the state of that number, which tells its random bits from those of others and of the parameter.
+
+    >>> state_salt(0) != state_salt(1)
+    True
+    """
+    return ((state + 1) * 0x9E3779B9 + 2**31) % 2**32 - 2**31
 
 
 def stochastic(x: Value, random: Value, dtype: Narrow) -> Value:

@@ -102,7 +102,7 @@ def step(optimizer: Optimizer, plan: Plan, unit: Unit, place: int) -> None:
     few = param.detach()[rows].requires_grad_()
     few.grad = grad.values()
     kept = {"step": unit.stepper.steps[place], **{name: entry[name][rows] for name in names}}
-    stepper, _ = bind(unit.rule, [few], [default_view(few)], unit.states, [], {few: kept})
+    stepper, _ = bind(unit.rule, [few], [default_view(few)], unit.states, [], {few: kept}, [])
     stepper.step(plan.scalars)
     param.detach()[rows] = few.detach()
     for name in names:

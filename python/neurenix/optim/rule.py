@@ -84,8 +84,8 @@ class UpdateRule:
             )
         return states
 
-    def evaluation(self, param: Tensor, group: Group, entry: dict[str, Any]) -> Tensor | None:
-        """The weights to evaluate in place of a parameter, of its state; None where they are the parameter."""
+    def evaluation(self, param: Tensor, group: Group, entry: Mapping[str, Any]) -> Tensor | None:
+        """The weights to evaluate in place of a parameter, of its decoded state; None where they are the parameter."""
         return None
 
     def variants(self, group: Group) -> list[Any]:

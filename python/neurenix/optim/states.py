@@ -10,6 +10,7 @@ from typing import Any, Final, Literal, TypeAlias
 from neurenix._phynexus import Tensor
 
 Kind: TypeAlias = Literal["full", "row", "column", "batch", "scalar", "tensor"]
+Role: TypeAlias = Literal["average", "square", "position"]
 View: TypeAlias = tuple[int, int, int]
 
 # Which of (batch, rows, columns) a state of a kind has a value for.
@@ -20,10 +21,14 @@ _KEPT: Final[dict[str, tuple[bool, bool, bool]]] = {
     "batch": (True, False, False),
 }
 
-_SQUARES: Final = frozenset(
-    {"exp_avg_sq", "max_exp_avg_sq", "exp_avg_var", "max_exp_avg_var", "square_avg", "sum", "exp_inf"}
-    | {"acc_delta", "step_size", "grad_sum_sq", "accum"}
-)
+# The formats that values of a role bear, and what is next wider.
+_BORNE: Final[dict[str, tuple[str, ...]]] = {
+    "average": ("bfloat16", "float16", "int8", "int4"),
+    "square": ("bfloat16", "int8", "int4"),
+}
+#: Of an average that is the step itself, not divided by the root of its squares: four bits of it train worse.
+EIGHT_BITS: Final = ("bfloat16", "float16", "int8")
+_WIDER: Final = {"int4": "int8", "int8": "bfloat16", "float16": "bfloat16", "bfloat16": "float32"}
 
 
 @dataclass(frozen=True)
@@ -35,30 +40,47 @@ class State:
         kind: "full" is a tensor of the parameter's shape; "row", "column" and "batch" hold one value for each row,
             column or matrix of the parameter seen as (batch, rows, columns); "scalar" is one float64 number; "tensor"
             is of any shape and belongs to the optimizer's tensor code, formulas do not see it.
-        init: what it begins as: a number, "param" (the parameter's value, of a row, column or matrix the first),
-            "identity" (a number by the parameter's name or place), or a function of the group.
+        init: what it begins as: a number, "param" (the parameter's value, of a row, column or matrix the first), or a
+            function of the group.
         sized: for "tensor", its shape as a function of (parameter, group); without it the tensor code makes it.
         stored: "asked" in the format of the option `state_dtype`, "param" in the parameter's dtype, "own" always in
-            float32.
-        signed: whether values can be negative, which tells in few bits; by default unless the name is one of those that
-            optimizers have for sums and averages of squares.
+            float32: sums that must be exact, states of which the difference or the largest value counts.
+        role: what its values are, which says what formats they bear. An "average" is of gradients or updates and has
+            either sign; it bears all. A "square" is never negative: averages and sums of squares, magnitudes. Its range
+            is too wide for float16, and no positive value becomes 0. A "position" is a place among the weights, or a
+            sum that weights are computed from; it keeps float32.
+        formats: those that it bears, of "bfloat16", "float16", "int8" and "int4"; by default as its role says. Where
+            another is asked for it has the next wider: int8 for int4, bfloat16 for int8 and float16, then float32.
 
     >>> from neurenix.optim import State
-    >>> State("row_var", kind="row").kind
-    'row'
+    >>> State("exp_avg_sq", role="square").is_signed
+    False
     """
 
     name: str
     kind: Kind = "full"
-    init: float | Literal["param", "identity"] | Callable[[dict[str, Any]], float] = 0.0
+    init: float | Literal["param"] | Callable[[dict[str, Any]], float] = 0.0
     sized: Callable[[Tensor, dict[str, Any]], tuple[int, ...]] | None = None
     stored: Literal["asked", "param", "own"] = "asked"
-    signed: bool | None = None
+    role: Role = "average"
+    formats: tuple[str, ...] | None = None
 
     @property
     def is_signed(self) -> bool:
         """Whether values can be negative."""
-        return self.name not in _SQUARES if self.signed is None else self.signed
+        return self.role != "square"
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether it keeps float32 whatever `state_dtype` asks for."""
+        return self.kind != "full" or self.stored == "own" or self.role == "position"
+
+    def stored_as(self, asked: str) -> str:
+        """The format that it has where this one is asked for."""
+        bears = _BORNE.get(self.role, ()) if self.formats is None else self.formats
+        while asked in _WIDER and asked not in bears:
+            asked = _WIDER[asked]
+        return asked
 
     def shape(self, param: Tensor, view: View) -> tuple[int, ...]:
         """The shape of the state of a parameter that is seen as `view`."""
@@ -79,14 +101,10 @@ class State:
             return None
         return self.sized(param, group) if self.sized else self.shape(param, view)
 
-    def start(
-        self, param: Tensor, view: View, group: dict[str, Any], dtype: str, identity: int
-    ) -> Tensor | float | None:
+    def start(self, param: Tensor, view: View, group: dict[str, Any], dtype: str) -> Tensor | float | None:
         """What it is before the first step; None for what tensor code makes."""
         if self.kind == "tensor" and self.sized is None:
             return None
-        if self.init == "identity":
-            return float(identity)
         if self.init == "param":
             own = param.detach().to(dtype).clone()
             return own if self.kind == "full" else self._first(own, view).reshape(self.shape(param, view))

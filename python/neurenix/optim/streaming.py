@@ -71,7 +71,7 @@ class Stream:
         if self.guards and not self.seen and not bool(param.grad.isfinite().all()):  # type: ignore[union-attr]
             self.bad.append(param)
         if len(self.known) < len(self.joins):
-            with unit.opened(place, self.optimizer._state[param], write=False):
+            with unit.opened(place, self.optimizer._state[param], None):
                 self.given += unit.stepper.look(plan.scalars, place, self.known)
 
     def looked(self) -> None:
@@ -98,7 +98,8 @@ class Stream:
             unit.gather.step([], None, place)
             return True
         extras: Any = None
-        with unit.opened(place, self.optimizer._state[param], write=True):
+        keys = plan.keys if unit.formats else None
+        with unit.opened(place, self.optimizer._state[param], keys):
             if plan.directed and self.optimizer.is_directed(unit.batch.variant):
                 prepared = unit.stepper.prepare(plan.scalars, place, self.known) if unit.prepares else None
                 extras = plan.directions(self.optimizer, unit, self.optimizer._state, prepared, only=place)

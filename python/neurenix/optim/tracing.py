@@ -16,10 +16,11 @@ import numpy as np
 
 from neurenix._phynexus import Formula, Graph, Rule
 
-from .bits import block_largest
+from .bits import bits, integer, shift
 from .formula import Symbol, Value
+from .rounding import noise, state_salt, stochastic
 from .states import State, as_states
-from .storage import BLOCK, decode8, encode8
+from .storage import BLOCK, block_scale, decode8, encode8
 
 
 class _Static(tuple[str, Any]):
@@ -41,7 +42,10 @@ EXTENTS: Final[dict[str, frozenset[int]]] = {
 LITTLE: Final = 3
 
 #: Keywords that a formula may ask for besides hyperparameters.
-GIVEN: Final = frozenset(("t", "inner", "variant", "matrix", "dtype"))
+GIVEN: Final = frozenset(("t", "inner", "variant", "matrix", "dtype", "identity"))
+
+#: Formats that a formula rounds to itself, at random.
+ROUNDED: Final = ("bfloat16", "float16", "int8")
 
 
 def layout(value: Value) -> Layout:
@@ -169,11 +173,17 @@ def trace_recipe(
 ) -> Rule:
     """The rule of a whole recipe, for parameters of one variant; all of `hyper` are numbers of it, asked for or not.
 
-    `stored` are the formats of all states; those that are "int8" the formula decodes and encodes itself.
+    `stored` are the formats of all states: what is less than float32 the formula decodes, and rounds at random by the
+    hyperparameter "noise". With `identifies` the last state is a number that tells parameters apart.
     """
     fixed = tuple((name, layout(value)) for name, value in hyper.items())
     given = (("variant", variant), ("matrix", matrix), ("dtype", dtype if recipe.asks("dtype") else None))
-    return _trace(recipe, fixed, type, given, tuple(kind == "int8" for kind in stored))
+    return _trace(recipe, fixed, type, given, tuple(kind if kind in ROUNDED else "" for kind in stored))
+
+
+def identifies(recipe: Recipe, stored: tuple[str, ...]) -> bool:
+    """Whether a rule rounds at random, and needs a number that tells parameters apart."""
+    return recipe.asks("identity") or any(kind in ROUNDED for kind in stored)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -182,9 +192,9 @@ def _trace(
     hyper: tuple[tuple[str, Layout], ...],
     type: str,
     given: tuple[tuple[str, Any], ...],
-    packed: tuple[bool, ...],
+    stored: tuple[str, ...],
 ) -> Rule:
-    return _Tracer(recipe, hyper, type, dict(given), packed).rule()
+    return _Tracer(recipe, hyper, type, dict(given), stored).rule()
 
 
 class Tape:
@@ -214,6 +224,11 @@ class Tape:
         """The next number."""
         self.numbers.append((what, index))
         return Symbol(self, self.graph.scalar("float64"), self.kind)
+
+    @property
+    def is_mixed(self) -> bool:
+        """Whether some operands differ along less than all dimensions."""
+        return any(extent != EXTENTS["full"] for extent in self._extents)
 
     def size(self, axis: int) -> Symbol:
         """The size of the batch (0), of rows (1) or of columns (2)."""
@@ -270,14 +285,14 @@ class _Tracer:
         hyper: tuple[tuple[str, Layout], ...],
         type: str,
         given: dict[str, Any],
-        packed: tuple[bool, ...],
+        stored: tuple[str, ...],
     ) -> None:
         self.recipe = recipe
         self.tape = Tape(type)
         self.p, self.g = self.tape.operand("param"), self.tape.operand("grad")
         self.direction = [self.tape.operand("extra")] if recipe.directed else []
         self.states = recipe.all_states()
-        self.packed = packed or (False,) * len(self.states)
+        self.stored = stored or ("",) * len(self.states)
         self.kinds: list[str] = []  # of what the engine keeps: codes and scales are two
         self.given = {**given, "t": self.tape.number("step")}
         count = iter(range(10**9))
@@ -288,17 +303,24 @@ class _Tracer:
             return layout[1] if isinstance(layout, _Static) else tuple(map(fill, layout))
 
         self.hyper = {name: fill(layout) for name, layout in hyper}
-        self.symbols = [self._state(state, few) for state, few in zip(self.states, self.packed, strict=True)]
+        self.symbols = [
+            self._state(state, kind) for state, kind in zip(self.states, self.stored, strict=True)
+        ]
+        if identifies(recipe, self.stored):
+            self.kinds.append("number")
+            self.given["identity"] = self.tape.number("state", len(self.kinds) - 1)
         self.new: dict[int, Value] = {}
+        self.drawn = 0  # random numbers of an element
+        self.spare: Value | None = None  # the half of the last one that nothing has used
         self.prepared: tuple[Symbol, int] | None = None
 
-    def _state(self, state: State, few: bool) -> Symbol:
+    def _state(self, state: State, kind: str) -> Symbol:
         """The value of a state, decoded."""
         place = len(self.kinds)
         if state.kind == "scalar":
             self.kinds.append("number")
             return self.tape.number("state", place)
-        if not few:
+        if kind != "int8":
             self.kinds.append(state.kind)
             return self.tape.operand("state", place, state.kind)
         self.kinds += ["full", f"blocks:{BLOCK}"]
@@ -309,20 +331,42 @@ class _Tracer:
         """The traced recipe."""
         p = self.apply(0, self.p, self.g)
         outputs = [self._output(self.recipe.formula, self.p, p)]
-        for i, (state, few) in enumerate(zip(self.states, self.packed, strict=True)):
+        for i, (state, kind) in enumerate(zip(self.states, self.stored, strict=True)):
             like = self.p if state.kind == "full" else self.symbols[i]
             new = self._output(self.recipe.formula, like, self.new[i], state.kind)
-            if few:
+            if kind == "int8":
                 value = self.p.new(new)
-                scale = block_largest(value, signed=state.is_signed)
-                outputs += [encode8(value, scale, state.is_signed).id, scale.id]
+                scale = block_scale(value, kind, state.is_signed)
+                outputs += [encode8(value, scale, state.is_signed, self._random(scale)).id, scale.id]
+            elif kind:
+                outputs.append(stochastic(self.p.new(new), self._random(), kind).id)  # type: ignore[arg-type]
             else:
                 outputs.append(new)
+        if "identity" in self.given:
+            outputs.append(self.given["identity"].id)
         prepared = None
         if self.prepared is not None and self.prepared[0].id != self.g.id:
             prepared = self.tape.graph.finish([self.prepared[0].id]), self.prepared[1]
         tape = self.tape
         return Rule(tape.graph.finish(outputs), tape.inputs, tape.numbers, self.kinds, tape.stages, prepared)
+
+    def _random(self, scale: Symbol | None = None) -> Value:
+        """Random bits for the elements of the next state that needs them, 16 for each; two states share a number."""
+        if self.spare is not None:
+            bits16, self.spare = self.spare, None
+            return bits16
+        first, second = self.hyper["noise"]
+        keys = integer(first) ^ integer(self.given["identity"]), integer(second) ^ state_salt(self.drawn)
+        self.drawn += 1
+        place = self.tape.position()
+        # Places are numbered within a block or a row: what these hold tells them apart.
+        if scale is not None:
+            place = place + bits(scale) + bits(self.g)
+        elif self.tape.is_mixed:
+            place = place + bits(self.g)
+        random = noise(place, keys)
+        self.spare = shift(random, 16)
+        return random
 
     def apply(self, depth: int, p: Value, g: Value) -> Value:
         """The new p of the layers from `depth` inwards."""

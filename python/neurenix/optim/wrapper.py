@@ -102,6 +102,6 @@ class Wrapper(Optimizer):
         """The wrapped rule's."""
         return self.base.direction(batch)
 
-    def evaluation(self, param: Tensor, group: Group, entry: dict[str, Any]) -> Tensor | None:
+    def evaluation(self, param: Tensor, group: Group, entry: Mapping[str, Any]) -> Tensor | None:
         """The wrapped rule's."""
         return self.base.evaluation(param, group, entry)

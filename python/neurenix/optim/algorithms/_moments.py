@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from ..formula import Value, debias, rsqrt, sqrt
+from ..states import State
+
+EXP_AVG_SQ: Final = State("exp_avg_sq", role="square")
+#: An average of gradients, and one of their squares.
+MOMENTS: Final = ("exp_avg", EXP_AVG_SQ)
 
 
 def moments(g: Value, m: Value, v: Value, betas: Value) -> tuple[Value, Value]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from neurenix._phynexus import Tensor
@@ -31,7 +32,7 @@ class Averaging(Optimizer):
         if "betas" in group and group["betas"][0] == 0:
             raise ValueError(f"{label}: betas[0] must be a number in (0, 1), got {group['betas'][0]!r}")
 
-    def evaluation(self, param: Tensor, group: Group, entry: dict[str, Any]) -> Tensor | None:
+    def evaluation(self, param: Tensor, group: Group, entry: Mapping[str, Any]) -> Tensor | None:
         """The average x."""
         z, values = entry.get("z"), self.hyperparameters(group)
         beta = values["betas"][0] if "betas" in values else values["momentum"]

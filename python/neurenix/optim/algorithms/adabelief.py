@@ -10,6 +10,7 @@ from ..groups import Group, Params, Scheduled
 from ..limits import Flag
 from ..optimizer import Optimizer
 from ..options import Options
+from ..states import State
 from ._moments import rectification, spread
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ class AdaBelief(Optimizer):
         2010.07468.
     """
 
-    states = ("exp_avg", "exp_avg_var")
+    states = ("exp_avg", State("exp_avg_var", role="square"))
     decay_mode: ClassVar = "decoupled"
     limits: ClassVar = {"amsgrad": Flag(), "rectify": Flag(), "degenerated_to_sgd": Flag()}
 
@@ -85,9 +86,9 @@ class AdaBelief(Optimizer):
         }
         super().__init__(params, defaults, **options)
 
-    def states_for(self, group: Group, variant: Any = None) -> Sequence[str]:
+    def states_for(self, group: Group, variant: Any = None) -> Sequence[str | State]:
         """Two averages, and with amsgrad the largest second one."""
-        return (*self.states, "max_exp_avg_var") if group["amsgrad"] else self.states
+        return (*self.states, State("max_exp_avg_var", role="square")) if group["amsgrad"] else self.states
 
     @staticmethod
     def formula(

@@ -9,6 +9,7 @@ from ..groups import Params, Scheduled
 from ..limits import FRACTION
 from ..optimizer import Optimizer
 from ..options import Options
+from ..states import State
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -49,7 +50,7 @@ class Adadelta(Optimizer):
         M. Zeiler, ADADELTA: an adaptive learning rate method, arXiv 1212.5701, algorithm 1.
     """
 
-    states = ("square_avg", "acc_delta")
+    states = (State("square_avg", role="square"), State("acc_delta", role="square"))
     limits: ClassVar = {"rho": FRACTION}
 
     def __init__(

@@ -15,7 +15,7 @@ from ..groups import Group, Params, Scheduled
 from ..limits import ANY_NUMBER, NOT_NEGATIVE, Choice, Each, Flag, Number, OrNone, Whole
 from ..optimizer import Optimizer
 from ..options import Options
-from ..states import State, View, default_view
+from ..states import EIGHT_BITS, State, View, default_view
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -179,14 +179,24 @@ class Adafactor(Optimizer):
     def states_for(self, group: Group, variant: Any = None) -> Sequence[str | State]:
         """Averages of squares for rows and columns or for all elements, and the momentum if there is one."""
         moments: dict[str, tuple[str | State, ...]] = {
-            "no": ("variance",),
-            "matrix": (State("row_var", kind="row"), State("col_var", kind="column")),
+            "no": (State("variance", role="square"),),
+            "matrix": (
+                State("row_var", kind="row", role="square"),
+                State("col_var", kind="column", role="square"),
+            ),
             "apart": (
-                State("row_var", kind="tensor", sized=lambda param, group: _without(param, group, 1)),
-                State("col_var", kind="tensor", sized=lambda param, group: _without(param, group, 0)),
+                State(
+                    "row_var", "tensor", sized=lambda param, group: _without(param, group, 1), role="square"
+                ),
+                State(
+                    "col_var", "tensor", sized=lambda param, group: _without(param, group, 0), role="square"
+                ),
             ),
         }
-        return (*moments[variant.factored], *(("exp_avg",) if group["momentum"] != 0 else ()))
+        return (
+            *moments[variant.factored],
+            *((State("exp_avg", formats=EIGHT_BITS),) if group["momentum"] != 0 else ()),
+        )
 
     def is_directed(self, variant: Any) -> bool:
         """Where other dimensions than the last two are factored."""

@@ -53,7 +53,7 @@ class Adagrad(Optimizer):
         optimization, JMLR 12, 2011.
     """
 
-    states = (State("sum", init=operator.itemgetter("initial_accumulator_value")),)
+    states = (State("sum", init=operator.itemgetter("initial_accumulator_value"), role="square"),)
     takes_rows: ClassVar = "still"
     limits: ClassVar = {"lr_decay": NOT_NEGATIVE, "initial_accumulator_value": Fixed(NOT_NEGATIVE)}
 

@@ -10,7 +10,8 @@ from ..groups import Group, Params, Scheduled
 from ..limits import Flag
 from ..optimizer import Optimizer
 from ..options import Options
-from ._moments import moments, spread
+from ..states import State
+from ._moments import MOMENTS, moments, spread
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -54,7 +55,7 @@ class Adam(Optimizer):
         S. Reddi, S. Kale, S. Kumar, On the convergence of Adam and beyond, ICLR 2018 (amsgrad).
     """
 
-    states = ("exp_avg", "exp_avg_sq")
+    states = MOMENTS
     limits: ClassVar = {"amsgrad": Flag()}
 
     def __init__(
@@ -74,9 +75,9 @@ class Adam(Optimizer):
         defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad}
         super().__init__(params, defaults, **options)
 
-    def states_for(self, group: Group, variant: Any = None) -> Sequence[str]:
+    def states_for(self, group: Group, variant: Any = None) -> Sequence[str | State]:
         """Two averages, and with amsgrad the largest second one."""
-        return (*self.states, "max_exp_avg_sq") if group["amsgrad"] else self.states
+        return (*self.states, State("max_exp_avg_sq", role="square")) if group["amsgrad"] else self.states
 
     @staticmethod
     def formula(

@@ -10,7 +10,7 @@ from ..limits import NOT_NEGATIVE
 from ..optimizer import Optimizer
 from ..options import Options
 from ..special import angle
-from ._moments import moments, spread
+from ._moments import MOMENTS, moments, spread
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -52,7 +52,7 @@ class AdamAtan2(Optimizer):
         K. Everett et al., Scaling exponents across parameterizations and optimizers, arXiv 2407.05872.
     """
 
-    states = ("exp_avg", "exp_avg_sq")
+    states = MOMENTS
     decay_mode: ClassVar = "decoupled"
     limits: ClassVar = {"a": NOT_NEGATIVE, "b": NOT_NEGATIVE}
 

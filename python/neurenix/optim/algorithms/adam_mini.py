@@ -55,7 +55,7 @@ class AdamMini(Optimizer):
         Y. Zhang et al., Adam-mini: use fewer learning rates to gain more, arXiv 2406.16793, algorithm 1.
     """
 
-    states = ("exp_avg", State("exp_avg_sq", kind="row"))
+    states = ("exp_avg", State("exp_avg_sq", kind="row", role="square"))
     decay_mode: ClassVar = "decoupled"
     limits: ClassVar = {"blocks": OrNone(Whole(1))}
 

@@ -9,7 +9,7 @@ from ..groups import Params, Scheduled
 from ..limits import NOT_NEGATIVE, Flag, Number
 from ..optimizer import Optimizer
 from ..options import Options
-from ._moments import moments, spread
+from ._moments import MOMENTS, moments, spread
 from ._tangential import tangential
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class AdamP(Optimizer):
         arXiv 2006.08217, algorithm 2.
     """
 
-    states = ("exp_avg", "exp_avg_sq")
+    states = MOMENTS
     limits: ClassVar = {
         "delta": NOT_NEGATIVE,
         "wd_ratio": Number(0, 1, high_included=True),

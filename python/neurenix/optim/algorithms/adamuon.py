@@ -10,6 +10,7 @@ from neurenix._phynexus import Tensor
 from ..formula import Value, debias, mean, sqrt, where
 from ..groups import Group, Params, Scheduled
 from ..states import State
+from ._moments import EXP_AVG_SQ
 from ._orthogonal import scale
 from ._second_moment import MuonOptions, SecondMoment
 from .muon import ORIGINAL, auxiliary
@@ -72,9 +73,7 @@ class AdaMuon(SecondMoment):
 
     def states_for(self, group: Group, variant: Any = None) -> Sequence[str | State]:
         """The momentum and the second average, or AdamW's averages."""
-        return (
-            ("momentum_buffer", "exp_avg_sq") if variant == "matrix" else super().states_for(group, variant)
-        )
+        return ("momentum_buffer", EXP_AVG_SQ) if variant == "matrix" else super().states_for(group, variant)
 
     def measured(self, momentum: Tensor) -> Tensor:
         """The signs of the momentum."""

@@ -9,7 +9,7 @@ from ..groups import Params, Scheduled
 from ..limits import FRACTION, Each
 from ..optimizer import Optimizer
 from ..options import Options
-from ._moments import spread
+from ._moments import EXP_AVG_SQ, spread
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -52,7 +52,7 @@ class Adan(Optimizer):
         2208.06677, algorithm 1.
     """
 
-    states = ("exp_avg", "exp_avg_diff", "exp_avg_sq", "pre_grad")
+    states = ("exp_avg", "exp_avg_diff", EXP_AVG_SQ, "pre_grad")
     decay_mode: ClassVar = "proximal"
     limits: ClassVar = {"betas": Each(FRACTION, 3)}
 

@@ -10,7 +10,7 @@ from ..groups import Params, Scheduled
 from ..limits import FRACTION, NOT_NEGATIVE, Each, Number, OrNone
 from ..optimizer import Optimizer
 from ..options import Options
-from ._moments import moments, spread
+from ._moments import EXP_AVG_SQ, moments, spread
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -62,7 +62,7 @@ class AdEMAMix(Optimizer):
         2409.03137, algorithm 1.
     """
 
-    states = ("exp_avg_fast", "exp_avg_slow", "exp_avg_sq")
+    states = ("exp_avg_fast", "exp_avg_slow", EXP_AVG_SQ)
     decay_mode: ClassVar = "decoupled_after"
     limits: ClassVar = {
         "betas": Each(FRACTION, 3),

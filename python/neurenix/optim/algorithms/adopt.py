@@ -9,6 +9,7 @@ from ..groups import Params, Scheduled
 from ..limits import NOT_NEGATIVE, OrNone
 from ..optimizer import Optimizer
 from ..options import Options
+from ._moments import MOMENTS
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -55,7 +56,7 @@ class ADOPT(Optimizer):
         2411.02853, algorithm 2.
     """
 
-    states = ("exp_avg", "exp_avg_sq")
+    states = MOMENTS
     limits: ClassVar = {"clip_exp": OrNone(NOT_NEGATIVE)}
 
     def __init__(

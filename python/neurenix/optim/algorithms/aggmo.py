@@ -10,6 +10,7 @@ from ..groups import Group, Params, Scheduled
 from ..limits import FRACTION, Each
 from ..optimizer import Optimizer
 from ..options import Options
+from ..states import EIGHT_BITS, State
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -61,9 +62,9 @@ class AggMo(Optimizer):
         defaults = {"lr": lr, "betas": betas, "weight_decay": weight_decay}
         super().__init__(params, defaults, **options)
 
-    def states_for(self, group: Group, variant: Any = None) -> Sequence[str]:
+    def states_for(self, group: Group, variant: Any = None) -> Sequence[State]:
         """One for each momentum."""
-        return tuple(f"momentum_buffer_{i}" for i in range(len(group["betas"])))
+        return tuple(State(f"momentum_buffer_{i}", formats=EIGHT_BITS) for i in range(len(group["betas"])))
 
     @staticmethod
     def formula(p: Value, g: Value, *b: Value, lr: Value, betas: Value) -> tuple[Value, ...]:

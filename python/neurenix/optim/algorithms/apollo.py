@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from neurenix._phynexus import Generator, Tensor
@@ -13,8 +14,9 @@ from ..formula import Value, maximum, norm, sqrt, where
 from ..groups import Group, Params, Scheduled
 from ..limits import Choice, Flag, Whole
 from ..options import Options
-from ..states import State
+from ..states import State, as_states
 from ._kronecker import sized
+from ._moments import MOMENTS
 from ._projected import Projected, adam, stepped
 
 if TYPE_CHECKING:
@@ -112,9 +114,9 @@ class APOLLO(Projected):
     def states_for(self, group: Group, variant: Any = None) -> Sequence[str | State]:
         """The averages, and the length of the last step where growth is limited."""
         if variant is None:
-            return ("exp_avg", "exp_avg_sq")
+            return MOMENTS
         low = sized(max(variant), group["rank"])
-        states = [State(name, "tensor", sized=low) for name in ("exp_avg", "exp_avg_sq")]
+        states = [replace(state, kind="tensor", sized=low) for state in as_states(MOMENTS)]
         return [State("length", "scalar"), *states] if group["limit_growth"] else states
 
     def direction(self, batch: Batch) -> list[Tensor]:

@@ -9,6 +9,7 @@ from ..groups import Params, Scheduled
 from ..limits import NOT_NEGATIVE
 from ..optimizer import Optimizer
 from ..options import Options
+from ..states import State
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -53,7 +54,7 @@ class ASGD(Optimizer):
         Optimization 30(4), 1992.
     """
 
-    states = ("ax",)
+    states = (State("ax", role="position"),)
     limits: ClassVar = {"lambd": NOT_NEGATIVE, "alpha": NOT_NEGATIVE, "t0": NOT_NEGATIVE}
 
     def __init__(

@@ -12,16 +12,18 @@ from ..groups import Group, Params, Scheduled
 from ..limits import FRACTION, NOT_NEGATIVE, POSITIVE, Each
 from ..optimizer import Optimizer
 from ..options import Options
-from ..states import State, View, default_view
+from ..states import EIGHT_BITS, State, View, default_view
+from ._moments import EXP_AVG_SQ
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+STEP: Final = State("exp_avg", formats=EIGHT_BITS)
 FACTORS: Final = (
-    State("exp_avg_sq_row", kind="row"),
-    State("exp_avg_sq_col", kind="column"),
-    State("exp_avg_res_row", kind="row"),
-    State("exp_avg_res_col", kind="column"),
+    State("exp_avg_sq_row", kind="row", role="square"),
+    State("exp_avg_sq_col", kind="column", role="square"),
+    State("exp_avg_res_row", kind="row", role="square"),
+    State("exp_avg_res_col", kind="column", role="square"),
 )
 
 
@@ -117,7 +119,7 @@ class CAME(Optimizer):
 
     def states_for(self, group: Group, variant: Any = None) -> Sequence[str | State]:
         """The momentum and what the variant has of averages."""
-        return ("exp_avg", *FACTORS) if variant == "matrix" else ("exp_avg", "exp_avg_sq")
+        return (STEP, *FACTORS) if variant == "matrix" else (STEP, EXP_AVG_SQ)
 
     @staticmethod
     def formula(

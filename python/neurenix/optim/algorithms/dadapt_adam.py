@@ -11,6 +11,7 @@ from ..optimizer import Optimizer
 from ..options import Options
 from ..states import State
 from ._distance import estimate
+from ._moments import EXP_AVG_SQ
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -62,8 +63,8 @@ class DAdaptAdam(Optimizer):
 
     states = (
         "exp_avg",
-        "exp_avg_sq",
-        "s",
+        EXP_AVG_SQ,
+        State("s", stored="own"),  # d is the largest that follows from it
         State("d", kind="scalar", init=lambda group: group["d0"]),
         State("numerator", kind="scalar"),
     )

@@ -59,7 +59,7 @@ class DAdaptLion(Optimizer):
 
     states = (
         "exp_avg",
-        "s",
+        State("s", stored="own"),  # d is the largest that follows from it
         State("d", kind="scalar", init=lambda group: group["d0"]),
         State("numerator", kind="scalar"),
     )

@@ -59,8 +59,8 @@ class DAdaptSGD(Optimizer):
     """
 
     states = (
-        "s",
-        State("x0", init="param"),
+        State("s", role="position"),
+        State("x0", init="param", role="position"),
         State("d", kind="scalar", init=lambda group: group["d0"]),
         State("numerator", kind="scalar"),
         State("g0_norm", kind="scalar"),

@@ -18,6 +18,7 @@ from ..limits import FRACTION, Each, Fixed, Flag, Number
 from ..optimizer import Optimizer
 from ..options import Options
 from ..states import State, View
+from ._moments import MOMENTS
 from ._orthogonal import SCALES, matrices, scale
 from .muon import auxiliary
 
@@ -124,7 +125,7 @@ class Dion(Optimizer):
     def states_for(self, group: Group, variant: Any = None) -> Sequence[str | State]:
         """The momentum and the basis, or AdamW's averages."""
         if variant != "matrix":
-            return ("exp_avg", "exp_avg_sq")
+            return MOMENTS
         return (
             State("momentum_buffer", kind="tensor", sized=lambda param, group: tuple(param.shape)),
             State("basis", kind="tensor", sized=lambda param, group: _rank(param, group)[1:]),

@@ -53,7 +53,11 @@ class DoG(Optimizer):
         arXiv 2302.12022, equation DoG.
     """
 
-    states = (State("x0", init="param"), State("max_dist", kind="scalar"), State("grad_sum", kind="scalar"))
+    states = (
+        State("x0", init="param", role="position"),
+        State("max_dist", kind="scalar"),
+        State("grad_sum", kind="scalar"),
+    )
     limits: ClassVar = {"reps_rel": POSITIVE}
 
     def __init__(

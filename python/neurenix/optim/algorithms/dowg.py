@@ -53,7 +53,7 @@ class DoWG(Optimizer):
     """
 
     states = (
-        State("x0", init="param"),
+        State("x0", init="param", role="position"),
         State("estim_sq_dist", kind="scalar"),
         State("weighted_sq", kind="scalar"),
     )

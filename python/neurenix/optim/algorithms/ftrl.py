@@ -56,7 +56,10 @@ class FTRL(Optimizer):
         H. McMahan et al., Ad click prediction: a view from the trenches, KDD 2013, algorithm 1.
     """
 
-    states = (State("accum", init=lambda group: group["initial_accumulator_value"]), "linear")
+    states = (  # weights are computed from both anew at each step
+        State("accum", init=lambda group: group["initial_accumulator_value"], stored="own", role="square"),
+        State("linear", role="position"),
+    )
     limits: ClassVar = {
         "lr_power": Number(high=0, high_included=True),
         "initial_accumulator_value": Fixed(NOT_NEGATIVE),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from neurenix import linalg
@@ -14,8 +15,9 @@ from ..formula import Value
 from ..groups import Group, Params, Scheduled
 from ..limits import Choice
 from ..options import Options
-from ..states import State
+from ..states import State, as_states
 from ._kronecker import along, back, sized, together
+from ._moments import MOMENTS
 from ._projected import Projected, adam, stepped
 
 if TYPE_CHECKING:
@@ -99,10 +101,10 @@ class GaLore(Projected):
     def states_for(self, group: Group, variant: Any = None) -> Sequence[str | State]:
         """The averages, and for each side that is projected the subspace."""
         if variant is None:
-            return ("exp_avg", "exp_avg_sq")
+            return MOMENTS
         rank, dims = min(group["rank"], *variant), projected(variant, group["proj_type"])
         low = sized(*(rank if dim in dims else variant[dim] for dim in (0, 1)))
-        states = [State(name, "tensor", sized=low) for name in ("exp_avg", "exp_avg_sq")]
+        states = [replace(state, kind="tensor", sized=low) for state in as_states(MOMENTS)]
         return states + [State(f"basis_{dim}", "tensor", sized=sized(variant[dim], rank)) for dim in dims]
 
     def direction(self, batch: Batch) -> list[Tensor]:

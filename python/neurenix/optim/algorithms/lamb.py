@@ -9,7 +9,8 @@ from ..groups import Params, Scheduled
 from ..limits import POSITIVE, Flag, OrNone
 from ..optimizer import Optimizer
 from ..options import Options
-from ._moments import spread
+from ..states import EIGHT_BITS, State
+from ._moments import EXP_AVG_SQ, spread
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -62,7 +63,7 @@ class LAMB(Optimizer):
         1904.00962, algorithm 2.
     """
 
-    states = ("exp_avg", "exp_avg_sq")
+    states = (State("exp_avg", formats=EIGHT_BITS), EXP_AVG_SQ)
     limits: ClassVar = {
         "max_grad_norm": OrNone(POSITIVE),
         "grad_averaging": Flag(),

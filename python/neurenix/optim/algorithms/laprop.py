@@ -9,7 +9,7 @@ from ..groups import Params, Scheduled
 from ..optimizer import Optimizer
 from ..options import Options
 from ..states import State
-from ._moments import spread
+from ._moments import MOMENTS, spread
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -52,7 +52,7 @@ class LaProp(Optimizer):
         L. Ziyin, Z. Wang, M. Ueda, LaProp: separating momentum and adaptivity in Adam, arXiv 2002.04839.
     """
 
-    states = ("exp_avg", "exp_avg_sq", State("exp_avg_lr", kind="scalar"))
+    states = (*MOMENTS, State("exp_avg_lr", kind="scalar"))
     decay_mode: ClassVar = "decoupled"
 
     def __init__(

@@ -10,6 +10,7 @@ from ..groups import Group, Params, Scheduled
 from ..limits import FRACTION, NOT_NEGATIVE, Flag
 from ..optimizer import Optimizer
 from ..options import Options
+from ..states import EIGHT_BITS, State
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -81,9 +82,9 @@ class LARS(Optimizer):
         }
         super().__init__(params, defaults, **options)
 
-    def states_for(self, group: Group, variant: Any = None) -> Sequence[str]:
+    def states_for(self, group: Group, variant: Any = None) -> Sequence[State]:
         """The momentum, unless it is 0."""
-        return ("momentum_buffer",) if group["momentum"] != 0 else ()
+        return (State("momentum_buffer", formats=EIGHT_BITS),) if group["momentum"] != 0 else ()
 
     @staticmethod
     def formula(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from neurenix._phynexus import Tensor
@@ -44,7 +45,7 @@ class Lookahead(Wrapper):
         M. R. Zhang et al., Lookahead optimizer: k steps forward, 1 step back, arXiv 1907.08610.
     """
 
-    states: ClassVar = (State("slow", init="param"),)
+    states: ClassVar = (State("slow", init="param", role="position"),)
     limits: ClassVar = {"k": Number(1), "alpha": Number(0, 1, high_included=True)}
 
     def __init__(self, optimizer: Optimizer, k: int = 5, alpha: Scheduled = 0.5) -> None:
@@ -60,6 +61,6 @@ class Lookahead(Wrapper):
         slow = slow + where(meet, alpha, 0) * (fast - slow)
         return where(meet, slow, fast), slow
 
-    def evaluation(self, param: Tensor, group: Group, entry: dict[str, Any]) -> Tensor | None:
+    def evaluation(self, param: Tensor, group: Group, entry: Mapping[str, Any]) -> Tensor | None:
         """The slow weights."""
         return entry.get("slow")

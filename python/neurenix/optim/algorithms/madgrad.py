@@ -60,7 +60,10 @@ class MADGRAD(Optimizer):
         gradient method for stochastic optimization, arXiv 2101.11075, algorithm 1.
     """
 
-    states = ("grad_sum_sq", "s")
+    states = (  # weights are computed from both anew at each step
+        State("grad_sum_sq", stored="own", role="square"),
+        State("s", role="position"),
+    )
     limits: ClassVar = {"momentum": FRACTION}
 
     def __init__(
@@ -77,7 +80,11 @@ class MADGRAD(Optimizer):
 
     def states_for(self, group: Group, variant: Any = None) -> Sequence[str | State]:
         """Two sums, and with momentum where p began."""
-        return (*self.states, State("x0", init="param")) if group["momentum"] != 0 else self.states
+        return (
+            (*self.states, State("x0", init="param", role="position"))
+            if group["momentum"] != 0
+            else self.states
+        )
 
     @staticmethod
     def formula(

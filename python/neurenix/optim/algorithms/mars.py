@@ -15,7 +15,7 @@ from ..optimizer import Optimizer
 from ..options import Options
 from ..states import State, default_view
 from ._kronecker import like
-from ._moments import moments, spread
+from ._moments import MOMENTS, moments, spread
 from ._orthogonal import orthogonalized, scale
 from .muon import ORIGINAL
 
@@ -72,7 +72,7 @@ class MARS(Optimizer):
         2411.10438, algorithm 2.
     """
 
-    states = ("exp_avg", "exp_avg_sq")
+    states = MOMENTS
     decay_mode: ClassVar = "decoupled_after"
     limits: ClassVar = {
         "gamma": NOT_NEGATIVE,

@@ -53,7 +53,7 @@ class Mechanic(Wrapper):
     """
 
     states: ClassVar = (
-        State("x0", init="param"),
+        State("x0", init="param", role="position"),
         *(
             State(
                 f"{name}{i}",

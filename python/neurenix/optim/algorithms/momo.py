@@ -12,7 +12,8 @@ from ..groups import Params, Scheduled
 from ..limits import ANY_NUMBER, FRACTION, Fixed, Flag
 from ..optimizer import Optimizer
 from ..options import Options
-from ..states import State
+from ..states import EIGHT_BITS, State
+from ._moments import EXP_AVG_SQ
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -54,7 +55,7 @@ class MoMo(Optimizer):
     """
 
     states: ClassVar[tuple[str | State, ...]] = (
-        "exp_avg",
+        State("exp_avg", formats=EIGHT_BITS),
         State("loss_avg", kind="scalar"),
         State("gamma", kind="scalar"),
         State("bound", kind="scalar", init=lambda group: float(group["lower_bound"])),
@@ -165,7 +166,7 @@ class MoMoAdam(MoMo):
         F. Schaipp et al., MoMo: momentum models for adaptive learning rates, arXiv 2305.07583.
     """
 
-    states: ClassVar = (MoMo.states[0], "exp_avg_sq", *MoMo.states[1:])
+    states: ClassVar = ("exp_avg", EXP_AVG_SQ, *MoMo.states[1:])
 
     def __init__(
         self,

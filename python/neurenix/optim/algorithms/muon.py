@@ -18,7 +18,7 @@ from ..optimizer import Optimizer
 from ..options import Options
 from ..param_groups import check_patterns, means, owning_classes
 from ..states import State, View
-from ._moments import moments, spread
+from ._moments import MOMENTS, moments, spread
 from ._orthogonal import SCALES, matrices, orthogonalized, scale
 
 if TYPE_CHECKING:
@@ -169,7 +169,7 @@ class Muon(Optimizer):
 
     def states_for(self, group: Group, variant: Any = None) -> Sequence[str | State]:
         """The momentum, or AdamW's averages."""
-        return ("momentum_buffer",) if variant == "matrix" else ("exp_avg", "exp_avg_sq")
+        return ("momentum_buffer",) if variant == "matrix" else MOMENTS
 
     def view(self, param: Tensor, group: Group) -> View:
         """One matrix or many."""

@@ -11,7 +11,7 @@ from ..limits import NOT_NEGATIVE, Flag, OrNone
 from ..optimizer import Optimizer
 from ..options import Options
 from ..states import State
-from ._moments import moments, spread
+from ._moments import MOMENTS, moments, spread
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -60,7 +60,7 @@ class NAdam(Optimizer):
         G. Dahl et al., Benchmarking neural network training algorithms, arXiv 2306.07179 (without schedule).
     """
 
-    states = (State("mu_product", kind="scalar", init=1.0), "exp_avg", "exp_avg_sq")
+    states = (State("mu_product", kind="scalar", init=1.0), *MOMENTS)
     limits: ClassVar = {"momentum_decay": OrNone(NOT_NEGATIVE)}
 
     def __init__(

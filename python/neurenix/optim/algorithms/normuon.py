@@ -71,7 +71,7 @@ class NorMuon(SecondMoment):
     def states_for(self, group: Group, variant: Any = None) -> Sequence[str | State]:
         """The momentum and the second average, or AdamW's averages."""
         return (
-            ("momentum_buffer", State("row_sq", kind="row"))
+            ("momentum_buffer", State("row_sq", kind="row", role="square"))
             if variant == "matrix"
             else super().states_for(group, variant)
         )

@@ -10,7 +10,7 @@ from ..groups import Group, Params, Scheduled
 from ..limits import Flag
 from ..optimizer import Optimizer
 from ..options import Options
-from ..states import State
+from ..states import EIGHT_BITS, State
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -52,7 +52,7 @@ class NovoGrad(Optimizer):
         networks, arXiv 1905.11286, algorithm 1.
     """
 
-    states = ("exp_avg", State("exp_avg_sq", kind="scalar"))
+    states = (State("exp_avg", formats=EIGHT_BITS), State("exp_avg_sq", kind="scalar", role="square"))
     limits: ClassVar = {"grad_averaging": Flag(), "amsgrad": Flag()}
 
     def __init__(
@@ -78,7 +78,11 @@ class NovoGrad(Optimizer):
 
     def states_for(self, group: Group, variant: Any = None) -> Sequence[str | State]:
         """The average and the second moment, and with amsgrad the largest of it."""
-        return (*self.states, State("max_exp_avg_sq", kind="scalar")) if group["amsgrad"] else self.states
+        return (
+            (*self.states, State("max_exp_avg_sq", kind="scalar", role="square"))
+            if group["amsgrad"]
+            else self.states
+        )
 
     @staticmethod
     def formula(

@@ -13,6 +13,7 @@ from ..limits import FRACTION, POSITIVE, Fixed, Flag, Number, OrNone, Whole
 from ..optimizer import Optimizer
 from ..options import Options
 from ..states import Kind, State, View
+from ._moments import EXP_AVG_SQ
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -124,10 +125,10 @@ class Prodigy(Optimizer):
         """The averages, what d is estimated from, and d."""
         kind: Kind = "full" if variant == 1 else "row"
         return (
-            "exp_avg",
-            "exp_avg_sq",
-            State("s", kind=kind),
-            State("p0", kind=kind, init="param"),
+            State("exp_avg", formats=("bfloat16", "int8")),  # d · g, and d begins tiny
+            EXP_AVG_SQ,
+            State("s", kind=kind, stored="own"),
+            State("p0", kind=kind, init="param", role="position"),
             State("d", kind="scalar", init=lambda group: group["d0"]),
             State("d_max", kind="scalar", init=lambda group: group["d0"]),
             State("d_numerator", kind="scalar"),

@@ -9,7 +9,7 @@ from ..groups import Params, Scheduled
 from ..limits import Each, Number
 from ..optimizer import Optimizer
 from ..options import Options
-from ._moments import moments
+from ._moments import MOMENTS, moments
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -51,7 +51,7 @@ class QHAdam(Optimizer):
         J. Ma, D. Yarats, Quasi-hyperbolic momentum and Adam for deep learning, arXiv 1810.06801.
     """
 
-    states = ("exp_avg", "exp_avg_sq")
+    states = MOMENTS
     limits: ClassVar = {"nus": Each(Number(0, 1, high_included=True), 2)}
 
     def __init__(

@@ -9,7 +9,7 @@ from ..groups import Params, Scheduled
 from ..limits import Flag
 from ..optimizer import Optimizer
 from ..options import Options
-from ._moments import moments, rectification
+from ._moments import MOMENTS, moments, rectification
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -54,7 +54,7 @@ class RAdam(Optimizer):
         L. Liu et al., On the variance of the adaptive learning rate and beyond, arXiv 1908.03265, algorithm 2.
     """
 
-    states = ("exp_avg", "exp_avg_sq")
+    states = MOMENTS
 
     def __init__(
         self,

@@ -10,6 +10,7 @@ from ..groups import Group, Params, Scheduled
 from ..limits import FRACTION, Flag
 from ..optimizer import Optimizer
 from ..options import Options
+from ..states import EIGHT_BITS, State
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -71,10 +72,15 @@ class RMSprop(Optimizer):
         defaults = {"lr": lr, "alpha": alpha, "eps": eps, "weight_decay": weight_decay, "momentum": momentum}
         super().__init__(params, {**defaults, "centered": centered}, **options)
 
-    def states_for(self, group: Group, variant: Any = None) -> Sequence[str]:
+    def states_for(self, group: Group, variant: Any = None) -> Sequence[str | State]:
         """The average of squares, that of gradients if centered, and the momentum unless it is 0."""
-        center = ("grad_avg",) if group["centered"] else ()
-        return ("square_avg", *center, *(("momentum_buffer",) if group["momentum"] != 0 else ()))
+        averages: tuple[State, ...] = (State("square_avg", role="square"),)
+        if group["centered"]:  # the variance is the difference of the two
+            averages = State("square_avg", stored="own", role="square"), State("grad_avg", stored="own")
+        return (
+            *averages,
+            *((State("momentum_buffer", formats=EIGHT_BITS),) if group["momentum"] != 0 else ()),
+        )
 
     @staticmethod
     def formula(

@@ -9,6 +9,7 @@ from ..formula import Value, everywhere, sqrt, total
 from ..groups import Group, Scheduled
 from ..limits import NOT_NEGATIVE, Flag
 from ..optimizer import Optimizer
+from ..states import State
 from ..wrapper import Wrapper
 
 
@@ -74,7 +75,7 @@ class SAM(Wrapper):
             closure()
         finally:
             for param in moved:
-                param.copy_(climb.state[param]["start"])
+                param.copy_(climb.decoded(param, "start"))
         super()._advance()
         return loss
 
@@ -105,7 +106,7 @@ def _members(groups: list[Group]) -> list[list[int]]:
 class _Climb(Optimizer):
     """p ← p + e, and what p was."""
 
-    states: ClassVar = ("start",)
+    states: ClassVar = (State("start", role="position"),)
     limits: ClassVar = SAM.limits
 
     def __init__(self, groups: list[Group]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from neurenix._phynexus import Tensor
@@ -51,7 +52,7 @@ class ScheduleFree(Wrapper):
         A. Defazio et al., The road less scheduled, arXiv 2405.15682.
     """
 
-    states: ClassVar = (State("z", init="param"), State("weight_sum", kind="scalar"))
+    states: ClassVar = (State("z", init="param", role="position"), State("weight_sum", kind="scalar"))
     limits: ClassVar = {
         "averaging": Number(0, 1, low_included=False),
         "r": ANY_NUMBER,
@@ -90,7 +91,7 @@ class ScheduleFree(Wrapper):
         x = x + share * (z - x)
         return x + (1 - averaging) * (z - x), z, weight_sum
 
-    def evaluation(self, param: Tensor, group: Group, entry: dict[str, Any]) -> Tensor | None:
+    def evaluation(self, param: Tensor, group: Group, entry: Mapping[str, Any]) -> Tensor | None:
         """The average x."""
         z, beta = entry.get("z"), self.hyperparameters(group)["averaging"]
         return None if z is None else param + (1 - 1 / beta) * (z - param)

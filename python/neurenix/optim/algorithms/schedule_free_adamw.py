@@ -8,7 +8,7 @@ from ..formula import Value
 from ..groups import Params, Scheduled
 from ..options import Options
 from ..states import State
-from ._moments import spread
+from ._moments import EXP_AVG_SQ, spread
 from ._schedule_free import SUMS, Averaging, averaged, warmed
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class ScheduleFreeAdamW(Averaging):
         A. Defazio et al., The road less scheduled, arXiv 2405.15682.
     """
 
-    states = (State("z", init="param"), "exp_avg_sq", *SUMS)
+    states = (State("z", init="param", role="position"), EXP_AVG_SQ, *SUMS)
 
     def __init__(
         self,

@@ -9,7 +9,7 @@ from ..groups import Params, Scheduled
 from ..limits import Flag
 from ..options import Options
 from ..states import State
-from ._moments import rectification, spread
+from ._moments import EXP_AVG_SQ, rectification, spread
 from ._schedule_free import SUMS, Averaging, averaged
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class ScheduleFreeRAdam(Averaging):
         L. Liu et al., On the variance of the adaptive learning rate and beyond, arXiv 1908.03265.
     """
 
-    states = (State("z", init="param"), "exp_avg_sq", *SUMS)
+    states = (State("z", init="param", role="position"), EXP_AVG_SQ, *SUMS)
     limits: ClassVar = {"silent_sgd_phase": Flag()}
 
     def __init__(

@@ -57,7 +57,7 @@ class ScheduleFreeSGD(Averaging):
         A. Defazio et al., The road less scheduled, arXiv 2405.15682.
     """
 
-    states = (State("z", init="param"), *SUMS)
+    states = (State("z", init="param", role="position"), *SUMS)
 
     def __init__(
         self,

@@ -13,7 +13,7 @@ from ..groups import Group, Params, Scheduled
 from ..limits import NOT_NEGATIVE, Choice, Flag, Number
 from ..optimizer import Optimizer
 from ..options import Options
-from ..states import State, View
+from ..states import EIGHT_BITS, State, View
 from ._orthogonal import matrices, orthogonalized
 from .muon import ORIGINAL, Coefficients
 
@@ -73,7 +73,7 @@ class Scion(Optimizer):
         "ns_coefficients": Coefficients(),
         "ns_steps": Number(1),
     }
-    states: ClassVar[Sequence[str | State]] = ("momentum_buffer",)
+    states: ClassVar[Sequence[str | State]] = (State("momentum_buffer", formats=EIGHT_BITS),)
 
     def __init__(
         self,

@@ -10,6 +10,7 @@ from ..groups import Group, Params, Scheduled
 from ..limits import ANY_NUMBER, Flag
 from ..optimizer import Optimizer
 from ..options import Options
+from ..states import EIGHT_BITS, State
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -68,9 +69,9 @@ class SGD(Optimizer):
         defaults = {"lr": lr, "momentum": momentum, "dampening": dampening, "weight_decay": weight_decay}
         super().__init__(params, {**defaults, "nesterov": nesterov}, **options)
 
-    def states_for(self, group: Group, variant: Any = None) -> Sequence[str]:
+    def states_for(self, group: Group, variant: Any = None) -> Sequence[State]:
         """The momentum, unless it is 0."""
-        return ("momentum_buffer",) if group["momentum"] != 0 else ()
+        return (State("momentum_buffer", formats=EIGHT_BITS),) if group["momentum"] != 0 else ()
 
     def normalize(self, label: str, group: Group) -> None:
         """Also that Nesterov's momentum has what it needs."""

@@ -9,6 +9,7 @@ from ..groups import Params, Scheduled
 from ..limits import ANY_NUMBER, FRACTION, NOT_NEGATIVE, Flag, Number
 from ..optimizer import Optimizer
 from ..options import Options
+from ..states import EIGHT_BITS, State
 from ._tangential import tangential
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class SGDP(Optimizer):
         arXiv 2006.08217, algorithm 1.
     """
 
-    states = ("momentum_buffer",)
+    states = (State("momentum_buffer", formats=EIGHT_BITS),)
     limits: ClassVar = {
         "momentum": FRACTION,
         "dampening": ANY_NUMBER,

@@ -10,7 +10,7 @@ from ..groups import Group, Params, Scheduled
 from ..limits import FRACTION
 from ..optimizer import Optimizer
 from ..options import Options
-from ..states import State
+from ..states import EIGHT_BITS, State
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -51,7 +51,7 @@ class SM3(Optimizer):
         R. Anil et al., Memory-efficient adaptive optimization, arXiv 1901.11150, algorithm SM3-II.
     """
 
-    states = (State("row_acc", kind="row"), State("column_acc", kind="column"))
+    states = (State("row_acc", kind="row", role="square"), State("column_acc", kind="column", role="square"))
     limits: ClassVar = {"momentum": FRACTION}
 
     def __init__(
@@ -68,7 +68,11 @@ class SM3(Optimizer):
 
     def states_for(self, group: Group, variant: Any = None) -> Sequence[str | State]:
         """The sums, and the momentum unless it is 0."""
-        return (*self.states, "momentum_buffer") if group["momentum"] != 0 else self.states
+        return (
+            (*self.states, State("momentum_buffer", formats=EIGHT_BITS))
+            if group["momentum"] != 0
+            else self.states
+        )
 
     @staticmethod
     def formula(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from neurenix import linalg
@@ -14,9 +15,9 @@ from ..groups import Group, Params, Scheduled
 from ..limits import Flag, Number, Whole
 from ..optimizer import Optimizer
 from ..options import Options
-from ..states import State
+from ..states import State, as_states
 from ._kronecker import along, back, eigenvectors, gram, like, merged, sized, together
-from ._moments import moments
+from ._moments import MOMENTS, moments
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -127,9 +128,9 @@ class SOAP(Optimizer):
     def states_for(self, group: Group, variant: Any = None) -> Sequence[str | State]:
         """The averages, and for each dimension its matrix and the eigenvectors."""
         if variant is None:
-            return ("exp_avg", "exp_avg_sq")
+            return MOMENTS
 
-        states = [State(name, "tensor", sized=like) for name in ("exp_avg", "exp_avg_sq")]
+        states = [replace(state, kind="tensor", sized=like) for state in as_states(MOMENTS)]
         for dim, (size, whole) in enumerate(variant):
             if whole:
                 states += [State(f"{name}_{dim}", "tensor", sized=sized(size, size)) for name in ("GG", "Q")]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from neurenix._phynexus import Tensor, set_grad
 from neurenix.autograd import grad
@@ -13,10 +13,14 @@ from ..limits import NOT_NEGATIVE, POSITIVE
 from ..optimizer import Optimizer
 from ..options import Options
 from ..packing import revise
+from ..rounding import step_keys
 from ..states import State
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
+
+
+HESSIAN: Final = State("hessian")  # estimates by random vectors have either sign
 
 
 class Sophia(Optimizer):
@@ -66,7 +70,7 @@ class Sophia(Optimizer):
         arXiv 2305.14342, algorithm 3.
     """
 
-    states = ("exp_avg", "hessian")
+    states = ("exp_avg", HESSIAN)
     decay_mode: ClassVar = "decoupled"
     limits: ClassVar = {"rho": NOT_NEGATIVE, "bs": POSITIVE}
 
@@ -108,9 +112,9 @@ class Sophia(Optimizer):
             set_grad(recording)
 
     def _average(self, param: Tensor, new: Tensor, beta2: float) -> None:
-        revise(
-            self._state[param], State("hessian"), param, lambda h: beta2 * h + (1 - beta2) * new.to(h.dtype)
-        )
+        entry = self.state[param]
+        keys = step_keys(self.rounding_seed, -1 - entry["step"])
+        revise(entry, HESSIAN, param, lambda h: beta2 * h + (1 - beta2) * new.to(h.dtype), keys)
 
     def _squares(self) -> dict[Tensor, Tensor]:
         params = [param for group in self.param_groups for param in group["params"]]

@@ -8,7 +8,7 @@ from ..formula import Value, debias, sqrt
 from ..groups import Params, Scheduled
 from ..optimizer import Optimizer
 from ..options import Options
-from ._moments import moments
+from ._moments import MOMENTS, moments
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -56,7 +56,7 @@ class SparseAdam(Optimizer):
         D. Kingma, J. Ba, Adam: a method for stochastic optimization, arXiv 1412.6980.
     """
 
-    states = ("exp_avg", "exp_avg_sq")
+    states = MOMENTS
     takes_rows: ClassVar = "lazy"
 
     def __init__(  # type: ignore[misc]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from neurenix._phynexus import Tensor
@@ -19,7 +19,7 @@ from ._kronecker import along, back, eigenvectors, gram, like, sized, together
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-AVERAGE: Final = State("param_ema", stored="own")
+AVERAGE: Final = State("param_ema", role="position")
 
 
 class SPlus(Optimizer):
@@ -144,7 +144,7 @@ class SPlus(Optimizer):
             state[f"q_side_{dim}"] = q
         return found
 
-    def evaluation(self, param: Tensor, group: Group, entry: dict[str, Any]) -> Tensor | None:
+    def evaluation(self, param: Tensor, group: Group, entry: Mapping[str, Any]) -> Tensor | None:
         """The average of the weights."""
         if not entry.get("step"):
             return None

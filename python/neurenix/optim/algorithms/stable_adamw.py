@@ -8,7 +8,7 @@ from ..formula import Value, debias, maximum, mean, sqrt, where
 from ..groups import Params, Scheduled
 from ..optimizer import Optimizer
 from ..options import Options
-from ._moments import moments, spread
+from ._moments import MOMENTS, moments, spread
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -49,7 +49,7 @@ class StableAdamW(Optimizer):
         2304.13013, algorithm 2.
     """
 
-    states = ("exp_avg", "exp_avg_sq")
+    states = MOMENTS
 
     def __init__(
         self,

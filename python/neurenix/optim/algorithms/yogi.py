@@ -52,7 +52,10 @@ class Yogi(Optimizer):
         M. Zaheer et al., Adaptive methods for nonconvex optimization, NeurIPS 2018.
     """
 
-    states = ("exp_avg", State("exp_avg_sq", init=lambda group: group["initial_accumulator_value"]))
+    states = (
+        "exp_avg",
+        State("exp_avg_sq", init=lambda group: group["initial_accumulator_value"], role="square"),
+    )
     limits: ClassVar = {"initial_accumulator_value": Fixed(NOT_NEGATIVE)}
 
     def __init__(
