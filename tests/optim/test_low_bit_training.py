@@ -224,8 +224,6 @@ def test_every_optimizer_trains_as_in_float32(case: str, state_dtype: str) -> No
     full = np.array([regressed(case, seed, None)[1] for seed in SEEDS])
     assert full.max() < 0.9 * min(before), "it has not learned, so that nothing is compared"
     few = np.array([regressed(case, seed, state_dtype)[1] for seed in SEEDS[:2]])
-    if set(regressed(case, 0, state_dtype)[2]) <= {"float32"}:  # none of its states bears less
-        assert (few == full[:2]).all()
     assert abs(few.mean() - full[:2].mean()) < (full.max() - full.min()) / 2
 
 

@@ -139,7 +139,7 @@ def trained(kind, values, steps, cls=optim.Adam, **options):
     for step in range(steps):
         param.grad = values[step % len(values)]
         optimizer.step()
-    return param.detach().numpy(), optimizer, param
+    return param.detach().numpy().copy(), optimizer, param
 
 
 @pytest.mark.parametrize("kind", ["bfloat16", "float16", "int8", "int4"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import neurenix as nx
@@ -117,3 +118,66 @@ def test_errors_change_nothing():
 
 def test_the_scheduler_is_that_of_lr_scheduler():
     assert SWALR is lr_scheduler.SWALR
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize(
+    "way", [{"multi_avg_fn": get_ema_multi_avg_fn(0.999)}, {"avg_fn": get_ema_avg_fn(0.999)}]
+)
+def test_averages_of_narrow_models_move(dtype, way):
+    """One more value changes them by less than their dtype resolves."""
+    part = nn.Sequential(nn.Linear(1, 1, bias=False)).to(dtype)
+
+    def fill(value):
+        with nx.no_grad():
+            part[0].weight.fill_(value)
+
+    fill(1.0)
+    average = AveragedModel(part, **way)
+    average.update_parameters(part)
+    fill(2.0)
+    for _ in range(1000):
+        average.update_parameters(part)
+    saved = average.state_dict()
+    assert set(saved) == {"n_averaged", "module.0.weight", "averages.0/weight"}
+    assert saved["averages.0/weight"].dtype.name == "float32"
+    other = AveragedModel(part, **way)
+    other.load_state_dict(saved)
+    copied = copy.deepcopy(average)
+    for each in (average, other, copied):
+        for _ in range(1000):
+            each.update_parameters(part)
+        assert each.module[0].weight.dtype.name == dtype
+        assert each.module[0].weight.item() == pytest.approx(2 - 0.999**2000, abs=0.004)
+    with nx.no_grad():
+        average.module[0].weight.fill_(4.0)  # from outside: it goes on from there
+    average.update_parameters(part)
+    assert average.averages.state_dict()["0/weight"].item() == pytest.approx(4 - 0.002)
+
+
+def test_averages_of_a_model_that_becomes_narrow_and_states_without_them():
+    part = nn.Linear(1, 1, bias=False)
+    with nx.no_grad():
+        part.weight.fill_(1.0)
+    average = AveragedModel(part)
+    average.update_parameters(part)
+    torch = {name: value.clone() for name, value in average.state_dict().items()}
+    for each in (part, average):
+        each.to("bfloat16")
+    with nx.no_grad():
+        part.weight.fill_(2.0)
+    for _ in range(999):
+        average.update_parameters(part)
+    assert average.module.weight.item() == 2.0
+    assert average.averages.weight.item() == pytest.approx(2 - 1 / 1000, rel=1e-5)
+    average.load_state_dict(torch)
+    assert average.averages.weight.item() == average.module.weight.item() == 1.0
+
+
+def test_narrow_buffers_are_averaged_in_float32():
+    part = nn.Sequential(nn.BatchNorm1d(2)).to("bfloat16")
+    average = AveragedModel(part, use_buffers=True, multi_avg_fn=get_ema_multi_avg_fn(0.999))
+    for value in (1.0, *[2.0] * 2000):
+        part[0].running_mean.fill_(value)
+        average.update_parameters(part)
+    assert average.module[0].running_mean.float().tolist() == pytest.approx([2 - 0.999**2000] * 2, abs=0.004)

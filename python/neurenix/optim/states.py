@@ -26,7 +26,8 @@ _BORNE: Final[dict[str, tuple[str, ...]]] = {
     "average": ("bfloat16", "float16", "int8", "int4"),
     "square": ("bfloat16", "int8", "int4"),
 }
-#: Of an average that is the step itself, not divided by the root of its squares: four bits of it train worse.
+#: Of an average that is the step itself, not divided by the root of its squares, and of a largest value so far, which
+#: keeps what was rounded up: four bits of them train worse.
 EIGHT_BITS: Final = ("bfloat16", "float16", "int8")
 _WIDER: Final = {"int4": "int8", "int8": "bfloat16", "float16": "bfloat16", "bfloat16": "float32"}
 
@@ -77,8 +78,9 @@ class State:
 
     def stored_as(self, asked: str) -> str:
         """The format that it has where this one is asked for."""
-        bears = _BORNE.get(self.role, ()) if self.formats is None else self.formats
-        while asked in _WIDER and asked not in bears:
+        bears = _BORNE.get(self.role, ())
+        own = bears if self.formats is None else self.formats
+        while asked in _WIDER and not (asked in bears and asked in own):
             asked = _WIDER[asked]
         return asked
 

@@ -25,10 +25,10 @@ References: P. Izmailov et al., Averaging weights leads to wider optima and bett
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from neurenix._phynexus import Tensor
+from neurenix._phynexus import Tensor, where
 from neurenix.autograd import no_grad
 from neurenix.nn import BatchNorm1d, Module
 
@@ -62,6 +62,10 @@ class AveragedModel(Module):
         multi_avg_fn: the same for lists of tensors, in place of the first.
         use_buffers: whether buffers of floating-point numbers are averaged, too; else they are the model's latest. Then
             those of batch norms must be found anew, see `update_bn`.
+
+    Averages of bfloat16 and float16 are kept in float32 beside the copy, which has them rounded: what one more value
+    changes is less than these dtypes resolve. The functions are given float32 then. They belong to `state_dict`, as
+    "averages" and the tensor's name with slashes for dots; where a state has none, they go on from what the copy has.
 
     Attributes:
         module: the copy.
@@ -102,6 +106,9 @@ class AveragedModel(Module):
         self.avg_fn = avg_fn
         self.multi_avg_fn = multi_avg_fn
         self.use_buffers = use_buffers
+        for name, tensor in [*self.module.named_parameters(), *self.module.named_buffers()]:
+            if _is_narrow(tensor):
+                self._wide(name, tensor.detach())
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """The copy's."""
@@ -115,22 +122,53 @@ class AveragedModel(Module):
         """
         count = int(self.n_averaged)
         parameters, buffers = (self._pairs(model, kind) for kind in ("parameters", "buffers"))
-        followed = [(old, new) for old, new in buffers if not (self.use_buffers and old.is_floating_point())]
-        averaged = parameters + [pair for pair in buffers if not any(pair[0] is old for old, _ in followed)]
+        followed = [pair for pair in buffers if not (self.use_buffers and pair[1].is_floating_point())]
+        averaged = parameters + [
+            pair for pair in buffers if not any(pair[1] is old for _, old, _ in followed)
+        ]
         with no_grad():
-            for old, new in followed if count else followed + averaged:
+            for _, old, new in followed if count else followed + averaged:
                 old.copy_(new)
+            wide = {name: self._wide(name, old) for name, old, _ in averaged if _is_narrow(old)}
+            pairs = [
+                (wide.get(name, old), new.float() if name in wide else new) for name, old, new in averaged
+            ]
             if count and self.multi_avg_fn is not None:
-                olds, news = zip(*averaged, strict=True)
+                olds, news = zip(*pairs, strict=True)
                 self.multi_avg_fn(list(olds), list(news), self.n_averaged)
             elif count:
                 average = self.avg_fn or mean
-                for old, new in averaged:
+                for old, new in pairs:
                     old.copy_(average(old, new, self.n_averaged if self.avg_fn else count))
+            for name, old, _ in averaged:
+                if name in wide:
+                    old.copy_(wide[name])
             self.n_averaged.add_(1)
 
-    def _pairs(self, model: Module, kind: str) -> list[tuple[Tensor, Tensor]]:
-        """The copy's tensors, each with the model's."""
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> Any:
+        """As a module's; a state without the float32 averages of narrow tensors, as PyTorch's is, has those rounded."""
+        for name in self.state_dict() if isinstance(state_dict, Mapping) else ():
+            rounded = "module." + name.removeprefix("averages.").replace("/", ".")
+            if name.startswith("averages.") and name not in state_dict and rounded in state_dict:
+                state_dict = {**state_dict, name: state_dict[rounded]}
+        return super().load_state_dict(state_dict, strict)
+
+    def _wide(self, name: str, narrow: Tensor) -> Tensor:
+        """The float32 average of a tensor; where it is not what the tensor has rounded, it goes on from the tensor."""
+        if not hasattr(self, "averages"):
+            self.averages = Module()
+        key, values = name.replace(".", "/"), narrow.float()
+        wide = getattr(self.averages, key, None)
+        if not isinstance(wide, Tensor):
+            self.averages.register_buffer(key, values)
+            return values
+        wide.to(values.device, inplace=True)
+        wide.to("float32", inplace=True)
+        wide.copy_(where(wide.to(narrow.dtype) == narrow, wide, values))
+        return wide
+
+    def _pairs(self, model: Module, kind: str) -> list[tuple[str, Tensor, Tensor]]:
+        """The names of the copy's tensors, these, and the model's."""
         own, theirs = (dict(getattr(each, f"named_{kind}")()) for each in (self.module, model))
         shapes, others = ({name: x.shape for name, x in each.items()} for each in (own, theirs))
         if shapes != others:
@@ -139,7 +177,11 @@ class AveragedModel(Module):
                 f"AveragedModel: {name} of the averaged model has shape {shapes.get(name)}, of the model "
                 f"{others.get(name)}; averages are of one model only"
             )
-        return [(tensor.detach(), theirs[name].detach().to(tensor.device)) for name, tensor in own.items()]
+        return [(name, t.detach(), theirs[name].detach().to(t.device)) for name, t in own.items()]
+
+
+def _is_narrow(tensor: Tensor) -> bool:
+    return tensor.dtype.name in ("bfloat16", "float16")
 
 
 def get_swa_avg_fn() -> Average:

@@ -10,7 +10,7 @@ from ..groups import Group, Params, Scheduled
 from ..limits import Flag
 from ..optimizer import Optimizer
 from ..options import Options
-from ..states import State
+from ..states import EIGHT_BITS, State
 from ._moments import rectification, spread
 
 if TYPE_CHECKING:
@@ -88,7 +88,11 @@ class AdaBelief(Optimizer):
 
     def states_for(self, group: Group, variant: Any = None) -> Sequence[str | State]:
         """Two averages, and with amsgrad the largest second one."""
-        return (*self.states, State("max_exp_avg_var", role="square")) if group["amsgrad"] else self.states
+        return (
+            (*self.states, State("max_exp_avg_var", role="square", formats=EIGHT_BITS))
+            if group["amsgrad"]
+            else self.states
+        )
 
     @staticmethod
     def formula(

@@ -50,7 +50,10 @@ class Adadelta(Optimizer):
         M. Zeiler, ADADELTA: an adaptive learning rate method, arXiv 1212.5701, algorithm 1.
     """
 
-    states = (State("square_avg", role="square"), State("acc_delta", role="square"))
+    states = (  # coarser, squares of steps grow with what the quotient of the two is too large on average
+        State("square_avg", role="square", formats=("bfloat16",)),
+        State("acc_delta", role="square", formats=("bfloat16",)),
+    )
     limits: ClassVar = {"rho": FRACTION}
 
     def __init__(

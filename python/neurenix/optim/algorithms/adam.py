@@ -10,7 +10,7 @@ from ..groups import Group, Params, Scheduled
 from ..limits import Flag
 from ..optimizer import Optimizer
 from ..options import Options
-from ..states import State
+from ..states import EIGHT_BITS, State
 from ._moments import MOMENTS, moments, spread
 
 if TYPE_CHECKING:
@@ -77,7 +77,11 @@ class Adam(Optimizer):
 
     def states_for(self, group: Group, variant: Any = None) -> Sequence[str | State]:
         """Two averages, and with amsgrad the largest second one."""
-        return (*self.states, State("max_exp_avg_sq", role="square")) if group["amsgrad"] else self.states
+        return (
+            (*self.states, State("max_exp_avg_sq", role="square", formats=EIGHT_BITS))
+            if group["amsgrad"]
+            else self.states
+        )
 
     @staticmethod
     def formula(

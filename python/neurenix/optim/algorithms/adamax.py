@@ -8,7 +8,7 @@ from ..formula import Value, abs_, debias, maximum
 from ..groups import Params, Scheduled
 from ..optimizer import Optimizer
 from ..options import Options
-from ..states import State
+from ..states import EIGHT_BITS, State
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -49,7 +49,7 @@ class Adamax(Optimizer):
         D. Kingma, J. Ba, Adam: a method for stochastic optimization, arXiv 1412.6980, algorithm 2.
     """
 
-    states = ("exp_avg", State("exp_inf", role="square"))
+    states = ("exp_avg", State("exp_inf", role="square", formats=EIGHT_BITS))
 
     def __init__(
         self,

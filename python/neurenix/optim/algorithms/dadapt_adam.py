@@ -9,9 +9,8 @@ from ..groups import Params, Scheduled
 from ..limits import POSITIVE, Fixed, Flag, Number, OrNone
 from ..optimizer import Optimizer
 from ..options import Options
-from ..states import State
+from ..states import EIGHT_BITS, State
 from ._distance import estimate
-from ._moments import EXP_AVG_SQ
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -62,8 +61,8 @@ class DAdaptAdam(Optimizer):
     """
 
     states = (
-        "exp_avg",
-        EXP_AVG_SQ,
+        State("exp_avg", formats=EIGHT_BITS),
+        State("exp_avg_sq", role="square", formats=EIGHT_BITS),
         State("s", stored="own"),  # d is the largest that follows from it
         State("d", kind="scalar", init=lambda group: group["d0"]),
         State("numerator", kind="scalar"),

@@ -9,7 +9,7 @@ from ..groups import Group, Params, Scheduled
 from ..limits import NOT_NEGATIVE, Each, has_schedule
 from ..optimizer import Optimizer
 from ..options import Options
-from ..states import State
+from ..states import EIGHT_BITS, State
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -57,7 +57,7 @@ class Rprop(Optimizer):
         algorithm, ICNN 1993.
     """
 
-    states = ("prev", State("step_size", role="square"))
+    states = ("prev", State("step_size", role="square", formats=EIGHT_BITS))
     limits: ClassVar = {"etas": Each(NOT_NEGATIVE, 2), "step_sizes": Each(NOT_NEGATIVE, 2)}
 
     def __init__(
