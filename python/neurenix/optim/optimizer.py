@@ -139,7 +139,7 @@ class Optimizer(UpdateRule, Governed):
 
     @property
     def state(self) -> dict[Tensor, dict[str, Any]]:
-        """For each parameter a dict of its state: "step" and the tensors of the formula."""
+        """For each parameter a dict of its state: "step" and the tensors of the formula, as they are stored."""
         for plan in self._plans:
             plan.sync(self._state)
         return self._state

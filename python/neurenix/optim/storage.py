@@ -144,9 +144,10 @@ def _encode(ratio: Value, table: _Map, random: Value | None) -> Value:
         for entries in zip(*lines, strict=True)
     )
     place = minimum(size * steps + first, size * more + other)
-    if random is not None:
-        place = place + (single(shift(random, -16, signed=True)) * 2.0**-16 + 2.0**-17)
-    code = bits(place + _MAGIC) - _INTEGERS
+    if random is None:
+        code = bits(place + _MAGIC) - _INTEGERS
+    else:  # not by that sum, as compilers of GPUs add its constants first, which rounds
+        code = integer(place + single(shift(random, -16)) * 2.0**-16)
     if not table.signed:  # what is above 0 stays so: rules divide by it
         return minimum(maximum(code, integer(size > 0)), table.top)
     # Below the middle are the negative values, of which the last has no other beyond, and 1.
