@@ -33,5 +33,17 @@ impl std::fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
+/// An empty vector with room for `count` elements: for sizes that come from data, which may not fit into memory.
+pub fn reserve<T>(count: usize) -> Result<Vec<T>> {
+    let mut room = Vec::new();
+    match room.try_reserve_exact(count) {
+        Ok(()) => Ok(room),
+        Err(_) => Err(Error::Memory(format!(
+            "cannot allocate {} bytes of working space; use smaller tensors, or free others",
+            count.saturating_mul(size_of::<T>())
+        ))),
+    }
+}
+
 /// The result of everything that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -1,10 +1,10 @@
 //! The closed set of kernels. Operations are made of these; a device implements these and nothing else.
 
-use crate::device::{Compiled, Device};
+use crate::device::{Compiled, Device, DeviceType};
 use crate::dtype::DType;
 use crate::error::Result;
+use crate::once::{Making, Once};
 use phynexus_formula::Formula;
-use std::sync::OnceLock;
 
 /// Reductions over any axes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -185,7 +185,7 @@ pub enum Spec {
 #[derive(Debug)]
 pub struct Kernel {
     spec: Spec,
-    compiled: [OnceLock<Compiled>; 4],
+    compiled: [Once<Compiled>; 4],
 }
 
 impl Kernel {
@@ -205,6 +205,11 @@ impl Kernel {
         let slot = &self.compiled[device.id().kind as usize];
         if let Some(compiled) = slot.get() {
             return Ok(compiled);
+        }
+        // Drivers have locks of their own, and no child can use a GPU of its parent.
+        let _making = (device.id().kind == DeviceType::Cpu).then(Making::begin);
+        if let Some(compiled) = slot.get() {
+            return Ok(compiled); // another thread was faster
         }
         let fresh = device.compile(&self.spec)?;
         Ok(slot.get_or_init(|| fresh))

@@ -3,10 +3,10 @@
 use crate::matmul::Epilogue;
 use crate::{factor, gather, map, matmul, memory, random, reduce, scan, scatter, sort};
 use phynexus_core::{
-    Buffer, Compiled, Device, DeviceId, DeviceType, Error, Kernel, ReduceOp, Result, Spec, Task, Usage, View,
+    Buffer, Compiled, Device, DeviceId, DeviceType, Error, Kernel, Once, ReduceOp, Result, Spec, Task, Usage,
+    View,
 };
 use phynexus_formula::Formula;
-use std::sync::OnceLock;
 
 /// The processor of this machine with all its cores.
 #[derive(Debug)]
@@ -139,7 +139,7 @@ struct Ends {
 /// A formula of a product and another tensor, ready for each dtype that it was needed for.
 struct Beside {
     formula: Formula,
-    maps: [OnceLock<map::Map>; 8],
+    maps: [Once<map::Map>; 8],
 }
 
 impl Ends {

@@ -7,7 +7,7 @@ use faer::linalg::solvers::{Llt, PartialPivLu, Qr, SelfAdjointEigen, Solve, Svd}
 use faer::linalg::triangular_solve as triangular;
 use faer::traits::RealField;
 use faer::{Mat, MatRef, Par, Side};
-use phynexus_core::{DType, Error, Factorization, Result, Task, View};
+use phynexus_core::{DType, Error, Factorization, Result, Task, View, reserve};
 use std::sync::Mutex;
 
 /// Numbers that matrices are factored in.
@@ -126,8 +126,19 @@ fn signs<T: Number>(basis: MatRef<'_, T>) -> Vec<T> {
     (0..basis.ncols()).map(sign).collect()
 }
 
+/// A MemoryError where there is no room for what factoring a matrix takes, since the library would end the process.
+fn check_memory<T>(how: Factorization, task: &Task<'_>) -> Result<()> {
+    let [_, m, n] = sizes(&task.inputs[0]);
+    let (most, least) = (m.max(n), m.min(n));
+    let whole = matches!(how, Factorization::Qr { full: true } | Factorization::Svd { full: true });
+    let right = task.inputs.get(1).map_or(0, |b| sizes(b)[1] * sizes(b)[2]);
+    let elements = 4 * most * if whole { most } else { least } + 6 * least * least + 2 * right;
+    reserve::<T>(elements).map(drop)
+}
+
 fn one<T: Number>(how: Factorization, task: &Task<'_>, i: usize) -> Result<()> {
     let out = task.outputs;
+    check_memory::<T>(how, task)?;
     let mut a = copied::<T>(&task.inputs[0], i);
     match how {
         Factorization::Cholesky => {

@@ -3,6 +3,7 @@
 use crate::simd::vectorised;
 use crate::strided::{Ptr, Walk, split};
 use phynexus_core::{Error, MAX_DIMS, Result, Task, View};
+use std::sync::{Mutex, PoisonError};
 
 /// Elements that are worth a job of their own.
 const GRAIN: usize = 1 << 14;
@@ -10,26 +11,33 @@ const GRAIN: usize = 1 << 14;
 /// `out[i, j, k] = input[i, index[i, j, k], k]` along `axis`.
 pub(crate) fn launch(axis: usize, task: &Task<'_>) -> Result<()> {
     let (input, index, output) = (&task.inputs[0], &task.inputs[1], &task.outputs[0]);
-    let picked = Picked::new(index, input, axis)?;
+    let picked = Picked::new(input, axis);
     match output.dtype.size() {
-        1 => gather::<u8>(input, index, output, axis, picked),
-        2 => gather::<u16>(input, index, output, axis, picked),
-        4 => gather::<u32>(input, index, output, axis, picked),
-        _ => gather::<u64>(input, index, output, axis, picked),
+        1 => gather::<u8>(input, index, output, picked),
+        2 => gather::<u16>(input, index, output, picked),
+        4 => gather::<u32>(input, index, output, picked),
+        _ => gather::<u64>(input, index, output, picked),
     }
-    Ok(())
 }
 
-/// Where an index points to in the dimension that it selects from.
+/// Where an index points to in the dimension that it selects from. Other threads, and NumPy, may write indices while they
+/// are used: each is read once for each use, and checked then.
 #[derive(Clone, Copy)]
 pub(crate) struct Picked {
+    pub axis: usize,
+    size: usize,
     stride: isize,
 }
 
 impl Picked {
-    /// For indices into dimension `axis` of `data`; an error if any of them is out of range.
-    pub fn new(index: &View<'_>, data: &View<'_>, axis: usize) -> Result<Picked> {
-        let size = data.layout.shape()[axis] as i64;
+    /// For indices into dimension `axis` of `data`.
+    pub fn new(data: &View<'_>, axis: usize) -> Picked {
+        Picked { axis, size: data.layout.shape()[axis], stride: data.layout.strides()[axis] }
+    }
+
+    /// An error if any of these indices is out of range now.
+    pub fn check(self, index: &View<'_>) -> Result<()> {
+        let size = self.size as i64;
         let mut once = [1; MAX_DIMS];
         for (d, (&size, &stride)) in index.layout.shape().iter().zip(index.layout.strides()).enumerate() {
             once[d] = if stride == 0 { size.min(1) } else { size };
@@ -46,19 +54,51 @@ impl Picked {
                 (0..run.count as isize).map(|i| *from.offset(i * stride)).find(|i| !(0..size).contains(i))
             };
             if let Some(found) = found {
-                return Err(Error::Index(format!(
-                    "index {found} is out of range for size {size} of dimension {axis}, {}",
-                    if size == 0 { "which is empty".into() } else { format!("expected 0 to {}", size - 1) }
-                )));
+                return Err(self.outside(found));
             }
         }
-        Ok(Picked { stride: data.layout.strides()[axis] })
+        Ok(())
     }
 
-    /// The distance that `index` means.
+    /// The distance that the index at this address means, or the index if it is out of range.
+    ///
+    /// # Safety
+    /// The address must be readable.
     #[inline(always)]
-    pub fn offset(self, index: i64) -> isize {
-        index as isize * self.stride
+    pub unsafe fn offset(self, at: *const i64) -> Result<isize, i64> {
+        // SAFETY: the caller says so.
+        let index = unsafe { at.read_volatile() };
+        if (index as u64) < self.size as u64 { Ok(index as isize * self.stride) } else { Err(index) }
+    }
+
+    /// The error of an index that is out of range.
+    pub fn outside(self, found: i64) -> Error {
+        let Picked { axis, size, .. } = self;
+        Error::Index(format!(
+            "index {found} is out of range for size {size} of dimension {axis}, {}",
+            if size == 0 { "which is empty".into() } else { format!("expected 0 to {}", size - 1) }
+        ))
+    }
+}
+
+/// The first index in row-major order that jobs have found out of range.
+#[derive(Default)]
+pub(crate) struct Outside(Mutex<Option<(usize, i64)>>);
+
+impl Outside {
+    /// Notes the index at a position.
+    #[cold]
+    pub fn note(&self, position: usize, index: i64) {
+        let mut first = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if first.is_none_or(|(known, _)| position < known) {
+            *first = Some((position, index));
+        }
+    }
+
+    /// The error of the first, if there is one.
+    pub fn result(self, picked: Picked) -> Result<()> {
+        let first = self.0.into_inner().unwrap_or_else(PoisonError::into_inner);
+        first.map_or(Ok(()), |(_, index)| Err(picked.outside(index)))
     }
 }
 
@@ -87,24 +127,26 @@ fn gather<T: Copy + Send + Sync>(
     input: &View<'_>,
     index: &View<'_>,
     output: &View<'_>,
-    axis: usize,
     picked: Picked,
-) {
+) -> Result<()> {
     let mut held = [0; MAX_DIMS];
     let walk = Walk::new(
         output.layout.shape(),
-        [still(input, axis, &mut held), index.layout.strides(), output.layout.strides()],
+        [still(input, picked.axis, &mut held), index.layout.strides(), output.layout.strides()],
     );
     let (from, at, to) = (Ptr::<T>::of(input), Ptr::<i64>::of(index), Ptr::<T>::of(output));
     let (_, [source, by, target]) = walk.last();
-    let total = walk.elements();
+    let (total, outside) = (walk.elements(), Outside::default());
     split(total, GRAIN, total * (size_of::<T>() + 4) / 8, |range| {
         for run in walk.runs(range) {
             let [i, j, k] = run.offset;
-            // SAFETY: all indices are in range, and the walk stays within the views.
+            // SAFETY: the walk stays within the views, and only indices in range are followed.
             unsafe {
                 if by == 0 {
-                    let from = from.at(i + picked.offset(*at.at(j)));
+                    let from = match picked.offset(at.at(j)) {
+                        Ok(offset) => from.at(i + offset),
+                        Err(index) => return outside.note(run.at, index),
+                    };
                     if source == 1 && target == 1 {
                         std::ptr::copy_nonoverlapping(from, to.at(k), run.count);
                     } else {
@@ -114,12 +156,16 @@ fn gather<T: Copy + Send + Sync>(
                     }
                 } else {
                     for n in 0..run.count as isize {
-                        *to.at(k + n * target) = *from.at(i + n * source + picked.offset(*at.at(j + n * by)));
+                        match picked.offset(at.at(j + n * by)) {
+                            Ok(offset) => *to.at(k + n * target) = *from.at(i + n * source + offset),
+                            Err(index) => return outside.note(run.at + n as usize, index),
+                        }
                     }
                 }
             }
         }
     });
+    outside.result(picked)
 }
 
 /// Row-major positions of the true elements, into an output of exactly as many.

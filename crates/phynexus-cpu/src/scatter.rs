@@ -4,7 +4,7 @@
 //! that the index does not select from, where destinations never meet.
 
 use crate::element::{Element, with_element};
-use crate::gather::{Picked, still};
+use crate::gather::{Outside, Picked, still};
 use crate::simd::vectorised;
 use crate::strided::{Ptr, Walk, split};
 use phynexus_core::{DType, MAX_DIMS, Result, ScatterOp, Task};
@@ -19,19 +19,19 @@ const PIECE: usize = 64;
 /// `out[i, index[i, j, k], k] op= source[i, j, k]` along `axis`, for the inputs (index, source). Nothing is written where
 /// an index is out of range.
 pub(crate) fn launch(axis: usize, op: ScatterOp, task: &Task<'_>) -> Result<()> {
-    let picked = Picked::new(&task.inputs[0], &task.outputs[0], axis)?;
+    let picked = Picked::new(&task.outputs[0], axis);
+    picked.check(&task.inputs[0])?;
     let dtype = task.outputs[0].dtype;
     match (op, dtype) {
         (ScatterOp::Set, _) => match dtype.size() {
-            1 => scatter::<Set<u8>>(axis, picked, task),
-            2 => scatter::<Set<u16>>(axis, picked, task),
-            4 => scatter::<Set<u32>>(axis, picked, task),
-            _ => scatter::<Set<u64>>(axis, picked, task),
+            1 => scatter::<Set<u8>>(picked, task),
+            2 => scatter::<Set<u16>>(picked, task),
+            4 => scatter::<Set<u32>>(picked, task),
+            _ => scatter::<Set<u64>>(picked, task),
         },
-        (ScatterOp::Add, DType::Bool) => scatter::<Or>(axis, picked, task),
-        (ScatterOp::Add, _) => with_element!(dtype, T => scatter::<Add<T>>(axis, picked, task)),
+        (ScatterOp::Add, DType::Bool) => scatter::<Or>(picked, task),
+        (ScatterOp::Add, _) => with_element!(dtype, T => scatter::<Add<T>>(picked, task)),
     }
-    Ok(())
 }
 
 /// What becomes of an element.
@@ -79,12 +79,13 @@ struct Rectangle {
     picked: Picked,
 }
 
-fn scatter<C: Combine>(axis: usize, picked: Picked, task: &Task<'_>) {
+fn scatter<C: Combine>(picked: Picked, task: &Task<'_>) -> Result<()> {
+    let axis = picked.axis;
     let (index, source, output) = (&task.inputs[0], &task.inputs[1], &task.outputs[0]);
     let shape = source.layout.shape();
     let total = shape.elements();
     if total == 0 {
-        return;
+        return Ok(());
     }
     let mut held = [0; MAX_DIMS];
     let strides = [still(output, axis, &mut held), index.layout.strides(), source.layout.strides()];
@@ -96,6 +97,7 @@ fn scatter<C: Combine>(axis: usize, picked: Picked, task: &Task<'_>) {
     let rectangle = Rectangle { rows, along, count, beside, picked };
     let (to, at, from) = (Ptr::<C::T>::of(output), Ptr::<i64>::of(index), Ptr::<C::T>::of(source));
     let work_ns = total * (size_of::<C::T>() + 4) / 8;
+    let outside = Outside::default();
     let run = |rectangles: Range<usize>, piece: Range<usize>| {
         let [a, b, c] = beside.map(|s| s * piece.start as isize);
         let part = Rectangle { count: piece.len(), ..rectangle };
@@ -103,8 +105,11 @@ fn scatter<C: Combine>(axis: usize, picked: Picked, task: &Task<'_>) {
         for run in outer.runs(rectangles) {
             for i in 0..run.count as isize {
                 let [x, y, z] = std::array::from_fn(|n| run.offset[n] + i * step[n]);
-                // SAFETY: indices are in range, the walks stay within the views, and no other job has these destinations.
-                unsafe { add_rows::<C>(to.at(x + a), at.at(y + b), from.at(z + c), part) };
+                // SAFETY: the walks stay within the views, and no other job has these destinations.
+                let done = unsafe { add_rows::<C>(to.at(x + a), at.at(y + b), from.at(z + c), part) };
+                if let Err(index) = done {
+                    return outside.note(run.at, index);
+                }
             }
         }
     };
@@ -113,28 +118,30 @@ fn scatter<C: Combine>(axis: usize, picked: Picked, task: &Task<'_>) {
     } else {
         split(count, (GRAIN / rows).max(PIECE), work_ns, |piece| run(0..1, piece));
     }
+    outside.result(picked)
 }
 
 vectorised! {
-    /// One rectangle; the pointers must be valid for all of it, and its indices in range.
-    unsafe fn add_rows<C: Combine>(to: *mut C::T, at: *const i64, from: *const C::T, part: Rectangle) {
+    /// One rectangle, up to an index that is out of range by now; the pointers must be valid for all of it.
+    unsafe fn add_rows<C: Combine>(to: *mut C::T, at: *const i64, from: *const C::T, part: Rectangle) -> std::result::Result<(), i64> {
         let Rectangle { rows, along: [_, index_along, source_along], count, beside: [out, index, source], picked } = part;
         for row in 0..rows as isize {
             // SAFETY: the caller says that all this is valid.
             unsafe {
                 let (at, from) = (at.offset(row * index_along), from.offset(row * source_along));
                 if index == 0 && out == 1 && source == 1 {
-                    let to = to.offset(picked.offset(*at));
+                    let to = to.offset(picked.offset(at)?);
                     for i in 0..count {
                         *to.add(i) = C::combine(*to.add(i), *from.add(i));
                     }
                 } else {
                     for i in 0..count as isize {
-                        let to = to.offset(i * out + picked.offset(*at.offset(i * index)));
+                        let to = to.offset(i * out + picked.offset(at.offset(i * index))?);
                         *to = C::combine(*to, *from.offset(i * source));
                     }
                 }
             }
         }
+        Ok(())
     }
 }

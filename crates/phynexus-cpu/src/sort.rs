@@ -5,7 +5,8 @@
 
 use crate::element::{Element, Key, with_element};
 use crate::strided::{Ptr, Walk, split};
-use phynexus_core::{Result, Task};
+use phynexus_core::{Result, Task, reserve};
+use std::sync::OnceLock;
 
 /// Elements that are worth a job of their own.
 const GRAIN: usize = 1 << 11;
@@ -20,8 +21,7 @@ pub(crate) fn launch(descending: bool, task: &Task<'_>) -> Result<()> {
         8 => sort::<T, u128>(descending, task),
         _ if row > u32::MAX as usize => sort::<T, u128>(descending, task),
         _ => sort::<T, u64>(descending, task),
-    });
-    Ok(())
+    })
 }
 
 /// A key and a position in one integer.
@@ -57,7 +57,7 @@ macro_rules! pair {
 pair!(u64, 32);
 pair!(u128, 64);
 
-fn sort<T: Element, P: Pair>(descending: bool, task: &Task<'_>) {
+fn sort<T: Element, P: Pair>(descending: bool, task: &Task<'_>) -> Result<()> {
     let (input, values, positions) = (&task.inputs[0], &task.outputs[0], &task.outputs[1]);
     let layouts = [input, values, positions].map(|view| view.layout);
     let shape = layouts[0].shape();
@@ -66,10 +66,12 @@ fn sort<T: Element, P: Pair>(descending: bool, task: &Task<'_>) {
     let rows = Walk::new(&shape[..rank], layouts.map(|l| &l.strides()[..rank]));
     let step = layouts.map(|l| l.strides().last().copied().unwrap_or(1));
     let (from, to, order) = (Ptr::<T>::of(input), Ptr::<T>::of(values), Ptr::<i64>::of(positions));
-    let total = rows.elements() * count;
+    let (total, failed) = (rows.elements() * count, OnceLock::new());
     split(rows.elements(), GRAIN / count.max(1), total * 20, |range| {
-        let mut pairs: Vec<P> = Vec::with_capacity(count);
-        let mut spare: Vec<P> = Vec::new();
+        let room = |count| reserve::<P>(count).map_err(|error| failed.get_or_init(|| error)).ok();
+        let Some((mut pairs, mut spare)) = room(count).zip(room(if count < LONG { 0 } else { count })) else {
+            return;
+        };
         for run in rows.runs(range) {
             for row in 0..run.count as isize {
                 let [a, b, c] = std::array::from_fn(|n| run.offset[n] + row * rows.last().1[n]);
@@ -96,6 +98,7 @@ fn sort<T: Element, P: Pair>(descending: bool, task: &Task<'_>) {
             }
         }
     });
+    failed.into_inner().map_or(Ok(()), Err)
 }
 
 /// Sorts by one digit of the key after the other, from the lowest; digits that are the same everywhere are skipped.

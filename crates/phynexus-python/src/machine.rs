@@ -3,9 +3,13 @@
 use crate::device::PyDevice;
 use crate::error::to_python;
 use crate::generator::{PyGenerator, Seed};
-use phynexus::{Counters, Float32Products, Generator, cpu_device, float32_products, set_float32_products};
+use phynexus::{
+    Counters, Float32Products, Generator, Making, cpu_device, float32_products, set_float32_products,
+};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use std::cell::Cell;
 use std::path::PathBuf;
 
 /// All devices that can run here.
@@ -150,6 +154,36 @@ fn tell_folders(py: Python<'_>) -> PyResult<()> {
     Ok(())
 }
 
+thread_local! {
+    static FORKING: Cell<Option<Making>> = const { Cell::new(None) };
+}
+
+/// Waits until no other thread is making a kernel, and keeps it so: a forked child would wait for that thread for ever.
+#[pyfunction]
+fn _before_fork() {
+    FORKING.set(Some(Making::begin()));
+}
+
+/// Ends what `_before_fork` began, in the parent and in the child.
+#[pyfunction]
+fn _after_fork() {
+    FORKING.take();
+}
+
+/// Lets `os.fork` wait for kernels that are being made.
+fn watch_forks(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    let os = m.py().import("os")?;
+    if !os.hasattr("register_at_fork")? {
+        return Ok(());
+    }
+    let (before, after) = (wrap_pyfunction!(_before_fork, m)?, wrap_pyfunction!(_after_fork, m)?);
+    let hooks = PyDict::new(m.py());
+    hooks.set_item("before", before)?;
+    hooks.set_item("after_in_parent", &after)?;
+    hooks.set_item("after_in_child", after)?;
+    os.call_method("register_at_fork", (), Some(&hooks)).map(drop)
+}
+
 /// Adds the functions to the module.
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     check_environment(m.py())?;
@@ -167,5 +201,6 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(device_counters, m)?)?;
     m.add_function(wrap_pyfunction!(memory_usage, m)?)?;
     m.add_function(wrap_pyfunction!(reset_peak_memory, m)?)?;
+    watch_forks(m)?;
     m.add_function(wrap_pyfunction!(version, m)?)
 }

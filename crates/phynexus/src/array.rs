@@ -1,7 +1,9 @@
 //! Arrays: elements on a device under a layout. They know nothing of gradients.
 
 use crate::kernels;
-use phynexus_core::{Buffer, DType, Device, Error, Layout, ReduceOp, Result, Shape, Spec, Task, Value, View};
+use phynexus_core::{
+    Buffer, DType, Device, Error, Layout, ReduceOp, Result, Shape, Spec, Task, Value, View, reserve,
+};
 use smallvec::SmallVec;
 use std::sync::Arc;
 
@@ -181,16 +183,20 @@ impl Array {
 
     /// All elements, row-major, on the host.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
-        let source = self.contiguous()?;
-        let mut bytes = vec![0; source.elements() * source.dtype().size()];
-        if !bytes.is_empty() {
-            source.device().read(
-                source.buffer(),
-                source.layout().offset() * source.dtype().size(),
-                &mut bytes,
-            )?;
-        }
+        let size = self.elements() * self.dtype().size();
+        let mut bytes = reserve(size)?;
+        bytes.resize(size, 0);
+        self.read_into(&mut bytes)?;
         Ok(bytes)
+    }
+
+    /// Writes all elements, row-major, into memory of their size on the host.
+    pub fn read_into(&self, bytes: &mut [u8]) -> Result<()> {
+        let source = self.contiguous()?;
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        source.device().read(source.buffer(), source.layout().offset() * source.dtype().size(), bytes)
     }
 
     /// The value of the first element; the array must have one.

@@ -7,8 +7,7 @@ use crate::op::Spec;
 use crate::ops::index::Scatter;
 use crate::program;
 use crate::tensor::Tensor;
-use phynexus_core::{DType, Device, Error, Result, ScatterOp, Shape, Value};
-use std::collections::BTreeMap;
+use phynexus_core::{DType, Device, Error, Result, ScatterOp, Shape, Value, reserve};
 use std::sync::Arc;
 
 /// A gradient that is zero in all rows but some: what lies in `values[k]` belongs to row `indices[k]`.
@@ -41,8 +40,8 @@ impl RowSparse {
         except: Option<usize>,
     ) -> Result<RowSparse> {
         let mut rows = numbers(indices)?;
-        let places: Vec<i64> =
-            (0..).zip(&rows).filter(|(_, row)| Some(**row as usize) != except).map(|(k, _)| k).collect();
+        let mut places = reserve(rows.len())?;
+        places.extend((0..).zip(&rows).filter(|(_, row)| Some(**row as usize) != except).map(|(k, _)| k));
         let values = if places.len() < rows.len() {
             rows.retain(|&row| Some(row as usize) != except);
             values.detach().index_select(0, &index(&places, values.device())?)?
@@ -78,10 +77,12 @@ impl RowSparse {
         let (indices, values) = (self.indices.array(), self.values.array());
         check_parts(&indices, &values, &self.shape)?;
         let old = numbers(&indices)?;
-        let mut places: BTreeMap<i64, i64> = old.iter().map(|&row| (row, 0)).collect();
-        places.values_mut().zip(0..).for_each(|(place, k)| *place = k);
-        let rows: Vec<i64> = places.keys().copied().collect();
-        let to: Vec<i64> = old.iter().map(|row| places[row]).collect();
+        let mut rows = reserve(old.len())?;
+        rows.extend_from_slice(&old);
+        rows.sort_unstable();
+        rows.dedup();
+        let mut to = reserve(old.len())?;
+        to.extend(old.iter().map(|row| rows.partition_point(|other| other < row) as i64));
         let (dtype, device) = (values.dtype(), values.device());
         let mut dims = self.shape.to_vec();
         dims[0] = rows.len();
@@ -122,11 +123,14 @@ impl RowSparse {
 /// The elements of an index on the host.
 fn numbers(index: &Array) -> Result<Vec<i64>> {
     let bytes = index.to_bytes()?;
-    Ok(bytes.as_chunks().0.iter().map(|b| i64::from_le_bytes(*b)).collect())
+    let mut numbers = reserve(bytes.len() / 8)?;
+    numbers.extend(bytes.as_chunks().0.iter().map(|b| i64::from_le_bytes(*b)));
+    Ok(numbers)
 }
 
 fn index(numbers: &[i64], device: &'static dyn Device) -> Result<Tensor> {
-    let bytes: Vec<u8> = numbers.iter().flat_map(|n| n.to_le_bytes()).collect();
+    let mut bytes = reserve(8 * numbers.len())?;
+    numbers.iter().for_each(|n| bytes.extend(n.to_le_bytes()));
     Ok(Tensor::new(Array::from_bytes(&bytes, Shape::new(&[numbers.len()])?, DType::I64, device)?))
 }
 

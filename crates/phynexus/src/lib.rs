@@ -40,15 +40,15 @@ pub use ops::function::MapFn;
 pub use ops::shape::Range;
 pub use phynexus_core::{
     Buffer, Category, Counters, DType, Device, DeviceId, DeviceType, Distribution, Error, Factorization,
-    Float32Products, Layout, MAX_DIMS, Owner, ReduceOp, Result, ScatterOp, Shape, Value, float32_products,
-    set_float32_products,
+    Float32Products, Layout, MAX_DIMS, Making, Owner, ReduceOp, Result, ScatterOp, Shape, Value,
+    float32_products, set_float32_products,
 };
 pub use phynexus_cpu as cpu_device;
 #[cfg(not(target_family = "wasm"))]
 pub use phynexus_cuda::look_in;
 pub use phynexus_formula as formula;
 pub use phynexus_gpu as gpu;
-pub use program::{Program, record};
+pub use program::{Program, forbid_reading, record};
 pub use random::{Generator, entropy};
 pub use stepper::Stepper;
 pub use tape::{

@@ -209,7 +209,7 @@ pub fn apply(op: Op, inputs: &[&Tensor]) -> Result<Few<Tensor>> {
         None => {
             let results: Few<Tensor> = outputs.into_iter().map(Tensor::new).collect();
             if recording {
-                program::note(&op, inputs, &results);
+                program::note(&op, inputs, &results)?;
             }
             results
         }
@@ -217,7 +217,7 @@ pub fn apply(op: Op, inputs: &[&Tensor]) -> Result<Few<Tensor>> {
             let noted = recording.then(|| op.clone());
             let results = record(op, wanted, needs, arrays, edges, outputs);
             if let Some(op) = noted {
-                program::note(&op, inputs, &results);
+                program::note(&op, inputs, &results)?;
             }
             results
         }

@@ -64,7 +64,13 @@ pub(crate) fn recording() -> bool {
 }
 
 /// Adds a step.
-pub(crate) fn note(op: &Op, inputs: &[&Tensor], outputs: &[Tensor]) {
+pub(crate) fn note(op: &Op, inputs: &[&Tensor], outputs: &[Tensor]) -> Result<()> {
+    if matches!(op, Op::Nonzero(_)) {
+        return Err(Error::Runtime(
+            "nonzero, and a mask as an index, have results whose shape depends on values: that cannot be recorded; use where()"
+                .into(),
+        ));
+    }
     RECORDER.with_borrow_mut(|slot| {
         if let Some(r) = slot {
             let inputs = inputs.iter().map(|t| r.find(t)).collect();
@@ -72,6 +78,28 @@ pub(crate) fn note(op: &Op, inputs: &[&Tensor], outputs: &[Tensor]) {
             r.steps.push(Step { op: op.clone(), inputs, outputs });
         }
     });
+    Ok(())
+}
+
+/// An error while a program is recorded for a tensor that it computes: whoever reads its values would record what he
+/// does with them, which other values would not lead to.
+pub fn forbid_reading(t: &Tensor, what: &str) -> Result<()> {
+    if !recording() {
+        return Ok(());
+    }
+    let address = t.array().address();
+    let computed = RECORDER.with_borrow(|slot| {
+        slot.as_ref().is_some_and(|r| {
+            let number = r.numbers.get(&address);
+            number.is_some_and(|n| !r.constants.iter().any(|(constant, _)| constant == n))
+        })
+    });
+    if computed {
+        return Err(Error::Runtime(format!(
+            "{what}: values that a recorded program computes cannot be read while it is recorded; keep to operations of tensors"
+        )));
+    }
+    Ok(())
 }
 
 /// An error while a program is recorded: it is a list of values, and a change in place makes none.

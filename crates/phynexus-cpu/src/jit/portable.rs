@@ -10,15 +10,14 @@ use cranelift_codegen::ir::{
 };
 use cranelift_codegen::isa::OwnedTargetIsa;
 use cranelift_codegen::settings::{self, Configurable};
-use phynexus_core::DType;
-use std::sync::OnceLock;
+use phynexus_core::{DType, Once};
 
 /// Vectors of one turn of the loop.
 const UNROLL: usize = 4;
 const POINTER: Type = types::I64;
 
 fn isa() -> Option<&'static OwnedTargetIsa> {
-    static ISA: OnceLock<Option<OwnedTargetIsa>> = OnceLock::new();
+    static ISA: Once<Option<OwnedTargetIsa>> = Once::new();
     ISA.get_or_init(|| {
         let mut flags = settings::builder();
         for (name, value) in

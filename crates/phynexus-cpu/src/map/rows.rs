@@ -3,17 +3,16 @@
 use super::program::cell;
 use super::{WHOLE_ROW, run};
 use crate::jit;
-use phynexus_core::{DType, Layout, Task};
+use phynexus_core::{DType, Layout, Once, Task};
 use phynexus_formula::{Formula, Rank, Type};
 use std::ops::Range;
-use std::sync::OnceLock;
 
 /// The machine code of a formula, once it has been asked for.
 pub(super) struct CompiledRows {
     formula: Formula,
     inputs: Vec<DType>,
     outputs: Vec<DType>,
-    code: OnceLock<Option<Code>>,
+    code: Once<Option<Code>>,
 }
 
 /// Machine code for contiguous operands, of which some have one value for each row.
@@ -27,10 +26,7 @@ pub(super) struct Code {
 impl CompiledRows {
     pub fn new(formula: &Formula, inputs: &[DType], outputs: &[DType]) -> CompiledRows {
         let (inputs, outputs) = (inputs.to_vec(), outputs.to_vec());
-        let code = OnceLock::new();
-        if !formula.reduces() {
-            let _ = code.set(None);
-        }
+        let code = if formula.reduces() { Once::new() } else { Once::of(None) };
         CompiledRows { formula: formula.clone(), inputs, outputs, code }
     }
 

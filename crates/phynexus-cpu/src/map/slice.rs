@@ -2,9 +2,8 @@
 
 use super::program::Rows;
 use crate::jit;
-use phynexus_core::DType;
+use phynexus_core::{DType, Once};
 use phynexus_formula::{Builder, Formula, Id, Node, Type};
-use std::sync::OnceLock;
 
 /// Shorter blocks are interpreted: a call of code has to prepare its constants.
 const SHORT: usize = 64;
@@ -18,7 +17,7 @@ pub(super) struct Slice {
     operands: Vec<u16>,
     /// Values for rows and for all.
     numbers: Vec<(u16, Type)>,
-    function: OnceLock<Option<jit::Function>>,
+    function: Once<Option<jit::Function>>,
 }
 
 /// What of a pass goes into a slice.
@@ -85,7 +84,7 @@ pub(super) fn slice(cut: &Cut<'_>) -> Option<Slice> {
     let mut operands = inputs;
     operands.extend(kept.iter().filter_map(|&i| cut.slots[i]));
     let fits = operands.len() == count + kept.len() && operands.len() <= MOST && numbers.len() <= MOST;
-    fits.then(|| Slice { formula: b.finish(&outputs), operands, numbers, function: OnceLock::new() })
+    fits.then(|| Slice { formula: b.finish(&outputs), operands, numbers, function: Once::new() })
 }
 
 impl Slice {

@@ -3,10 +3,9 @@
 use super::program::{Program, cell};
 use super::run;
 use crate::jit;
-use phynexus_core::{Buffer, DType, Layout, Result, Shape, Task, Value, View};
+use phynexus_core::{Buffer, DType, Layout, Once, Result, Shape, Task, Value, View};
 use phynexus_formula::Formula;
 use std::ops::Range;
-use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 /// Elements in a measurement; its operands stay in the level-2 cache.
@@ -21,7 +20,7 @@ pub(super) struct Tuned {
     formula: Formula,
     inputs: Vec<DType>,
     outputs: Vec<DType>,
-    code: OnceLock<Option<Code>>,
+    code: Once<Option<Code>>,
 }
 
 /// Machine code for contiguous operands.
@@ -41,10 +40,8 @@ impl Tuned {
     pub fn new(formula: &Formula, inputs: &[DType], outputs: &[DType]) -> Tuned {
         let operands = inputs.len() + outputs.len();
         let steps = formula.nodes().iter().filter(|node| node.operands().next().is_some()).count();
-        let code = OnceLock::new();
-        if steps < 2 || operands > MOST || formula.scalars().len() > MOST {
-            let _ = code.set(None);
-        }
+        let interpreted = steps < 2 || operands > MOST || formula.scalars().len() > MOST;
+        let code = if interpreted { Once::of(None) } else { Once::new() };
         let (inputs, outputs) = (inputs.to_vec(), outputs.to_vec());
         Tuned { formula: formula.clone(), inputs, outputs, code }
     }

@@ -174,6 +174,7 @@ impl PyTensor {
                 array.shape()
             )));
         }
+        phynexus::forbid_reading(&self.0, what).map_err(to_python)?;
         waiting(&array, || array.first())
     }
 }

@@ -6,7 +6,7 @@ use crate::device::PyDevice;
 use crate::dtype::PyDType;
 use crate::error::{run, to_python, waiting};
 use crate::memory;
-use phynexus::{DType, Device, Gradient, Tensor, Value};
+use phynexus::{DType, Device, Gradient, Tensor, Value, forbid_reading};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyString, PyTuple};
@@ -69,6 +69,7 @@ impl PyTensor {
                 "numpy() of a tensor that requires gradients: call .detach().numpy(), or ._numpy_data for a parameter",
             ));
         }
+        forbid_reading(&self.0, "numpy()").map_err(to_python)?;
         memory::to_numpy(py, &self.0.array())
     }
 
@@ -149,6 +150,7 @@ impl PyTensor {
     ///     >>> neurenix.eye(2, dtype="bool").tolist()
     ///     [[True, False], [False, True]]
     fn tolist<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        forbid_reading(&self.0, "tolist()").map_err(to_python)?;
         let array = self.0.array();
         let array =
             if array.dtype() == DType::BF16 { array.cast(DType::F32).map_err(to_python)? } else { array };
@@ -158,7 +160,16 @@ impl PyTensor {
     /// The values as bytes, row-major and little-endian.
     fn tobytes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
         let array = self.0.array();
-        Ok(PyBytes::new(py, &waiting(&array, || array.to_bytes())?))
+        forbid_reading(&self.0, "tobytes()").map_err(to_python)?;
+        let size = array.elements() * array.dtype().size();
+        if array.device().host_pointer(array.buffer()).is_some() {
+            return PyBytes::new_with(py, size, |bytes| array.read_into(bytes).map_err(to_python));
+        }
+        let host = waiting(&array, || array.to_bytes())?;
+        PyBytes::new_with(py, size, |bytes| {
+            bytes.copy_from_slice(&host);
+            Ok(())
+        })
     }
 
     /// The tensor on another device, or with another dtype (or both, those of another tensor): a copy, or itself where
@@ -327,6 +338,7 @@ impl PyTensor {
         dl_device: Option<(i32, i32)>,
         copy: Option<bool>,
     ) -> PyResult<Bound<'py, PyAny>> {
+        forbid_reading(&self.0, "__dlpack__()").map_err(to_python)?;
         crate::dlpack::export(py, &self.0, stream, max_version, dl_device, copy)
     }
 

@@ -6,8 +6,8 @@ use crate::ops::map::{Cast, Map, result_dtype};
 use crate::ops::place::Move;
 use crate::tensor::Tensor;
 use phynexus_core::{Category, DType, Device, Error, ReduceOp, Result, Value};
-use phynexus_formula::Type;
 use phynexus_formula::ops::{Op as Row, Promotion, ResultType, Special};
+use phynexus_formula::{Rank, Type};
 use smallvec::SmallVec;
 use std::sync::Arc;
 
@@ -73,19 +73,22 @@ fn computed(row: Row, dtype: DType) -> Result<DType> {
     }
 }
 
+/// An error where a row takes other numbers of operands.
+pub(super) fn check_arity(row: Row, tensors: usize, scalars: usize) -> Result<()> {
+    let about = row.row();
+    if (tensors, scalars) == (about.inputs, about.scalars) {
+        return Ok(());
+    }
+    Err(Error::Type(format!(
+        "{}: takes {} tensors and {} numbers, got {tensors} and {scalars}",
+        about.name, about.inputs, about.scalars
+    )))
+}
+
 /// Any row of the operation table.
 pub fn elementwise(row: Row, operands: &[Operand<'_>], scalars: &[f64]) -> Result<Few<Tensor>> {
     let about = row.row();
-    if operands.len() != about.inputs || scalars.len() != about.scalars {
-        return Err(Error::Type(format!(
-            "{}: takes {} tensors and {} numbers, got {} and {}",
-            about.name,
-            about.inputs,
-            about.scalars,
-            operands.len(),
-            scalars.len()
-        )));
-    }
+    check_arity(row, operands.len(), scalars.len())?;
     let skip = match about.special {
         Special::None => usize::MAX,
         Special::Condition => 0,
@@ -303,6 +306,20 @@ pub fn apply_function(
             scalars.len(),
             dtypes.len()
         )));
+    }
+    for (i, (&id, dtype)) in formula.outputs().iter().zip(dtypes).enumerate() {
+        let rank = formula.rank(id);
+        if rank == Rank::Scalar || rank == Rank::Row && !formula.reduces() {
+            return Err(Error::Value(format!(
+                "result {i} of the formula is one number for all elements and makes no tensor; compute it beforehand"
+            )));
+        }
+        if dtype.compute() != formula.ty(id) {
+            return Err(Error::Type(format!(
+                "result {i} of the formula is {}, which cannot be stored as {dtype}; cast it in the formula",
+                formula.ty(id).name()
+            )));
+        }
     }
     for (i, (tensor, &ty)) in inputs.iter().zip(formula.inputs()).enumerate() {
         if tensor.dtype().compute() != ty {

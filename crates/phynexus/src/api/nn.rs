@@ -3,14 +3,14 @@
 use crate::op::{Op, apply, apply1};
 use crate::ops::function::MapFn;
 use crate::ops::index::Hands;
-use crate::ops::map::Map;
+use crate::ops::map::{Map, result_dtype};
 use crate::random::Generator;
 use crate::tensor::Tensor;
-use phynexus_core::{DType, Error, ReduceOp, Result, Shape, Value};
+use phynexus_core::{DType, Error, Once, ReduceOp, Result, Shape, Value};
 use phynexus_formula::ops::Op as Row;
 use phynexus_formula::{Builder, Type};
 use smallvec::{SmallVec, smallvec};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 /// What becomes of the losses of the single elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +29,10 @@ pub fn elementwise_loss(
     reduction: Reduction,
     scalars: &[f64],
 ) -> Result<Tensor> {
+    super::elementwise::check_arity(row, 2, scalars.len())?;
+    if row.row().row_wise || row.row().outputs != 1 || result_dtype(row, DType::F32) != DType::F32 {
+        return Err(Error::Type(format!("{} is no loss of two numbers", row.name())));
+    }
     let (shape, other) = (x.shape(), target.shape());
     if shape != other {
         return Err(Error::Value(format!(
@@ -248,7 +252,7 @@ pub fn cross_entropy(
 
 /// The sum of its first operand by the sum of its second, and the inverse of the latter: the derivative of the former.
 fn weighted_mean(ty: Type) -> &'static Arc<MapFn> {
-    static FUNCTIONS: [OnceLock<Arc<MapFn>>; 5] = [const { OnceLock::new() }; 5];
+    static FUNCTIONS: [Once<Arc<MapFn>>; 5] = [const { Once::new() }; 5];
     FUNCTIONS[ty as usize].get_or_init(|| {
         let mut b = Builder::new();
         let sums = [(); 2].map(|()| {

@@ -1,18 +1,17 @@
 //! Formulas made ready to be operations: kernels for the dtypes in use, and gradients.
 
 use crate::op::Few;
-use parking_lot::{Mutex, RwLock};
-use phynexus_core::{DType, Kernel, Result, Spec as KernelSpec, Task, Value, View};
+use phynexus_core::{Chain, DType, Kernel, Once, Result, Spec as KernelSpec, Task, Value, View};
 use phynexus_formula::ops::Op as Row;
 use phynexus_formula::{
     Builder, Formula, Gradient, Id, Node, Rank, Reduction, Source, Type, differentiate, differentiate_loss,
     evaluate_scalars, hoist,
 };
 use smallvec::SmallVec;
-use std::sync::{Arc, LazyLock, OnceLock};
+use std::sync::Arc;
 
 /// By the operands wanted and whether the first result is the loss.
-type Gradients = Vec<((u32, bool), Arc<GradientFn>)>;
+type Gradients = Chain<((u32, bool), Arc<GradientFn>)>;
 type DTypes = SmallVec<[DType; 8]>;
 
 /// A formula ready to be an operation: its kernels by dtype, and its gradients, each again such a function.
@@ -26,9 +25,9 @@ pub struct MapFn {
     pub(super) differentiable: bool,
     /// Which results have one value for each row, a bit each.
     pub(super) row_results: u32,
-    kernels: RwLock<Vec<(DTypes, Arc<Kernel>)>>,
-    gradients: Mutex<Gradients>,
-    passage: OnceLock<Option<Arc<Passage>>>,
+    kernels: Chain<(DTypes, Arc<Kernel>)>,
+    gradients: Gradients,
+    passage: Once<Option<Arc<Passage>>>,
 }
 
 /// The gradient of a function: again one, and what its operands are.
@@ -48,16 +47,16 @@ pub struct Passage {
     /// Whether that is the function's result, and not its operand.
     pub(crate) output: bool,
     /// The product of matrices with this formula at its end.
-    product: OnceLock<Arc<Kernel>>,
+    product: Once<Kernel>,
 }
 
 impl Passage {
     /// The product of matrices whose elements pass at once.
-    pub(super) fn product(&self) -> &Arc<Kernel> {
+    pub(super) fn product(&self) -> &Kernel {
         self.product.get_or_init(|| {
             let epilogue = Some(self.function.formula.clone());
             let (bias, accumulate, symmetric, sums) = (false, false, false, false);
-            Arc::new(Kernel::new(KernelSpec::MatMul { bias, accumulate, epilogue, symmetric, sums }))
+            Kernel::new(KernelSpec::MatMul { bias, accumulate, epilogue, symmetric, sums })
         })
     }
 }
@@ -78,9 +77,9 @@ impl MapFn {
             host: (!plain).then_some(hoisted.host),
             differentiable,
             row_results,
-            kernels: RwLock::default(),
-            gradients: Mutex::default(),
-            passage: OnceLock::new(),
+            kernels: Chain::new(),
+            gradients: Chain::new(),
+            passage: Once::new(),
         })
     }
 
@@ -98,8 +97,8 @@ impl MapFn {
     /// The function of a table row for operands of `ty`; the operands in `numbers` (a bit each) are scalars and
     /// come before the row's own.
     pub fn of(row: Row, ty: Type, numbers: u32) -> &'static Arc<MapFn> {
-        static TABLE: LazyLock<Vec<OnceLock<Arc<MapFn>>>> =
-            LazyLock::new(|| (0..Row::ALL.len() * 5 * 8).map(|_| OnceLock::new()).collect());
+        const SLOTS: usize = Row::ALL.len() * 5 * 8;
+        static TABLE: [Once<Arc<MapFn>>; SLOTS] = [const { Once::new() }; SLOTS];
         TABLE[(row as usize * 5 + ty as usize) * 8 + numbers as usize].get_or_init(|| {
             let about = row.row();
             let mut b = Builder::new();
@@ -119,8 +118,8 @@ impl MapFn {
 
     /// The sum or mean of a table row's elementwise result over the whole tensor.
     pub fn reduced(row: Row, ty: Type, mean: bool) -> Arc<MapFn> {
-        static TABLE: LazyLock<Vec<OnceLock<Arc<MapFn>>>> =
-            LazyLock::new(|| (0..Row::ALL.len() * 5 * 2).map(|_| OnceLock::new()).collect());
+        const SLOTS: usize = Row::ALL.len() * 5 * 2;
+        static TABLE: [Once<Arc<MapFn>>; SLOTS] = [const { Once::new() }; SLOTS];
         let slot = &TABLE[(row as usize * 5 + ty as usize) * 2 + mean as usize];
         slot.get_or_init(|| MapFn::new_reduced(row, ty, mean)).clone()
     }
@@ -141,28 +140,26 @@ impl MapFn {
         MapFn::new(name, b.finish(&[result]), 1, row.row().differentiable)
     }
 
-    fn kernel(&self, inputs: &[DType], outputs: &[DType]) -> Arc<Kernel> {
-        let matches = |k: &DTypes| k[..inputs.len()] == *inputs && k[inputs.len()..] == *outputs;
-        if let Some((_, kernel)) = self.kernels.read().iter().find(|(k, _)| matches(k)) {
-            return kernel.clone();
-        }
-        let spec = KernelSpec::Map {
-            formula: self.kernel.clone(),
-            inputs: inputs.to_vec(),
-            outputs: outputs.to_vec(),
+    fn kernel(&self, inputs: &[DType], outputs: &[DType]) -> &Arc<Kernel> {
+        let made = || {
+            let spec = KernelSpec::Map {
+                formula: self.kernel.clone(),
+                inputs: inputs.to_vec(),
+                outputs: outputs.to_vec(),
+            };
+            (inputs.iter().chain(outputs).copied().collect(), Arc::new(Kernel::new(spec)))
         };
-        let kernel = Arc::new(Kernel::new(spec));
-        let key = inputs.iter().chain(outputs).copied().collect();
-        self.kernels.write().push((key, kernel.clone()));
-        kernel
+        let matches = |(k, _): &(DTypes, _)| k[..inputs.len()] == *inputs && k[inputs.len()..] == *outputs;
+        &self.kernels.find_or_add(matches, made).1
     }
 
     /// The gradient with respect to the operands in `wanted`, perhaps with the first result for the loss.
     pub(super) fn gradient(&self, wanted: u32, is_loss: bool) -> Arc<GradientFn> {
-        let mut known = self.gradients.lock();
-        if let Some((_, gradient)) = known.iter().find(|(key, _)| *key == (wanted, is_loss)) {
-            return gradient.clone();
-        }
+        let key = (wanted, is_loss);
+        self.gradients.find_or_add(|(k, _)| *k == key, || (key, self.new_gradient(wanted, is_loss))).1.clone()
+    }
+
+    fn new_gradient(&self, wanted: u32, is_loss: bool) -> Arc<GradientFn> {
         let slots: Vec<usize> = (0..self.formula.inputs().len()).filter(|i| wanted >> i & 1 == 1).collect();
         let differentiate = if is_loss { differentiate_loss } else { differentiate };
         let Gradient { formula, sources } = differentiate(&self.formula, &slots);
@@ -172,9 +169,7 @@ impl MapFn {
         };
         let same = formula.outputs().iter().map(operand).collect();
         let function = MapFn::new(format!("{} (gradient)", self.name), formula, 0, true);
-        let gradient = Arc::new(GradientFn { function, sources, same });
-        known.push(((wanted, is_loss), gradient.clone()));
-        gradient
+        Arc::new(GradientFn { function, sources, same })
     }
 
     /// How a gradient passes it, if it is elementwise, has one operand, and reads no more than one of that and its result.
@@ -201,7 +196,7 @@ impl MapFn {
         let operands: Vec<_> = gradient.sources.iter().map(place).collect();
         let outputs = b.inline(&gradient.function.formula, &operands, &[]);
         let function = MapFn::new(gradient.function.name.clone(), b.finish(&outputs), 0, true);
-        Some(Passage { function, output, product: OnceLock::new() })
+        Some(Passage { function, output, product: Once::new() })
     }
 
     /// Runs the kernel for these operands.
@@ -211,7 +206,7 @@ impl MapFn {
         let kernel = self.kernel(&ins, &outs);
         let hoisted = self.host.as_ref().map(|host| evaluate_scalars(host, scalars));
         let scalars = hoisted.as_deref().unwrap_or(scalars);
-        outputs[0].buffer.device().launch(&kernel, &[Task { inputs, outputs, scalars }])
+        outputs[0].buffer.device().launch(kernel, &[Task { inputs, outputs, scalars }])
     }
 }
 

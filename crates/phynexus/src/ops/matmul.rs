@@ -9,12 +9,13 @@ use crate::ops::map::Map;
 use crate::ops::one;
 use crate::tape::sum_to;
 use crate::tensor::Tensor;
-use parking_lot::RwLock;
-use phynexus_core::{DType, Error, Kernel, Layout, ReduceOp, Result, Shape, Spec as KernelSpec, Task, View};
+use phynexus_core::{
+    Chain, DType, Error, Kernel, Layout, Once, ReduceOp, Result, Shape, Spec as KernelSpec, Task, View,
+};
 use phynexus_formula::Type;
 use phynexus_formula::ops::Op as Row;
 use smallvec::SmallVec;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 /// What a product does beside multiplying.
 #[derive(Clone, Copy, Default, PartialEq)]
@@ -26,19 +27,15 @@ struct Extras {
 }
 
 /// The kernel with these extras, made once.
-fn kernel(extras: Extras, ty: Type) -> Arc<Kernel> {
-    type Known = Vec<((Extras, Type), Arc<Kernel>)>;
-    static KNOWN: LazyLock<RwLock<Known>> = LazyLock::new(RwLock::default);
+fn kernel(extras: Extras, ty: Type) -> &'static Kernel {
+    static KNOWN: Chain<((Extras, Type), Kernel)> = Chain::new();
     let key = (extras, ty);
-    if let Some((_, kernel)) = KNOWN.read().iter().find(|(k, _)| *k == key) {
-        return kernel.clone();
-    }
-    let Extras { bias, activation, symmetric, sums } = extras;
-    let epilogue = activation.map(|row| row.formula(ty));
-    let kernel =
-        Arc::new(Kernel::new(KernelSpec::MatMul { bias, accumulate: false, epilogue, symmetric, sums }));
-    KNOWN.write().push((key, kernel.clone()));
-    kernel
+    let made = || {
+        let Extras { bias, activation, symmetric, sums } = extras;
+        let epilogue = activation.map(|row| row.formula(ty));
+        (key, Kernel::new(KernelSpec::MatMul { bias, accumulate: false, epilogue, symmetric, sums }))
+    };
+    &KNOWN.find_or_add(|(k, _)| *k == key, made).1
 }
 
 /// `(..., m, k) @ (..., k, n)`, where the leading dimensions broadcast; each operand may be transposed first.
@@ -58,7 +55,7 @@ pub struct MatMul {
 pub(super) fn multiply(a: &Array, b: &Array, out: &Array, symmetric: bool) -> Result<()> {
     let kernel = kernel(Extras { symmetric, ..Extras::default() }, out.dtype().compute());
     let task = Task { inputs: &[a.view(), b.view()], outputs: &[out.view()], scalars: &[] };
-    out.device().launch(&kernel, &[task])
+    out.device().launch(kernel, &[task])
 }
 
 /// The product of `a` and `b`, each transposed or not.
@@ -152,12 +149,12 @@ impl Operation for MatMul {
             let results = outputs.iter().map(|a| a.layout().unsqueeze(0)).collect::<Result<Few<Layout>>>()?;
             let view = |(a, layout)| Array::view_as(a, layout);
             let kernel = match &self.after {
-                Some(passage) => passage.product().clone(),
+                Some(passage) => passage.product(),
                 None => kernel(Extras { sums: self.sums, ..Extras::default() }, spec.dtype.compute()),
             };
             let inputs: SmallVec<[View<'_>; 3]> = inputs.iter().copied().zip(&layouts).map(view).collect();
             let results: Few<View<'_>> = outputs.iter().zip(&results).map(view).collect();
-            spec.device.launch(&kernel, &[Task { inputs: &inputs, outputs: &results, scalars: &[] }])?;
+            spec.device.launch(kernel, &[Task { inputs: &inputs, outputs: &results, scalars: &[] }])?;
             drop((inputs, results));
             return Ok(outputs);
         }
@@ -209,9 +206,8 @@ pub struct Linear {
 impl Linear {
     /// Whether an activation can be part of the product: only if its gradient can be told from its result.
     pub fn can_fuse(row: Row) -> bool {
-        static KNOWN: LazyLock<Vec<bool>> =
-            LazyLock::new(|| Row::ALL.iter().map(|&r| Linear::fuses(r)).collect());
-        KNOWN[row as usize]
+        static KNOWN: [Once<bool>; Row::ALL.len()] = [const { Once::new() }; Row::ALL.len()];
+        *KNOWN[row as usize].get_or_init(|| Linear::fuses(row))
     }
 
     fn fuses(row: Row) -> bool {
@@ -272,7 +268,7 @@ impl Operation for Linear {
         let extras = Extras { bias: inputs.len() == 3, activation: self.activation, ..Extras::default() };
         let kernel = kernel(extras, spec.dtype.compute());
         let result = out.view_as(&y);
-        spec.device.launch(&kernel, &[Task { inputs: &operands, outputs: &[result], scalars: &[] }])?;
+        spec.device.launch(kernel, &[Task { inputs: &operands, outputs: &[result], scalars: &[] }])?;
         Ok(one(out))
     }
 

@@ -8,9 +8,9 @@ use crate::op::{Few, Needs, Operation, Spec};
 use crate::ops::function::MapFn;
 use crate::ops::one;
 use crate::tensor::Tensor;
-use phynexus_core::{DType, Error, Result, Shape, Value};
+use phynexus_core::{DType, Error, Once, Result, Shape, Value};
 use phynexus_formula::{Builder, Type, Unary};
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 /// `X ← a X + b (X Xᵀ) X + c (X Xᵀ)² X` for each (a, b, c), from `X / (safety ‖X‖ + eps)`. It has no gradient.
 #[derive(Clone, Debug)]
@@ -24,30 +24,36 @@ pub struct NewtonSchulz {
 }
 
 /// `x / (safety ‖x‖ + eps)` along rows.
-static NORMALIZE: LazyLock<[Arc<MapFn>; 2]> = LazyLock::new(|| {
-    [Type::F32, Type::F64].map(|ty| {
-        let mut b = Builder::new();
-        let (x, safety, eps) = (b.input(ty), b.scalar(ty), b.scalar(ty));
-        let square = b.mul(x, x);
-        let sum = b.sum(square);
-        let norm = b.unary(Unary::Sqrt, sum);
-        let scaled = b.mul(norm, safety);
-        let divisor = b.add(scaled, eps);
-        let y = b.div(x, divisor);
-        MapFn::new("normalize".into(), b.finish(&[y]), 0, false)
+fn normalize() -> &'static [Arc<MapFn>; 2] {
+    static FUNCTIONS: Once<[Arc<MapFn>; 2]> = Once::new();
+    FUNCTIONS.get_or_init(|| {
+        [Type::F32, Type::F64].map(|ty| {
+            let mut b = Builder::new();
+            let (x, safety, eps) = (b.input(ty), b.scalar(ty), b.scalar(ty));
+            let square = b.mul(x, x);
+            let sum = b.sum(square);
+            let norm = b.unary(Unary::Sqrt, sum);
+            let scaled = b.mul(norm, safety);
+            let divisor = b.add(scaled, eps);
+            let y = b.div(x, divisor);
+            MapFn::new("normalize".into(), b.finish(&[y]), 0, false)
+        })
     })
-});
+}
 
 /// `factor x + shift`.
-static AFFINE: LazyLock<[Arc<MapFn>; 2]> = LazyLock::new(|| {
-    [Type::F32, Type::F64].map(|ty| {
-        let mut b = Builder::new();
-        let (x, factor, shift) = (b.input(ty), b.scalar(ty), b.scalar(ty));
-        let scaled = b.mul(x, factor);
-        let y = b.add(scaled, shift);
-        MapFn::new("affine".into(), b.finish(&[y]), 0, false)
+fn affine() -> &'static [Arc<MapFn>; 2] {
+    static FUNCTIONS: Once<[Arc<MapFn>; 2]> = Once::new();
+    FUNCTIONS.get_or_init(|| {
+        [Type::F32, Type::F64].map(|ty| {
+            let mut b = Builder::new();
+            let (x, factor, shift) = (b.input(ty), b.scalar(ty), b.scalar(ty));
+            let scaled = b.mul(x, factor);
+            let y = b.add(scaled, shift);
+            MapFn::new("affine".into(), b.finish(&[y]), 0, false)
+        })
     })
-});
+}
 
 fn map(functions: &[Arc<MapFn>; 2], x: &Array, y: &Array, scalars: [f64; 2]) -> Result<()> {
     let function = &functions[(x.dtype() == DType::F64) as usize];
@@ -71,12 +77,12 @@ impl NewtonSchulz {
             let (left, right) = if m > n { (&turned, &x) } else { (&x, &turned) };
             multiply(left, right, &gram, true)?;
             // (c G + b) G + a = c G² + b G + a
-            map(&AFFINE, &gram, &inner, [c, 0.0])?;
+            map(affine(), &gram, &inner, [c, 0.0])?;
             let line = diagonal(&inner)?;
-            map(&AFFINE, &line, &line, [1.0, b])?;
+            map(affine(), &line, &line, [1.0, b])?;
             multiply(&inner, &gram, &polynomial, true)?;
             let line = diagonal(&polynomial)?;
-            map(&AFFINE, &line, &line, [1.0, a])?;
+            map(affine(), &line, &line, [1.0, a])?;
             let (left, right) = if m > n { (&x, &polynomial) } else { (&polynomial, &x) };
             multiply(left, right, &next, false)?;
             std::mem::swap(&mut x, &mut next);
@@ -115,7 +121,7 @@ impl Operation for NewtonSchulz {
         }
         let batch = out.elements() / (m * n);
         let rows = Shape::new(&[batch, m * n])?;
-        map(&NORMALIZE, &inputs[0].reshape(rows)?, &out.reshape(rows)?, [self.safety, self.eps])?;
+        map(normalize(), &inputs[0].reshape(rows)?, &out.reshape(rows)?, [self.safety, self.eps])?;
         let result = self.iterate(out.reshape(Shape::new(&[batch, m, n])?)?)?;
         Ok(one(result.reshape(spec.shape)?))
     }

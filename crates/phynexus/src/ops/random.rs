@@ -6,9 +6,8 @@ use crate::node::Context;
 use crate::op::{Few, Needs, Operation, Spec};
 use crate::ops::{launch, one};
 use crate::tensor::Tensor;
-use phynexus_core::{DType, Distribution, Kernel, Result, Spec as KernelSpec, Task, Value};
+use phynexus_core::{DType, Distribution, Kernel, Once, Result, Spec as KernelSpec, Task, Value};
 use phynexus_formula::{Binary, Builder, Type};
-use std::sync::OnceLock;
 
 macro_rules! source {
     ($name:ident, $text:literal, $run:expr) => {
@@ -101,7 +100,7 @@ fn range_kernel(dtype: DType, has_end: bool) -> Kernel {
 }
 
 source!(Range, "arange", |op, out| {
-    static KERNELS: [[OnceLock<Kernel>; 8]; 2] = [const { [const { OnceLock::new() }; 8] }; 2];
+    static KERNELS: [[Once<Kernel>; 8]; 2] = [const { [const { Once::new() }; 8] }; 2];
     let (dtype, has_end) = (op.spec.dtype, op.end.is_some());
     let kernel = KERNELS[has_end as usize][dtype as usize].get_or_init(|| range_kernel(dtype, has_end));
     let count = out.elements();
