@@ -508,8 +508,9 @@ class Rule:
     """A traced update rule: a formula, what its operands and numbers are, its states, and the reductions that cut it.
 
     inputs: ("param", 0), ("grad", 0), ("extra", i), ("state", i), ("reduced", stage). numbers: ("step", 0), ("hyper", i),
-    ("size", axis), ("state", i), ("reduced", stage). states: "full", "row", "column", "batch", "blocks:N", "number".
-    stages: (formula, "sum" | "prod" | "max" | "min", what is kept: "row", "column", "batch", "tensor", "tensors").
+    ("size", axis), ("state", i), ("reduced", stage), ("scale", stage). states: "full", "row", "column", "batch", "blocks:N", "number".
+    stages: (formula, "sum" | "prod" | "max" | "min", what is kept: "row", "column", "batch", "tensor"; "tensors" for a
+    number of each over all tensors; "norm" and "norms" for the root of a sum of squares, whose elements "scale" multiplies).
     prepared: the gradient that tensor code is given, and how many stages it needs.
     """
 
@@ -537,8 +538,7 @@ class Stepper:
 
     def __new__(cls, rule: Rule, params: Sequence[Tensor], views: Sequence[tuple[int, int, int]], states: Sequence[Sequence[Tensor]], numbers: Sequence[Sequence[float]], steps: Sequence[int]) -> Self: ...
     steps: list[int]
-    @property
-    def numbers(self) -> list[list[float]]: ...
+    numbers: list[list[float]]
     @property
     def shared(self) -> list[float]: ...
     @property

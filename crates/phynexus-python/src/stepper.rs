@@ -4,7 +4,9 @@ use crate::error::{detached, to_python};
 use crate::formula::{PyFormula, reduction};
 use crate::tensor::PyTensor;
 use parking_lot::Mutex;
-use phynexus::stepper::{Given, Kind, Member, Number, Operand, Over, Rule, Stage, join, look, prepare, step};
+use phynexus::stepper::{
+    Given, Join, Kind, Member, Number, Operand, Over, Rule, Stage, join, look, prepare, step,
+};
 use phynexus::{Stepper, Tensor, Value};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -142,6 +144,10 @@ impl PyStepper {
     fn numbers(&self) -> Vec<Vec<f64>> {
         self.inner.lock().numbers()
     }
+    #[setter]
+    fn set_numbers(&self, numbers: Vec<Vec<f64>>) -> PyResult<()> {
+        self.inner.lock().set_numbers(&numbers).map_err(to_python)
+    }
     /// The numbers over all tensors that the last step found.
     #[getter]
     fn shared(&self) -> Vec<f64> {
@@ -150,7 +156,7 @@ impl PyStepper {
     /// How the numbers over all tensors that the rule needs are joined; if there are any, `step_together` makes the steps.
     #[getter]
     fn joins(&self) -> Vec<String> {
-        self.inner.lock().joins().iter().map(|op| format!("{op:?}").to_lowercase()).collect()
+        self.inner.lock().joins().iter().map(|join| join.name().to_string()).collect()
     }
     /// Positions of the parameters whose gradients hold a NaN or an infinity.
     fn nonfinite(&self, py: Python<'_>) -> PyResult<Vec<usize>> {
@@ -254,10 +260,14 @@ fn prepare_together(py: Python<'_>, steppers: Together<'_>) -> PyResult<Vec<Vec<
     Ok(found.into_iter().map(wrap).collect())
 }
 
-/// One number of many ("sum", "prod", "max", "min"), the same to the last bit whatever their order.
+/// One number of many ("sum", "prod", "max", "min"; "norm" of norms), the same to the last bit whatever their order.
 #[pyfunction]
 fn join_numbers(op: &str, values: Vec<f64>) -> PyResult<f64> {
-    Ok(join(reduction(op)?, values))
+    let how = match Join::named(op) {
+        Some(how) => how,
+        None => Join::Reduced(reduction(op)?),
+    };
+    Ok(join(how, values))
 }
 
 /// Adds what this module defines.

@@ -146,6 +146,12 @@ class Symbol:
             raise ValueError("formula: a reduction needs something that differs by element, got a scalar")
         return self.tape.reduce(op, self, "tensor" if axis is None else _left(axis))
 
+    def norm(self) -> Symbol:
+        """The Euclidean norm of the tensor."""
+        if not self.is_element:
+            raise ValueError("formula: a norm needs something that differs by element, got a scalar")
+        return self.tape.norm(self)
+
     __add__, __radd__ = _infix("add")
     __sub__, __rsub__ = _infix("sub")
     __mul__, __rmul__ = _infix("mul")
@@ -343,8 +349,26 @@ def mean(x: Value, axis: Axis = None) -> Value:
 
 
 def norm(x: Value, axis: Axis = None) -> Value:
-    """The Euclidean norm of the tensor, or along axes."""
-    return sqrt(total(x * x, axis))
+    """The Euclidean norm of the tensor, or along axes; exact also where squares overflow or underflow.
+
+    >>> float(norm(1e300)), float(norm(-1e-300))
+    (1e+300, 1e-300)
+    """
+    if isinstance(x, Symbol) and axis is None:
+        return x.norm()
+    size = largest(abs(x), axis)
+    size = where((size > 0) & (size < math.inf), size, 1)
+    scaled = x / size
+    return size * sqrt(total(scaled * scaled, axis))
+
+
+def global_norm(x: Value) -> Value:
+    """The Euclidean norm of all tensors of the optimizer that have a gradient together.
+
+    The order of the tensors does not matter, not even to the last bit. On NumPy there is one tensor.
+    """
+    length = norm(x)
+    return length.tape.reduce("sum", length, "norms") if isinstance(length, Symbol) else length
 
 
 def everywhere(x: Value, *, largest: bool = False) -> Value:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -182,7 +181,7 @@ class Optimizer(UpdateRule, Governed):
                 f"{type(self).__name__}: grad_norm needs clip_norm (a large number clips nothing)"
             )
         found = [unit.stepper.shared[0] for plan in self._plans for unit in plan.units]
-        return math.sqrt(max(found, default=0.0))
+        return max(found, default=0.0)
 
     def normalize(self, label: str, group: Group) -> None:
         """Checks the hyperparameters of a group; rules that join several override this and call it first."""

@@ -7,7 +7,7 @@ from typing import Any, Final, Literal, TypeAlias, TypedDict
 
 from .bits import integer
 from .decay import MODES, Inner
-from .formula import Value, clamp, everywhere, maximum, mean, minimum, norm, sqrt, total, where
+from .formula import Value, clamp, global_norm, maximum, mean, minimum, norm, sqrt, total, where
 from .limits import Choice
 from .rounding import noise as random_bits
 from .rounding import split, stochastic
@@ -152,14 +152,13 @@ def clip_value(p: Value, g: Value, *, inner: Inner, clip_value: Value) -> Value:
 
 
 def clip_norm(p: Value, g: Value, *, inner: Inner, clip_norm: Value) -> Value:
-    """Clips the norm of all gradients together. Its sum of squares is the first number over all tensors."""
-    length = sqrt(everywhere(total(g * g)))
-    return inner(p, g * minimum(1, clip_norm / (length + 1e-6)))
+    """Clips the norm of all gradients together, which is the first number over all tensors."""
+    return inner(p, g * minimum(1, clip_norm / (global_norm(g) + 1e-6)))
 
 
 def clip_adaptive(p: Value, g: Value, *, inner: Inner, clip_adaptive: Value) -> Value:
     """Clips each row of a gradient by the norm of that row of the parameter."""
-    most = clip_adaptive * maximum(norm(p, axis=-1), 1e-3)
+    most = clip_adaptive * maximum(sqrt(total(p * p, axis=-1)), 1e-3)
     length = norm(g, axis=-1)
     return inner(p, g * where(length > most, most / maximum(length, 1e-6), 1))
 

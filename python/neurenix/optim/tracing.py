@@ -268,11 +268,19 @@ class Tape:
         number = value.number()
         self.stages.append((self.graph.finish([number.id]), op, over))
         last = len(self.stages) - 1
-        if over in ("tensor", "tensors"):
+        if over in ("tensor", "norm", "tensors", "norms"):
             return self.number("reduced", last)
         left = self.extent(value) & EXTENTS[over]
         result = self.operand("reduced", last, type=number.type)
         self._extents[-1] = left
+        return result
+
+    def norm(self, value: Symbol) -> Symbol:
+        """A stage: the Euclidean norm of a tensor. The engine scales elements whose squares overflow or underflow."""
+        slot = len(self.numbers)
+        scaled = value * self.number("scale")
+        result = self.reduce("sum", scaled * scaled, "norm")
+        self.numbers[slot] = ("scale", len(self.stages) - 1)
         return result
 
 

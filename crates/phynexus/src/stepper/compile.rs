@@ -2,7 +2,7 @@
 
 use super::part::{Part, Seen, places};
 use super::rule::{self, Extent, Kind, Operand, Over, Rule, Stage};
-use super::{Member, Stepper};
+use super::{Join, Member, Stepper};
 use crate::tensor::Tensor;
 use phynexus_core::{DType, Error, ReduceOp, Result};
 use phynexus_formula::{Formula, Reduction, Type};
@@ -23,7 +23,7 @@ pub(super) enum Phase {
         dtype: DType,
     },
     /// A number of each tensor, over all tensors.
-    Everywhere { host: Formula, stage: usize, op: Reduction },
+    Everywhere { host: Formula, stage: usize, join: Join },
 }
 
 impl Phase {
@@ -165,13 +165,14 @@ fn phases(rule: &Rule, stored: &[DType]) -> Result<Vec<Phase>> {
     while let Some(stage) = rule.stages.get(next) {
         let mut end = next + 1;
         phases.push(match (stage.over, fusion(rule, next)) {
-            (Over::Tensors, _) => {
+            (Over::Tensors | Over::Norms, _) => {
                 if !rule::is_number(&stage.formula) {
                     return Err(Error::Value(
                         "a number over all tensors is made of one number of each; reduce each tensor first (total, mean, norm)".into(),
                     ));
                 }
-                Phase::Everywhere { host: stage.formula.clone(), stage: next, op: stage.op }
+                let join = if stage.over == Over::Norms { Join::Norm } else { Join::Reduced(stage.op) };
+                Phase::Everywhere { host: stage.formula.clone(), stage: next, join }
             }
             (_, Some(kind)) => {
                 // What tensor code is given does not wait for what reads its results.
@@ -185,7 +186,8 @@ fn phases(rule: &Rule, stored: &[DType]) -> Result<Vec<Phase>> {
                 }
                 fused(rule, stored, next..end, kind)
             }
-            (Over::Tensor(kept), None) => {
+            (Over::Tensor(_) | Over::Norm, None) => {
+                let kept = rule.kept(next);
                 let (extent, dtype) = (rule.reach(&stage.formula), result_of(&stage.formula));
                 let axes = (0..3).filter(|&i| extent.dims()[i] && !kept.dims()[i]).collect();
                 let part = Part::new(rule, &stage.formula, extent, stored, &[(dtype, Seen::Along(extent))]);
@@ -210,7 +212,7 @@ enum Fusion {
 
 fn fusion(rule: &Rule, stage: usize) -> Option<Fusion> {
     let Stage { formula, over, .. } = &rule.stages[stage];
-    let Over::Tensor(kept) = *over else { return None };
+    let kept = over.kept()?;
     match rule.reach(formula) {
         reach if reach != Extent::NONE && reach.within(kept) => Some(Fusion::Nothing(reach)),
         Extent::FULL if kept == ROWS => Some(Fusion::Rows),

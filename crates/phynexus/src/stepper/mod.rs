@@ -22,10 +22,10 @@ pub use given::{Answers, Given};
 use numbers::told;
 use part::{Arrays, Job, Part};
 use phynexus_core::{DType, Error, Result, Shape, Value};
-use phynexus_formula::{Formula, Reduction, evaluate_scalars};
+use phynexus_formula::{Formula, evaluate_scalars};
 pub use rule::{Extent, Kind, Number, Operand, Over, Rule, Stage};
 use smallvec::SmallVec;
-pub use together::{join, look, prepare, step};
+pub use together::{Join, join, look, prepare, step};
 
 /// A tensor that a stepper works on.
 pub struct Member {
@@ -60,12 +60,40 @@ pub struct Stepper {
 }
 
 /// A tensor that takes part in a step.
+#[derive(Default)]
 struct Ready {
     index: usize,
     /// The rule's operands, as far as they are known.
     arrays: SmallVec<[Option<Array>; 6]>,
     /// The rule's control table, as far as it is known.
     numbers: SmallVec<[Value; 12]>,
+}
+
+/// The sums of squares of a dtype in which what overflows and underflows does not matter, and the factors of elements whose
+/// sum is not.
+struct SafeSquares {
+    least: f64,
+    most: f64,
+    up: f64,
+    down: f64,
+}
+
+impl SafeSquares {
+    fn of(dtype: DType) -> SafeSquares {
+        let (least, most, up, down) =
+            if dtype == DType::F64 { (-800, 1023, 700, -540) } else { (-60, 127, 90, -90) };
+        let power = |exponent| 2f64.powi(exponent);
+        SafeSquares { least: power(least), most: power(most), up: power(up), down: power(down) }
+    }
+
+    /// What elements are to be multiplied by, given the sum of their squares; NaN stays NaN.
+    fn scale(&self, squares: f64) -> f64 {
+        match squares {
+            s if s < self.least => self.up,
+            s if s > self.most => self.down,
+            _ => 1.0,
+        }
+    }
 }
 
 impl Stepper {
@@ -84,6 +112,20 @@ impl Stepper {
         Ok(())
     }
 
+    /// Replaces the states that are numbers.
+    pub fn set_numbers(&mut self, numbers: &[Vec<f64>]) -> Result<()> {
+        let fits = |(entry, new): (&Member, &Vec<f64>)| entry.numbers.len() == new.len();
+        if numbers.len() != self.entries.len() || !self.entries.iter().zip(numbers).all(fits) {
+            return Err(Error::Value(format!(
+                "expected the {} numbers of each of {} tensors",
+                self.entries[0].numbers.len(),
+                self.entries.len()
+            )));
+        }
+        self.entries.iter_mut().zip(numbers).for_each(|(entry, new)| entry.numbers = new.as_slice().into());
+        Ok(())
+    }
+
     /// The states that are numbers, of each tensor.
     pub fn numbers(&self) -> Vec<Vec<f64>> {
         self.entries.iter().map(|e| e.numbers.to_vec()).collect()
@@ -95,11 +137,11 @@ impl Stepper {
     }
 
     /// How the numbers over all tensors of the optimizer that the rule needs are joined.
-    pub fn joins(&self) -> Vec<Reduction> {
+    pub fn joins(&self) -> Vec<Join> {
         let joins = self
             .phases
             .iter()
-            .filter_map(|p| if let Phase::Everywhere { op, .. } = p { Some(*op) } else { None });
+            .filter_map(|p| if let Phase::Everywhere { join, .. } = p { Some(*join) } else { None });
         joins.collect()
     }
 
@@ -137,6 +179,7 @@ impl Stepper {
                 Number::Size(axis) => Value::F(entry.view[axis] as f64),
                 Number::State(i) => Value::F(entry.numbers[self.place(i)]),
                 Number::Reduced(_) => Value::F(0.0),
+                Number::Scale(_) => Value::F(1.0),
             });
             ready.push(Ready {
                 index,
@@ -241,6 +284,7 @@ impl Stepper {
             if !matches!(phase, Phase::Everywhere { .. }) {
                 if !ready.is_empty() {
                     self.reduce(phase, ready, given.answers)?;
+                    self.norms(phase, ready, given.answers)?;
                 }
             } else if let Some(&number) = given.known.get(self.couplings(at)) {
                 self.share(at, number, ready);
@@ -287,6 +331,47 @@ impl Stepper {
             Phase::Everywhere { .. } => {}
         }
         self.keep(found, ready, answers)
+    }
+
+    /// Makes norms of a phase's sums of squares, which are computed again where squares overflowed or underflowed.
+    fn norms(&self, phase: &Phase, ready: &mut [Ready], answers: Option<&Answers>) -> Result<()> {
+        let (stages, dtypes) = match phase {
+            Phase::Fused { stages, dtypes, .. } => (stages.clone(), dtypes.as_slice()),
+            Phase::Folded { stage, dtype, .. } => (*stage..stage + 1, std::slice::from_ref(dtype)),
+            Phase::Everywhere { .. } => return Ok(()),
+        };
+        let slot = |number| self.rule.numbers.iter().position(|n| *n == number);
+        let found = stages.zip(dtypes).filter_map(|(stage, &dtype)| {
+            Some((slot(Number::Reduced(stage))?, slot(Number::Scale(stage))?, SafeSquares::of(dtype)))
+        });
+        let norms: SmallVec<[(usize, usize, SafeSquares); 2]> = found.collect();
+        if norms.is_empty() {
+            return Ok(());
+        }
+        let mut again = Vec::new();
+        for (k, r) in ready.iter_mut().enumerate() {
+            let mut exact = true;
+            for (sum, scale, safe) in &norms {
+                let better = safe.scale(r.numbers[*sum].as_f64());
+                exact &= better == 1.0;
+                r.numbers[*scale] = Value::F(better);
+            }
+            if !exact {
+                again.push((k, std::mem::take(r)));
+            }
+        }
+        let (places, mut scaled): (Vec<usize>, Vec<Ready>) = again.into_iter().unzip();
+        if !scaled.is_empty() {
+            self.reduce(phase, &mut scaled, answers)?;
+        }
+        places.into_iter().zip(scaled).for_each(|(k, r)| ready[k] = r);
+        for r in ready {
+            for (sum, scale, _) in &norms {
+                let (squares, scale) = (r.numbers[*sum].as_f64(), r.numbers[*scale].as_f64());
+                r.numbers[*sum] = Value::F(squares.sqrt() / scale);
+            }
+        }
+        Ok(())
     }
 
     /// Runs a part of a phase over the tensors into fresh memory.

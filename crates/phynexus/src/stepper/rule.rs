@@ -83,6 +83,9 @@ pub enum Number {
     State(usize),
     /// The result of a stage.
     Reduced(usize),
+    /// What a norm's elements are multiplied by before they are squared: a power of two, 1 unless squares overflow or
+    /// underflow.
+    Scale(usize),
 }
 
 /// What a state is.
@@ -112,8 +115,23 @@ pub struct Stage {
 pub enum Over {
     /// Over the dimensions of a tensor that are not kept.
     Tensor(Extent),
+    /// Over a whole tensor: the sum of squares of scaled elements, whose result is the tensor's Euclidean norm.
+    Norm,
     /// One number of each tensor over all tensors of the optimizer.
     Tensors,
+    /// The norm of each tensor over all tensors of the optimizer, whose result is their common norm.
+    Norms,
+}
+
+impl Over {
+    /// What is kept of a tensor; None where numbers of tensors are reduced.
+    pub(super) fn kept(self) -> Option<Extent> {
+        match self {
+            Over::Tensor(kept) => Some(kept),
+            Over::Norm => Some(Extent::NONE),
+            Over::Tensors | Over::Norms => None,
+        }
+    }
 }
 
 /// A traced rule. All formulas are parts of one graph: their operands and control tables are the same lists.
@@ -170,6 +188,7 @@ impl Rule {
         }) && self.numbers.iter().all(|number| match *number {
             Number::State(i) => matches!(state(i), Some(Kind::Number)),
             Number::Reduced(k) => k < self.stages.len(),
+            Number::Scale(k) => matches!(self.stages.get(k), Some(Stage { over: Over::Norm, .. })),
             Number::Size(axis) => axis < 3,
             Number::Hyper(i) => i < numbers,
             Number::Step => true,
@@ -227,10 +246,7 @@ impl Rule {
     /// What the result of a stage differs along.
     pub(super) fn kept(&self, stage: usize) -> Extent {
         let Stage { formula, over, .. } = &self.stages[stage];
-        match over {
-            Over::Tensor(kept) => kept.meet(self.reach(formula)),
-            Over::Tensors => Extent::NONE,
-        }
+        over.kept().unwrap_or(Extent::NONE).meet(self.reach(formula))
     }
 
     /// What the value of a formula of this graph differs along.

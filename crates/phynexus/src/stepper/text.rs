@@ -79,7 +79,7 @@ macro_rules! numbered {
 }
 
 numbered!(Operand "operand": Param "param", Grad "grad"; Extra "extra", State "state", Reduced "reduced");
-numbered!(Number "number": Step "step"; Hyper "hyper", Size "size", State "state", Reduced "reduced");
+numbered!(Number "number": Step "step"; Hyper "hyper", Size "size", State "state", Reduced "reduced", Scale "scale");
 
 impl Kind {
     /// The kind of state of this name.
@@ -104,9 +104,14 @@ impl fmt::Display for Kind {
 }
 
 impl Over {
-    /// What is kept, or "tensors".
+    /// What is kept, or "norm", "tensors" or "norms".
     pub fn named(name: &str) -> Result<Over> {
-        if name == "tensors" { Ok(Over::Tensors) } else { Extent::named(name).map(Over::Tensor) }
+        match name {
+            "norm" => Ok(Over::Norm),
+            "tensors" => Ok(Over::Tensors),
+            "norms" => Ok(Over::Norms),
+            _ => Extent::named(name).map(Over::Tensor),
+        }
     }
 }
 
@@ -114,7 +119,9 @@ impl fmt::Display for Over {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Over::Tensor(kept) => kept.fmt(f),
+            Over::Norm => f.write_str("norm"),
             Over::Tensors => f.write_str("tensors"),
+            Over::Norms => f.write_str("norms"),
         }
     }
 }

@@ -58,12 +58,12 @@ fn reduce(steppers: &mut [(&mut Stepper, Given<'_>)], count: impl Fn(&Stepper) -
     loop {
         let mut values = Vec::new();
         let mut waiting: SmallVec<[usize; 2]> = SmallVec::new();
-        let mut joined = Reduction::Sum;
+        let mut joined = Join::Reduced(Reduction::Sum);
         for (k, (stepper, given)) in steppers.iter().enumerate() {
             at[k] = stepper.advance(given, &mut ready[k], at[k], count(stepper))?;
-            if let Some(Phase::Everywhere { host, op, .. }) = stepper.phases[..count(stepper)].get(at[k]) {
+            if let Some(Phase::Everywhere { host, join, .. }) = stepper.phases[..count(stepper)].get(at[k]) {
                 waiting.push(k);
-                joined = *op;
+                joined = *join;
                 values.extend(numbers(host, &ready[k]));
             }
         }
@@ -81,9 +81,37 @@ fn reduce(steppers: &mut [(&mut Stepper, Given<'_>)], count: impl Fn(&Stepper) -
     }
 }
 
+/// How the numbers of tensors become one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Join {
+    /// A reduction.
+    Reduced(Reduction),
+    /// The Euclidean norm of norms.
+    Norm,
+}
+
+impl Join {
+    /// The one of this name.
+    pub fn named(name: &str) -> Option<Join> {
+        if name == "norm" { Some(Join::Norm) } else { Reduction::named(name).map(Join::Reduced) }
+    }
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Join::Reduced(op) => op.name(),
+            Join::Norm => "norm",
+        }
+    }
+}
+
 /// One number of many, the same whatever their order.
-pub fn join(op: Reduction, mut values: Vec<f64>) -> f64 {
+pub fn join(how: Join, mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
+    let op = match how {
+        Join::Reduced(op) => op,
+        Join::Norm => return norm(&values),
+    };
     match op {
         Reduction::Sum => values.iter().sum(),
         Reduction::Prod => values.iter().product(),
@@ -91,6 +119,17 @@ pub fn join(op: Reduction, mut values: Vec<f64>) -> f64 {
         Reduction::Max => values.last().copied().unwrap_or(f64::NEG_INFINITY),
         Reduction::Min => values.first().copied().unwrap_or(f64::INFINITY),
     }
+}
+
+/// The Euclidean norm of norms in ascending order, also where their squares overflow or underflow.
+fn norm(values: &[f64]) -> f64 {
+    let largest = values.last().copied().unwrap_or(0.0);
+    let scale = match largest {
+        x if x < 1e-140 => 2f64.powi(600),
+        x if x > 1e140 => 2f64.powi(-600),
+        _ => 1.0,
+    };
+    values.iter().map(|v| (v * scale) * (v * scale)).sum::<f64>().sqrt() / scale
 }
 
 impl Stepper {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from ..formula import Value, everywhere, sqrt, total, where
+from ..formula import Value, everywhere, global_norm, total, where
 from ..groups import Params, Scheduled
 from ..limits import FRACTION, POSITIVE, Fixed, Number, OrNone
 from ..optimizer import Optimizer
@@ -103,9 +103,9 @@ class DAdaptSGD(Optimizer):
     ) -> tuple[Value, ...]:
         """The rule above, without weight decay."""
         d = everywhere(d, largest=True)
-        g0 = where(t == 1, sqrt(everywhere(total(g * g))), g0)
+        g0 = where(t == 1, global_norm(g), g0)
         rate = where(g0 > 0, d * lr / where(g0 > 0, g0, 1), 0)
         n = n + rate * total(g * s)
         s = s + rate * g
-        new = estimate(d, 2 * n, sqrt(everywhere(total(s * s))), growth_rate)
+        new = estimate(d, 2 * n, global_norm(s), growth_rate)
         return p + (1 - momentum) * (x0 - s - p), s, x0, new, n, g0

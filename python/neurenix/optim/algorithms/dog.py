@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from ..formula import Value, everywhere, maximum, sqrt, total, where
+from ..formula import Value, everywhere, global_norm, maximum, norm, sqrt, where
 from ..groups import Params, Scheduled
 from ..limits import POSITIVE
 from ..optimizer import Optimizer
@@ -77,9 +77,10 @@ class DoG(Optimizer):
         p: Value, g: Value, x0: Value, r: Value, squares: Value, *, lr: Value, reps_rel: Value, eps: Value
     ) -> tuple[Value, ...]:
         """The rule above, without weight decay."""
-        first = reps_rel * (1 + sqrt(everywhere(total(x0 * x0))))
-        here = sqrt(everywhere(total((p - x0) * (p - x0))))
+        first = reps_rel * (1 + global_norm(x0))
+        here = global_norm(p - x0)
         r = maximum(everywhere(r, largest=True), maximum(first, here))
-        squares = squares + total(g * g)
+        length = norm(g)
+        squares = squares + length * length
         down = sqrt(everywhere(squares) + eps)
         return p - lr * where(down > 0, r / where(down > 0, down, 1), 0) * g, x0, r, squares

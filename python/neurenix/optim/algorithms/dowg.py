@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from ..formula import Value, everywhere, maximum, sqrt, total, where
+from ..formula import Value, everywhere, global_norm, maximum, norm, sqrt, where
 from ..groups import Params, Scheduled
 from ..limits import POSITIVE, OrNone
 from ..optimizer import Optimizer
@@ -90,8 +90,8 @@ class DoWG(Optimizer):
     ) -> tuple[Value, ...]:
         """The rule above, without weight decay; r is its square."""
         first = eps if init_estim_sq_dist is None else init_estim_sq_dist
-        here = everywhere(total((p - x0) * (p - x0)))
-        r = maximum(everywhere(r, largest=True), maximum(first, here))
-        squares = squares + r * total(g * g)
+        distance, length = global_norm(p - x0), norm(g)
+        r = maximum(everywhere(r, largest=True), maximum(first, distance * distance))
+        squares = squares + r * (length * length)
         down = sqrt(everywhere(squares)) + eps
         return p - lr * where(down > 0, r / where(down > 0, down, 1), 0) * g, x0, r, squares

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from ..formula import Value, debias, everywhere, maximum, minimum, norm, sqrt, total, where
+from ..formula import Value, debias, global_norm, maximum, minimum, norm, where
 from ..groups import Params, Scheduled
 from ..limits import POSITIVE, Flag, OrNone
 from ..optimizer import Optimizer
@@ -116,7 +116,7 @@ class LAMB(Optimizer):
         """The rule above."""
         beta1, beta2 = betas
         if max_grad_norm is not None:
-            g = g / maximum(sqrt(everywhere(total(g * g))) / max_grad_norm, 1)
+            g = g / maximum(global_norm(g) / max_grad_norm, 1)
         m = beta1 * m + ((1 - beta1) * g if grad_averaging else g)
         v = beta2 * v + (1 - beta2) * g * g
         u = m / debias(beta1, t) / (spread(v, beta2, t) + eps) + weight_decay * p

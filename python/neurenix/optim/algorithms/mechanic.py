@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import ClassVar, Final
 
-from ..formula import Value, clamp, everywhere, maximum, sqrt, total
+from ..formula import Value, clamp, everywhere, global_norm, maximum, sqrt, total
 from ..groups import Scheduled
 from ..limits import NOT_NEGATIVE, POSITIVE, Fixed
 from ..optimizer import Optimizer
@@ -92,7 +92,7 @@ class Mechanic(Wrapper):
         scale = sum(s)
         before = (x0 - p) / (scale + eps)
         after = before - (inner(p, g) - p)
-        lengths = [sqrt(everywhere(total(x * x))) for x in (g, p)]
+        lengths = [global_norm(x) for x in (g, p)]
         pull = mechanic_decay * scale * lengths[0] / (lengths[1] + eps)
         h = everywhere(total((g + pull * p) * before))
         r = [beta * r_ + clamp(h, -m_, m_) * s_ for beta, r_, m_, s_ in zip(_BETAS, r, m, s, strict=True)]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from neurenix._phynexus import Tensor
 
-from ..formula import Value, debias, everywhere, maximum, minimum, sqrt, total, where
+from ..formula import Value, debias, everywhere, global_norm, maximum, minimum, sqrt, total, where
 from ..groups import Params, Scheduled
 from ..limits import ANY_NUMBER, FRACTION, Fixed, Flag
 from ..optimizer import Optimizer
@@ -125,10 +125,10 @@ class MoMo(Optimizer):
         d = b * d + (1 - b) * g
         loss_avg = b * loss_avg + (1 - b) * loss
         gamma = b * gamma + (1 - b) * everywhere(total(g * p))
-        square = everywhere(total(d * d))
+        length = global_norm(d)
         product, bounds = everywhere(total(d * p)), (bound, lower_bound)
         tau, bound = polyak(
-            lr, weight_decay, loss_avg - gamma, product, square, 1.0, bounds, adapt_lower_bound
+            lr, weight_decay, loss_avg - gamma, product, length * length, 1.0, bounds, adapt_lower_bound
         )
         return (p - tau * d) / (1 + lr * weight_decay), d, loss_avg, gamma, bound
 

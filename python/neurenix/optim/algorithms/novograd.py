@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ..formula import Value, maximum, sqrt, total, where
+from ..formula import Value, maximum, norm, sqrt, where
 from ..groups import Group, Params, Scheduled
 from ..limits import Flag
 from ..optimizer import Optimizer
@@ -99,7 +99,8 @@ class NovoGrad(Optimizer):
     ) -> tuple[Value, ...]:
         """The rule above; `top` is the largest s, if it counts."""
         beta1, beta2 = betas
-        square = total(g * g)
+        length = norm(g)
+        square = length * length
         s = where(s == 0, square, beta2 * s + (1 - beta2) * square)
         top = tuple(maximum(old, s) for old in top)
         root = sqrt(top[0] if top else s) + eps

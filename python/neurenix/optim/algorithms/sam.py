@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from ..formula import Value, everywhere, sqrt, total
+from ..formula import Value, global_norm
 from ..groups import Group, Scheduled
 from ..limits import NOT_NEGATIVE, Flag
 from ..optimizer import Optimizer
@@ -117,5 +117,5 @@ class _Climb(Optimizer):
     def formula(p: Value, g: Value, start: Value, *, rho: Value, adaptive: bool) -> tuple[Value, Value]:
         """The way to the worst place nearby."""
         weighted = abs(p) * g if adaptive else g
-        length = sqrt(everywhere(total(weighted * weighted))) + 1e-12
+        length = global_norm(weighted) + 1e-12
         return p + rho / length * (p * p * g if adaptive else g), p
