@@ -10,6 +10,7 @@ from typing import Any
 from neurenix._phynexus import Rule, Stepper, Tensor
 
 from .groups import Group
+from .options import COUNT
 from .packing import BLOCKS, decoded, encoded, is_packed, scale_key, settled
 from .rounding import Keys, tensor_keys
 from .states import State, View
@@ -74,6 +75,19 @@ class Unit:
         self.scalars = [state.name for state in states if state.kind == "scalar"]
         self.prepares = rule.prepares
         self.gather = gather
+
+    def wait(self) -> None:
+        """Adds the gradients to those that wait."""
+        assert self.gather is not None
+        self.gather.step([])
+        self.count_waiting([i for i, param in enumerate(self.batch.members) if param.grad is not None])
+
+    def count_waiting(self, places: Sequence[int]) -> None:
+        """Counts gradients that have been added to those that wait."""
+        numbers, at = self.stepper.numbers, self.scalars.index(COUNT)
+        for place in places:
+            numbers[place][at] += 1
+        self.stepper.numbers = numbers
 
     def counted(self, place: int) -> None:
         """Counts a step of a parameter that the stepper has not made."""

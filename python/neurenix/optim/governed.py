@@ -53,6 +53,8 @@ class Governed:
     _parameter_groups: list[Group]
     _label: Callable[[int], str]
     _nonfinite_parameters: Callable[[], list[Tensor]]
+    _sums: bool
+    zero_grad: Callable[[], None]
 
     def _begin(self, policy: Policy) -> None:
         self._pre_hooks: dict[Hook, Callable[..., Any]] = {}
@@ -110,6 +112,8 @@ class Governed:
                 self._skipped = False
             except _Skipped as skipped:
                 loss, self._skipped = skipped.loss, True
+                if self._sums:  # calls that accumulate take the gradients
+                    self.zero_grad()
             for hook in list(self._post_hooks.values()):
                 hook(self, args, kwargs)
             return loss

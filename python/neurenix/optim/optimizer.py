@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from neurenix._phynexus import Tensor, prepare_together, step_together
 
-from . import persistence, rows
+from . import accumulation, persistence, rows
 from .averaging import averaged, switch, values
 from .governed import Governed, governed
 from .groups import Group, Params, check_unique, complete, describe, nearest, split
@@ -101,9 +101,8 @@ class Optimizer(UpdateRule, Governed):
         self._state: dict[Tensor, dict[str, Any]] = defaultdict(dict)
         self._begin(nonfinite)
         self._mode = DECAY_MODE.check(f"{kind}: weight_decay_mode", weight_decay_mode)
-        if isinstance(accumulate, bool) or not isinstance(accumulate, int) or accumulate < 1:
-            raise ValueError(f"{kind}: accumulate must be an integer ≥ 1, got {accumulate!r}")
-        self.accumulate = accumulate  #: how many calls of `step()` make one step
+        self.accumulate = accumulate
+        self._adds_up = Flag().check(f"{kind}: accumulate_sum", accumulate_sum)
         self.state_dtype = check_option(kind, state_dtype)  #: how states are stored
         self.param_update = ROUNDING.check(
             f"{kind}: param_update", param_update
@@ -111,7 +110,6 @@ class Optimizer(UpdateRule, Governed):
         self.rounding_seed = Whole(0).check(
             f"{kind}: rounding_seed", rounding_seed
         )  #: of stochastic rounding
-        self.share = 1.0 if Flag().check(f"{kind}: accumulate_sum", accumulate_sum) else 1.0 / accumulate
         self.defaults: dict[str, Any] = {**defaults, "maximize": maximize}
         for name, value in options.items():
             if name not in HYPER:
@@ -121,7 +119,7 @@ class Optimizer(UpdateRule, Governed):
             if value is not None and value is not False:
                 self.defaults[name] = value
         if self.formula is None:
-            sums = {"accumulate": accumulate, "accumulate_sum": accumulate_sum}
+            sums = {"accumulate_sum": accumulate_sum}
             kept = {"state_dtype": state_dtype, "param_update": param_update}
             refuse(kind, {**options, **sums, **kept, "weight_decay_mode": weight_decay_mode})
         self.normalize(kind, self.defaults)
@@ -174,6 +172,27 @@ class Optimizer(UpdateRule, Governed):
         raise KeyError(f"{type(self).__name__} has no such parameter, of shape {tuple(param.shape)}")
 
     @property
+    def accumulate(self) -> int:
+        """How many calls of `step()` make one step, see `Options`; gradients that wait count in the coming step."""
+        return self._accumulate
+
+    @accumulate.setter
+    def accumulate(self, count: int) -> None:
+        kind = type(self).__name__
+        count = Whole(1).check(f"{kind}: accumulate", count)
+        if self.formula is None:
+            refuse(kind, {"accumulate": count})
+        self._accumulate: int = count
+        self._keep_sums(count > 1 or accumulation.pending(self) > 0)
+
+    def _keep_sums(self, keep: bool) -> None:
+        """Whether rules have sums of gradients that wait."""
+        if keep != self._sums:
+            self._sums = keep
+            for plan in self._plans:
+                plan.outdate()
+
+    @property
     def grad_norm(self) -> float:
         """The norm of all gradients together in the last step, before clipping; needs `clip_norm`."""
         if "clip_norm" not in self.defaults:
@@ -224,19 +243,37 @@ class Optimizer(UpdateRule, Governed):
                 elif param.grad is not None:
                     param.grad.zero_()
 
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+    def step(self, closure: Callable[[], Any] | None = None, *, flush: bool = False) -> Any:
         """Updates all parameters that have a gradient.
 
         Args:
             closure: computes the loss and its gradients; called first.
+            flush: with the option `accumulate`, steps now, however few gradients wait; without any it does nothing.
 
         Returns:
             What the closure returned, or None.
         """
         governed = self._pre_hooks or self._post_hooks or self._nonfinite != "propagate" or self._away
         if closure is not None or governed:
-            return self._govern(self._advance, (closure,), {})
-        return self._advance()
+            return self._govern(self._advance, (closure,), {"flush": True} if flush else {})
+        return self._advance(None, flush)
+
+    def flush(self) -> Any:
+        """`step(flush=True)`: the step of the gradients that wait, however few; see `accumulate` in `Options`.
+
+        >>> import neurenix as nx
+        >>> w = nx.Tensor([1.0], requires_grad=True)
+        >>> optimizer = nx.optim.SGD([w], lr=1.0, accumulate=4)
+        >>> for value in (1.0, 0.5):
+        ...     w.grad = nx.Tensor([value])
+        ...     optimizer.step()
+        >>> w.item()
+        1.0
+        >>> optimizer.flush()
+        >>> w.item()
+        0.25
+        """
+        return self.step(flush=True)
 
     def init_state(self) -> None:
         """Creates the state of all parameters now instead of at the first step; keeps what exists."""
@@ -272,11 +309,14 @@ class Optimizer(UpdateRule, Governed):
         """Lets `model.train()` and `model.eval()` switch this optimizer, too; done for a model given as `params`."""
         model.register_mode_hook(self.train)
 
-    def _advance(self, closure: Callable[[], Any] | None = None) -> Any:
+    def _advance(self, closure: Callable[[], Any] | None = None, flush: bool = False) -> Any:
         loss = None if closure is None else closure()
         self._prepare()
         plans = self._plans
-        if len(plans) > 1 or not plans[0].is_single or self.accumulate > 1:
+        if self._sums:
+            accumulation.advance(self, flush)
+            return loss
+        if len(plans) > 1 or not plans[0].is_single:
             tables = rows.find(plans)
             self._run_rows(plans, tables) if tables else self._run(plans)
             return loss
@@ -299,10 +339,6 @@ class Optimizer(UpdateRule, Governed):
             rows.step(self, plan, unit, place)
 
     def _run(self, plans: list[Plan]) -> None:
-        if self.accumulate > 1 and plans[0].pending + 1 < self.accumulate:
-            for plan in plans:
-                plan.wait()
-            return
         packs = joins = False
         for plan in plans:
             packs, joins = packs or plan.packs, joins or bool(plan.joins)

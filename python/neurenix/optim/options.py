@@ -34,7 +34,11 @@ class Options(TypedDict, total=False):
     centralize: subtract the mean of each row from the gradients of matrices (arXiv 2004.01461).
     cautious: leave out the elements of an update that point against the gradient (arXiv 2411.16085).
     ema: decay of an average of the weights that is kept with the state (0.999 is usual), see `Optimizer.ema`.
-    accumulate: how many calls of `step()` make one step; their gradients are averaged.
+    accumulate: how many calls of `step()` make one step; their gradients are averaged. Each call takes the gradients
+        out of `.grad`, which is None afterwards: none counts twice, with or without `zero_grad()`. A parameter is
+        stepped if it had a gradient in any of the calls; calls without any gradient do not count, and neither do those
+        that `nonfinite="skip"` leaves out. `step(flush=True)` steps at once, with the mean of fewer gradients, as after
+        the last batch of an epoch. `optimizer.accumulate` may change at any time; what waits goes on waiting.
     accumulate_sum: add the gradients up instead.
     state_dtype: how states are stored: "float32", "bfloat16", "float16", "int8" or "int4", or a dict of these by the
         name of the state. They are rounded at random, so that they follow changes below half a step, and training goes
@@ -76,6 +80,10 @@ class Options(TypedDict, total=False):
     fused: bool | None
     capturable: bool
 
+
+#: The states of a parameter's gradients that wait for others: their sum, and how many they are.
+SUM: Final = "accumulated"
+COUNT: Final = "accumulated_count"
 
 # Options that are hyperparameters of a group where they are given.
 HYPER: Final = ("clip_norm", "clip_value", "clip_adaptive", "centralize", "cautious", "ema")
@@ -136,9 +144,11 @@ def compensated(p: Value, g: Value, rest: Value, *, inner: Inner, dtype: str) ->
     return split(inner(p + rest, g), dtype)  # type: ignore[arg-type]
 
 
-def accumulated(p: Value, g: Value, sum: Value, *, inner: Inner, share: Value) -> tuple[Value, Value]:
-    """The step of a sum of gradients, which begins anew."""
-    return inner(p, (sum + g) * share), 0.0
+def accumulated(
+    p: Value, g: Value, sum: Value, count: Value, *, inner: Inner, share: Value
+) -> tuple[Value, Value, Value]:
+    """The step of a sum of gradients; sum and count begin anew."""
+    return inner(p, (sum + g) * share), 0.0, 0.0
 
 
 def gather(p: Value, g: Value, sum: Value) -> tuple[Value, Value]:
@@ -183,7 +193,7 @@ def surround(
     if "ema" in group:
         outer.append(Layer(ema, (State("ema", init="param", role="position"),)))
     if accumulate:
-        outer.append(Layer(accumulated, (State("accumulated", stored="own"),)))
+        outer.append(Layer(accumulated, (State(SUM, stored="own"), State(COUNT, kind="scalar"))))
     if group["maximize"]:
         outer.append(Layer(negated))
     outer += [Layer(layer) for name, layer in _CLIPS.items() if name in group]

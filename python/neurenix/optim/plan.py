@@ -11,7 +11,7 @@ from neurenix._phynexus import Tensor, prepare_together
 from .binding import Batch, Unit, begin, bind, check_sizes, compute_type, identify, widened
 from .groups import Group, check_parameter, describe
 from .limits import Limit, has_schedule, resolve
-from .options import gather
+from .options import SUM, gather
 from .packing import check_names, rounds, storage
 from .rounding import Keys, step_keys
 from .states import State, as_states
@@ -45,6 +45,7 @@ class Plan:
         self._scheduled: list[tuple[int, str, Limit, Any]] = []  # where the numbers of schedules go
         self._peak: int | None = None  # where the largest learning rate goes
         self._noise: int | None = None  # where the keys of random rounding go
+        self._share: int | None = None  # where the factor of a sum of gradients goes
         self.group: Group = {}  # as it was last prepared
 
     @property
@@ -108,9 +109,17 @@ class Plan:
     def wait(self) -> None:
         """Adds the gradients to those that wait."""
         for unit in self.units:
-            if unit.gather is not None:
-                unit.gather.step([])
+            unit.wait()
         self.pending += 1
+
+    def average(self, rule: Optimizer, count: int) -> None:
+        """Makes the coming step that of the mean of so many gradients, or of their sum if the rule is to add up."""
+        if self._share is not None:
+            self.scalars[self._share] = 1.0 if rule._adds_up else 1.0 / count
+
+    def outdate(self) -> None:
+        """Reads the group again before the next step."""
+        self._seen = ()
 
     def directions(
         self,
@@ -164,10 +173,12 @@ class Plan:
         rule.normalize(self.label, group)
         recipes = {variant: rule.recipe(group, variant) for variant in rule.variants(group)}
         hyper = self.hyper(rule, group, recipes)
-        self.scalars, self._scheduled, self._peak, self._noise = [], [], None, None
+        self.scalars, self._scheduled, self._peak, self._noise, self._share = [], [], None, None, None
         for name, value in hyper.items():
             if name == "peak_lr":
                 self._peak = len(self.scalars)
+            if name == "share":
+                self._share = len(self.scalars)
             if name == "noise":
                 self._noise = len(self.scalars)
             limit, label = rule.limit(name), f"{self.label}: {name}"
@@ -206,7 +217,7 @@ class Plan:
     def hyper(self, rule: Optimizer, group: Group, recipes: Mapping[Any, Recipe]) -> dict[str, Any]:
         """What the recipes ask for: hyperparameters, and what is known of the group beside them."""
         known = {name: group[name] for name in rule.defaults}
-        beside = {"peak_lr": self.peak_lr, "share": rule.share, "noise": (0.0, 0.0)}
+        beside = {"peak_lr": self.peak_lr, "share": 1.0, "noise": (0.0, 0.0)}
         known |= {
             name: value for name, value in beside.items() if any(r.asks(name) for r in recipes.values())
         }
@@ -260,8 +271,8 @@ class Plan:
             own = identities if identifies(recipe, stored) else []
             stepper, handles = bind(traced, params, views, states, packs, state, own)
             waiting = None
-            if rule.accumulate > 1:
-                sums = (State("accumulated"),)
+            if rule._sums:
+                sums = (State(SUM),)
                 gathers = trace_recipe(Recipe(gather, sums), {}, computed)
                 waiting, _ = bind(gathers, params, views, sums, [], state, [])
             batch = Batch(params, variant, {name: group[name] for name in rule.defaults})

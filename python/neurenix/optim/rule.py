@@ -35,7 +35,7 @@ class UpdateRule:
     """Whether of a row-sparse gradient only its rows are stepped: "still" if the formula leaves all others as they are
     where there is neither momentum nor weight decay, "lazy" if they are to wait whatever it says."""
 
-    accumulate: int
+    _sums: bool = False  # whether gradients may wait for others
     param_update: str
     state_dtype: Option
     _mode: str | None
@@ -71,7 +71,7 @@ class UpdateRule:
         named = keywords(self.formula)
         own = named is None or "weight_decay" in named
         mode = self._mode or ("inside" if own else self.decay_mode)
-        return surround(rule, group, mode, self.accumulate > 1, self.param_update)
+        return surround(rule, group, mode, self._sums, self.param_update)
 
     def all_states(self, group: Group, variant: Any) -> tuple[State, ...]:
         """The states of a parameter: those of the rule, of what options put around it, and of its tensor code."""

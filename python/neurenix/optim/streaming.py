@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from neurenix._phynexus import Tensor, join_numbers
 
+from . import accumulation
 from .rows import is_sparse, refusal, step
 
 if TYPE_CHECKING:
+    from .binding import Unit
     from .optimizer import Optimizer
 
 
@@ -21,7 +24,17 @@ class Stream:
             self._check()
             optimizer._prepare()
         self.places = {param: at for plan in optimizer._plans for param, at in plan.places().items()}
-        self.waits = optimizer.accumulate > 1 and optimizer._plans[0].pending + 1 < optimizer.accumulate
+        count = accumulation.pending(optimizer) + 1
+        self.waits = not within_step and count < optimizer.accumulate
+        self.late: list[Tensor] = []  # parameters whose gradients wait and that this pass gives none
+        self.waited: dict[Unit, list[int]] = {}  # whose gradients have been added to those that wait
+        if optimizer._sums and not within_step and not self.waits:
+            for plan in optimizer._plans:
+                plan.average(optimizer, count)
+            self.late = [
+                p for plan in optimizer._plans for unit in plan.units for p in accumulation.waiting(unit)
+            ]
+        self.met: set[Tensor] = set()  # the parameters that have had their turn in a pass
         self.guards = optimizer.nonfinite != "propagate" and not within_step
         self.joins = [] if self.waits else max((plan.joins for plan in optimizer._plans), key=len)
         self.seen = False
@@ -67,6 +80,7 @@ class Stream:
     def look(self, param: Tensor) -> None:
         """A parameter's share in the next number over all tensors, and whether its gradient is finite."""
         plan, unit, place = self.places[param]
+        self.met.add(param)
         self._dense(param)
         if self.guards and not self.seen and not bool(param.grad.isfinite().all()):  # type: ignore[union-attr]
             self.bad.append(param)
@@ -76,6 +90,7 @@ class Stream:
 
     def looked(self) -> None:
         """All have been seen."""
+        self._make_up(self.look)
         self.seen = True
         if self.bad:
             self.optimizer._complain(self.bad)  # raises, or returns to skip
@@ -87,6 +102,7 @@ class Stream:
     def leaf(self, param: Tensor) -> bool:
         """One step of one parameter."""
         plan, unit, place = self.places[param]
+        self.met.add(param)
         if self.skips:
             return True
         if is_sparse(param) and not self.waits and refusal(self.optimizer, plan.group) is None:
@@ -96,6 +112,7 @@ class Stream:
         if self.waits:
             assert unit.gather is not None
             unit.gather.step([], None, place)
+            self.waited.setdefault(unit, []).append(place)
             return True
         extras: Any = None
         keys = plan.keys if unit.formats else None
@@ -112,11 +129,27 @@ class Stream:
             grad: Any = param.grad
             param.grad = grad.to_dense()
 
+    def _make_up(self, turn: Callable[[Tensor], Any]) -> None:
+        """The turns of parameters whose gradients wait and that had none in this pass."""
+        for param in self.late:
+            if param not in self.met:
+                param.grad = Tensor.zeros_like(param)
+                try:
+                    turn(param)
+                finally:
+                    param.grad = None
+        self.met.clear()
+
     def end(self) -> None:
         """The pass is over."""
         if self.skips:
             return
+        self._make_up(self.leaf)
+        for unit, places in self.waited.items():
+            unit.count_waiting(places)
         for plan in self.optimizer._plans:
             plan.pending = plan.pending + 1 if self.waits else 0
             if not self.waits:
                 plan.count()
+        if self.optimizer._sums and not self.waits:
+            accumulation.finish(self.optimizer)

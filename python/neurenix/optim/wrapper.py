@@ -57,7 +57,15 @@ class Wrapper(Optimizer):
                 raise ValueError(f"{kind}: {type(optimizer).__name__} has {', '.join(sorted(both))} already")
         self.base = optimizer  #: what is wrapped
         self._begin(optimizer.nonfinite)
-        for name in ("_mode", "accumulate", "share", "state_dtype", "param_update", "rounding_seed"):
+        for name in (
+            "_mode",
+            "_accumulate",
+            "_adds_up",
+            "_sums",
+            "state_dtype",
+            "param_update",
+            "rounding_seed",
+        ):
             setattr(self, name, getattr(optimizer, name))
         self.defaults = {**optimizer.defaults, **defaults}
         self.normalize(kind, self.defaults)
@@ -72,6 +80,10 @@ class Wrapper(Optimizer):
         """The wrapped optimizer's rule with this layer around it."""
         assert self.formula is not None
         return self.base.recipe(group, variant, (*layers, Layer(self.formula, as_states(self.states))))
+
+    def _keep_sums(self, keep: bool) -> None:
+        super()._keep_sums(keep)
+        self.base._keep_sums(keep)
 
     def normalize(self, label: str, group: Group) -> None:
         """Checks the hyperparameters of both."""
