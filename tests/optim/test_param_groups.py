@@ -146,7 +146,7 @@ def test_frozen_parameters_and_pairs() -> None:
         (
             {"lr": 1.0, "lr_mult": {"haed": 2.0}},
             ValueError,
-            r"lr_mult\['haed'\] means no parameter; there are 'head",
+            r"lr_mult\['haed'\] matches no parameter; there are 'head",
         ),
         (
             {"lr": 1.0, "lr_mult": {"head": -2.0}},
@@ -165,3 +165,80 @@ def test_bad_arguments(arguments, error, message) -> None:
 def test_bad_models() -> None:
     with pytest.raises(TypeError, match="give a module, or \\(name, tensor\\) pairs"):
         param_groups(nn.Linear(2, 1).parameters())
+
+
+class RMSNorm(nn.Module):
+    """A user's own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(nx.ones(3))
+
+
+class NormalizingLayer(nn.Linear):
+    """No norm, whatever its name begins with."""
+
+
+class Named(nn.Module):
+    """Names that have "norm" and "bias" in them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.abnormality = nn.Sequential(nn.Linear(3, 3))
+        self.normal_flow = nn.Linear(3, 3, bias=False)
+        self.norm_flow = NormalizingLayer(3, 3, bias=False)
+        self.debias = nn.Linear(3, 3, bias=False)
+        self.to_bias = nn.Linear(3, 3, bias=False)
+        self.last = RMSNorm()
+        self.bn = nn.BatchNorm1d(3)
+        self.ln = nn.LayerNorm(3)
+
+
+RIGHT = {"abnormality.0.bias", "last.scale", "bn.weight", "bn.bias", "ln.weight", "ln.bias"}
+
+
+def test_patterns_match_whole_components_and_kinds() -> None:
+    decay = by_name(param_groups(Named(), weight_decay=0.1), "weight_decay")
+    assert {name for name, value in decay.items() if value == 0} == RIGHT
+    groups = optim.muon_groups(Named(), no_decay=("bias", "norm"))
+    assert {name for g in groups if g.get("weight_decay") == 0 for name, _ in g["params"]} == RIGHT
+
+
+@pytest.mark.parametrize(
+    ("pattern", "names"),
+    [
+        ("layernorm", ["ln.weight", "ln.bias"]),
+        ("BatchNorm1d", ["bn.weight", "bn.bias"]),
+        ("batchnorm", ["bn.weight", "bn.bias"]),
+        ("Sequential", []),
+        ("abnormality.0", ["abnormality.0.weight", "abnormality.0.bias"]),
+        ("0.", ["abnormality.0.weight", "abnormality.0.bias"]),
+        ("0.w", []),
+        ("flow", []),
+        ("scale", ["last.scale"]),
+        ("*flow*", ["normal_flow.weight", "norm_flow.weight"]),
+    ],
+)
+def test_what_a_pattern_matches(pattern, names) -> None:
+    decay = by_name(param_groups(Named(), weight_decay=0.1, no_decay=[pattern]), "weight_decay")
+    assert [name for name, value in decay.items() if value == 0] == names
+
+
+def test_blocks_by_number() -> None:
+    model = nn.ModuleDict({"blocks": nn.ModuleList([nn.Linear(1, 1, bias=False) for _ in range(12)])})
+    lr = by_name(param_groups(model, lr=1.0, lr_mult={"blocks.1": 3.0}), "lr")
+    assert [name for name, rate in lr.items() if rate == 3] == ["blocks.1.weight"]
+
+
+def test_of_pairs_the_name_of_the_module_stands_for_its_kind() -> None:
+    names = [
+        "layer_norm.weight",
+        "h.0.norm1.weight",
+        "norm.w",
+        "LayerNorm.weight",
+        "normal.weight",
+        "h.0.weight",
+    ]
+    pairs = [(name, nx.zeros(1, requires_grad=True)) for name in names]
+    decay = by_name(param_groups(pairs, weight_decay=0.1), "weight_decay")
+    assert [name for name, value in decay.items() if value] == ["normal.weight", "h.0.weight"]

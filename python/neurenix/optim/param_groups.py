@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import difflib
 import fnmatch
+import functools
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from neurenix._phynexus import Tensor
 
@@ -30,9 +32,11 @@ def param_groups(
 ) -> list[dict[str, Any]]:
     """Groups of a model's parameters for an optimizer, one for each pair of learning rate and decay.
 
-    A pattern means a parameter if it occurs in the parameter's name or in the name of the class of the module that the
-    parameter belongs to, whatever the case: "norm" means all of a `LayerNorm`. With `*`, `?` or `[` it has to match
-    the whole name: "blocks.*.bias".
+    A pattern matches a parameter if it is a component of the parameter's name or several in a row ("bias", "head",
+    "blocks.3"), or the kind of the module that the parameter belongs to: its class, or the last words of that, without
+    "1d". "norm" matches all of a `LayerNorm` and a `BatchNorm1d`, but not `abnormality.0.weight`.
+    Case does not matter. Of (name, tensor) pairs the module's name stands for its kind: "norm" matches
+    `layer_norm.weight` and `norm1.weight`. With `*`, `?` or `[` a pattern has to match the whole name: "blocks.*.bias".
 
     Args:
         model: a module, or (name, tensor) pairs. Parameters that need no gradient are left out.
@@ -41,7 +45,7 @@ def param_groups(
         weight_decay: of parameters that decay: ≥ 0, or a schedule; None is the optimizer's.
         no_decay: patterns of parameters with a weight decay of 0.
         layer_decay: factor of the learning rate for each layer that is further from the end, in (0, 1].
-        lr_mult: factors ≥ 0 of the learning rate by pattern; those of all patterns that mean a parameter multiply.
+        lr_mult: factors ≥ 0 of the learning rate by pattern; those of all patterns that match a parameter multiply.
         layer: the layer of a parameter's name, any value that all of a layer share; layers are in the order of their
             first parameters. By default it is the name up to its first number, else its first part: "blocks.3",
             "head".
@@ -51,7 +55,7 @@ def param_groups(
         they are known.
 
     Raises:
-        ValueError: for values out of their range, factors without `lr`, and a pattern of `lr_mult` that means nothing.
+        ValueError: for values out of their range, factors without `lr`, a pattern of `lr_mult` that matches nothing.
         TypeError: for values of a wrong kind.
 
     >>> import neurenix as nx
@@ -88,8 +92,8 @@ def param_groups(
     for name, param in named:
         factor = layer_decay ** depths[name]
         for pattern, own in factors.items():
-            factor *= own if means(pattern, name, owners) else 1
-        decays = not any(means(pattern, name, owners) for pattern in no_decay)
+            factor *= own if matches(pattern, name, owners) else 1
+        decays = not any(matches(pattern, name, owners) for pattern in no_decay)
         group = groups.setdefault((factor, decays), {"params": [], "param_names": []})
         group["params"].append(param)
         group["param_names"].append(name)
@@ -116,7 +120,7 @@ def _named(model: Any) -> tuple[list[tuple[str, Tensor]], dict[str, str]]:
     for pair in pairs:
         if not (isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[0], str)):
             raise TypeError(f"param_groups: give a module, or (name, tensor) pairs, got {pair!r}")
-    owners = owning_classes(model) if hasattr(model, "named_modules") else {}
+    owners = owning_classes(model) if hasattr(model, "named_modules") else _owning_names(pairs)
     return [(name, param) for name, param in pairs if param.requires_grad], owners
 
 
@@ -131,20 +135,43 @@ def owning_classes(model: Any) -> dict[str, str]:
     return {name: classes[name.rpartition(".")[0]] for name, _ in model.named_parameters()}
 
 
-def means(pattern: str, name: str, owners: Mapping[str, str]) -> bool:
-    """Whether a pattern means a parameter."""
+def _owning_names(pairs: list[tuple[str, Tensor]]) -> dict[str, str]:
+    """For each parameter's name that of the module that has it, in place of its class."""
+    return {name: name.rpartition(".")[0].rpartition(".")[2] for name, _ in pairs}
+
+
+def matches(pattern: str, name: str, owners: Mapping[str, str]) -> bool:
+    """Whether a pattern matches a parameter."""
     if any(sign in pattern for sign in "*?["):
         return fnmatch.fnmatchcase(name, pattern)
-    return pattern.lower() in name.lower() or pattern.lower() in owners.get(name, "").lower()
+    wanted = pattern.lower().strip(".")
+    return f".{wanted}." in f".{name.lower()}." or wanted in _kinds(owners.get(name, ""))
+
+
+@functools.lru_cache(maxsize=1024)
+def _kinds(owner: str) -> frozenset[str]:
+    """What a module of this class (or name) is: the whole and the last words of it, with and without numbers.
+
+    >>> sorted(_kinds("BatchNorm1d"))
+    ['batchnorm', 'batchnorm1d', 'norm', 'norm1d']
+    """
+    starts = [0, *(word.start() for word in _WORD.finditer(owner))]
+    kinds = {owner[start:].lower() for start in starts}
+    return frozenset(kinds | {_NUMBERS.sub("", kind) for kind in kinds}) - {""}
+
+
+#: Where a word begins inside of a name: layer_norm, LayerNorm, RMSNorm.
+_WORD: Final = re.compile(r"(?<=_)[^_]|(?<=[a-z0-9])[A-Z]|(?<=[A-Z])[A-Z](?=[a-z])")
+_NUMBERS: Final = re.compile(r"_?\d+d?$")
 
 
 def _check_known(patterns: Iterable[str], named: list[tuple[str, Tensor]], owners: Mapping[str, str]) -> None:
     names = [name for name, _ in named]
     for pattern in patterns:
-        if not any(means(pattern, name, owners) for name in names):
+        if not any(matches(pattern, name, owners) for name in names):
             close = difflib.get_close_matches(pattern, names, 3, 0.3) or names[:3]
             raise ValueError(
-                f"param_groups: lr_mult[{pattern!r}] means no parameter; there are {', '.join(map(repr, close))} …"
+                f"param_groups: lr_mult[{pattern!r}] matches no parameter; there are {', '.join(map(repr, close))} …"
             )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from fnmatch import fnmatch
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from neurenix._phynexus import Tensor
@@ -16,7 +15,7 @@ from ..groups import Group, Params, Scheduled, describe
 from ..limits import FRACTION, NOT_NEGATIVE, Choice, Each, Flag, Number
 from ..optimizer import Optimizer
 from ..options import Options
-from ..param_groups import check_patterns, means, owning_classes
+from ..param_groups import check_patterns, matches, owning_classes
 from ..states import State, View
 from ._moments import MOMENTS, moments, spread
 from ._orthogonal import SCALES, matrices, orthogonalized, scale
@@ -237,8 +236,8 @@ def muon_groups(
         model: the module.
         lr: learning rate of the matrices; by default the optimizer's.
         aux_lr: learning rate of everything else; None takes the optimizer's.
-        exclude: patterns (as of `fnmatch`) of names that AdamW is to step whatever they are.
-        include: patterns of names that Muon is to step whatever they are.
+        exclude: patterns of parameters that AdamW is to step whatever they are, as of `param_groups`.
+        include: patterns of parameters that Muon is to step whatever they are.
         head: whether the last layer counts as hidden.
         no_decay: patterns of parameters with a weight decay of 0, as of `param_groups`: ("bias", "norm") is usual.
         **groups: further hyperparameters of both groups.
@@ -257,21 +256,25 @@ def muon_groups(
         >>> [(len(group["params"]), group.get("weight_decay")) for group in groups]
         [(1, None), (2, None), (2, 0.0)]
     """
-    check_patterns("muon_groups: no_decay", no_decay)
-    named = list(model.named_parameters())
+    for what, patterns in (("no_decay", no_decay), ("exclude", exclude), ("include", include)):
+        check_patterns(f"muon_groups: {what}", patterns)
+    named, owners = list(model.named_parameters()), owning_classes(model)
     embeddings = {id(p) for m in model.modules() if isinstance(m, Embedding) for p in m.parameters()}
     wide = [id(param) for _, param in named if param.ndim > 1 and id(param) not in embeddings]
     outside = embeddings | (set() if head else set(wide[-1:]))
 
     def is_hidden(name: str, param: Tensor) -> bool:
-        if any(fnmatch(name, pattern) for pattern in include):
+        if any(matches(pattern, name, owners) for pattern in include):
             return True
-        if id(param) in outside or param.ndim < 2 or any(fnmatch(name, pattern) for pattern in exclude):
+        if (
+            id(param) in outside
+            or param.ndim < 2
+            or any(matches(pattern, name, owners) for pattern in exclude)
+        ):
             return False
         rows, columns = param.shape[0], param.numel() // max(param.shape[0], 1)
         return min(rows, columns) >= 4 and max(rows, columns) <= 128 * min(rows, columns)
 
-    owners = owning_classes(model)
     rates = {True: lr, False: aux_lr}
     own: dict[tuple[bool, bool], dict[str, Any]] = {}
     for muon, decays in itertools.product((True, False), repeat=2):
@@ -279,6 +282,6 @@ def muon_groups(
         group |= {} if rates[muon] is None else {"lr": rates[muon]}
         group |= {} if decays else {"weight_decay": 0.0}
     for name, param in named:
-        decays = not any(means(pattern, name, owners) for pattern in no_decay)
+        decays = not any(matches(pattern, name, owners) for pattern in no_decay)
         own[is_hidden(name, param), decays]["params"].append((name, param))
     return [group for group in own.values() if group["params"]]
