@@ -181,3 +181,37 @@ def test_narrow_buffers_are_averaged_in_float32():
         part[0].running_mean.fill_(value)
         average.update_parameters(part)
     assert average.module[0].running_mean.float().tolist() == pytest.approx([2 - 0.999**2000] * 2, abs=0.004)
+
+
+def failing(batches):
+    yield from batches
+    raise OSError("the disk")
+
+
+@pytest.mark.parametrize("kind", ["empty", "failing", "wrong"])
+def test_update_bn_of_a_loader_that_is_empty_or_fails_changes_nothing(kind):
+    part = model()
+    part(GOLDEN["inputs"][0])
+    part.eval()
+    before = {key: value.tolist() for key, value in part.state_dict().items()}
+    assert before["1.num_batches_tracked"] == 1
+    if kind == "empty":
+        update_bn([], part)
+    elif kind == "failing":
+        with pytest.raises(OSError, match="the disk"):
+            update_bn(failing([GOLDEN["inputs"][1]]), part)
+    else:
+        with pytest.raises(ValueError, match="linear"):
+            update_bn([GOLDEN["inputs"][1], nx.zeros(2, 7, dtype="float64")], part)
+    assert {key: value.tolist() for key, value in part.state_dict().items()} == before
+    assert part[1].momentum == 0.1
+    assert not any(module.training for module in part.modules())
+
+
+def test_update_bn_of_an_iterator_that_was_read_already():
+    part, spent = model(), iter([GOLDEN["inputs"][0]])
+    update_bn(spent, part)
+    before = part[1].running_mean.tolist()
+    with pytest.raises(ValueError, match="only once"):
+        update_bn(spent, part)
+    assert part[1].running_mean.tolist() == before

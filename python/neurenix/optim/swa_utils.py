@@ -25,7 +25,7 @@ References: P. Izmailov et al., Averaging weights leads to wider optima and bett
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from neurenix._phynexus import Tensor, where
@@ -251,15 +251,21 @@ def update_bn(loader: Iterable[Any], model: Module, device: Any = None) -> None:
     Averaged weights need it: theirs are not those of the model that the batches have been seen by.
 
     Args:
-        loader: batches, tensors or tuples and lists that begin with the tensor that the model takes.
+        loader: batches, tensors or tuples and lists that begin with the tensor that the model takes. One that is empty
+            or fails on the way changes nothing.
         model: whose batch norms are updated; it is back in the mode that it was in afterwards.
         device: where batches are taken to before.
+
+    Raises:
+        ValueError: if the loader is an iterator that was read already.
     """
     norms = [module for module in model.modules() if isinstance(module, BatchNorm1d)]
     if not norms:
         return
     modes = [(module, module.training) for module in model.modules()]
     momenta = [norm.momentum for norm in norms]
+    buffers = [(buffer, buffer.detach().clone()) for buffer in model.buffers()]
+    count = 0
     try:
         for module, _ in modes:  # not model.train(): optimizers that follow it keep the weights as they are
             module.training = True
@@ -267,11 +273,19 @@ def update_bn(loader: Iterable[Any], model: Module, device: Any = None) -> None:
             norm.reset_running_stats()
             norm.momentum = None
         with no_grad():
-            for batch in loader:
+            for count, batch in enumerate(loader, 1):  # noqa: B007
                 x = batch[0] if isinstance(batch, (list, tuple)) else batch
                 model(x if device is None else x.to(device))
+        buffers = buffers if count == 0 else []
     finally:
+        with no_grad():
+            for buffer, before in buffers:
+                buffer.copy_(before)
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
         for module, training in modes:
             module.training = training
+    if count == 0 and isinstance(loader, Iterator):
+        raise ValueError(
+            "update_bn: the loader gives no batches: an iterator can be read only once; give a new one"
+        )
