@@ -88,7 +88,7 @@ def test_state_dict_round_trip(model):
     assert not any(tensor.requires_grad for tensor in state.values())
     assert other.load_state_dict(state) == ([], [])
     for (name, a), b in zip(model.named_parameters(), other.parameters(), strict=True):
-        assert_close(a, b, rtol=0, atol=0), name
+        assert a.tolist() == b.tolist(), name
     assert [id(p) for p in other.parameters()] == identities
     x = neurenix.randn(4, 3)
     assert_close(model.eval()(x), other.eval()(x), rtol=0, atol=0)

@@ -1,10 +1,12 @@
 //! The device itself: memory, order, errors. Kernels are compared with the CPU's.
 //!
-//! `NEURENIX_SOFTWARE_GPU=1` lets a processor play the GPU. Without any, the tests say so and pass.
+//! `NEURENIX_SOFTWARE_GPU=1` lets a processor play the GPU. Without any, each test says on stderr that it was skipped, and
+//! fails where `NEURENIX_NO_SKIP` is set.
 
 use phynexus_core::{Buffer, DType, Device, Error, Kernel, Layout, Result, Shape, Spec, Task, Value, View};
 use phynexus_formula::ops::Op;
 use phynexus_formula::{Binary, Builder, Formula, Type};
+use std::io::Write;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The GPU, and the right to it: tests count what it does, and what goes wrong is raised to whoever reads next.
@@ -12,11 +14,16 @@ fn gpu() -> Option<(&'static dyn Device, MutexGuard<'static, ()>)> {
     static ALONE: Mutex<()> = Mutex::new(());
     let found = phynexus_webgpu::devices().first();
     if found.is_none() {
-        eprintln!(
-            "skipped: no GPU is there; a software one needs mesa-vulkan-drivers and NEURENIX_SOFTWARE_GPU=1"
-        );
+        skipped("no GPU is there; a software one needs mesa-vulkan-drivers and NEURENIX_SOFTWARE_GPU=1");
     }
     found.map(|gpu| (gpu as &dyn Device, ALONE.lock().unwrap_or_else(PoisonError::into_inner)))
+}
+
+/// Says so past the harness, which would keep what is printed to itself.
+fn skipped(why: &str) {
+    assert!(std::env::var_os("NEURENIX_NO_SKIP").is_none(), "{why}");
+    let test = std::thread::current().name().unwrap_or("a test").to_string();
+    writeln!(std::io::stderr(), "SKIPPED {test}: {why}").unwrap();
 }
 
 fn buffer(device: &'static dyn Device, bytes: &[u8]) -> Buffer {

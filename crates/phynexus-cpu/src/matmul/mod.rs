@@ -262,3 +262,22 @@ unsafe fn all<T: Compute>(first: &Product<T>, batch: usize, steps: [isize; 3]) -
     });
     failed.into_inner().map_or(Ok(()), Err)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use phynexus_formula::Type;
+    use phynexus_formula::ops::Op;
+
+    /// The products of layers with ReLU are as fast as those without: its formula has its own way.
+    #[test]
+    fn relu_takes_its_epilogue() {
+        let other = || -> Result<Apply> { Ok(Box::new(|_, _| ())) };
+        for ty in [Type::F32, Type::F64] {
+            let takes =
+                |op: Op| matches!(Epilogue::new(&op.formula(ty), other).unwrap(), Epilogue::AtLeastZero);
+            assert!(takes(Op::Relu), "{ty:?}");
+            assert!(![Op::Abs, Op::Sigmoid, Op::LeakyRelu, Op::Gelu].into_iter().any(takes), "{ty:?}");
+        }
+    }
+}

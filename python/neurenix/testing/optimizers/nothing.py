@@ -17,8 +17,10 @@ def zero_lr_moves_nothing(record: Record) -> str | None:
     run = Run(record, "float32", lr=0.0)
     before = run.bits()
     require(run.train(3).bits() == before, f"{record}: lr=0 moves parameters")
-    for param in run.params:
-        counted = run.optimizer.state[param].get("step", 3)
+    counts = [group["step"] for group in run.optimizer.state_dict()["param_groups"]]
+    if run.optimizer.formula is not None:  # others count for groups alone
+        counts += [run.optimizer.state[param].get("step") for param in run.params]
+    for counted in counts:
         require(counted == 3, f"{record}: three steps with lr=0 count as {counted}")
     return None
 
