@@ -100,3 +100,47 @@ def test_norms_of_norms(values) -> None:
     assert join_numbers("norm", values[::-1]) == join_numbers("norm", values)
     assert math.isnan(join_numbers("norm", [*values, math.nan]))
     assert join_numbers("norm", [*values, math.inf]) == math.inf
+
+
+@pytest.mark.parametrize("shape", [(64, 50), (70,), (3, 40, 30)])
+@pytest.mark.parametrize("options", [{}, {"variant": "optax", "min_dim_size_to_factor": 2}], ids=str)
+def test_adafactor_does_not_overflow_where_its_averages_do_not(shape, options) -> None:
+    """Squares of 1e38 can be stored, their sums cannot."""
+    moved = []
+    for size in (1.0, 1e19):
+        nx.manual_seed(0)
+        w = nx.ones(*shape, requires_grad=True)
+        w.grad = nx.randn(*shape).sign() * size
+        optim.Adafactor([w], lr=0.1, **options).step()
+        moved.append(w.detach().numpy() - 1)
+    assert np.abs(moved[0]).min() > 1e-3
+    np.testing.assert_allclose(moved[1], moved[0], rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["CAME", "AdamMini", "StableAdamW"])
+def test_means_of_squares_do_not_overflow_where_they_can_be_stored(name) -> None:
+    moved = []
+    for size in (1.0, 1e19):
+        w = nx.ones(64, 50, requires_grad=True)
+        w.grad = nx.full((64, 50), size)
+        getattr(optim, name)([w], lr=0.1).step()
+        moved.append(w.detach().numpy() - 1)
+    assert np.abs(moved[0]).min() > 1e-3
+    np.testing.assert_allclose(moved[1], moved[0], rtol=1e-5)
+
+
+def test_a_mean_whose_sum_overflows() -> None:
+    class Centered(optim.Optimizer):
+        def __init__(self, params):
+            super().__init__(params, {})
+
+        @staticmethod
+        def formula(p, g):
+            return p + (g - formula.mean(g)) / formula.mean(g, axis=-1)
+
+    w = nx.zeros(5, 3, requires_grad=True)
+    w.grad = nx.full((5, 3), 3e38)
+    Centered([w]).step()
+    assert w.abs().max().item() <= 1e-6
+    assert formula.mean(np.full((3, 2), 1e308)) == 1e308
+    assert formula.mean(np.ones((3, 7)), axis=-1).tolist() == [[1.0]] * 3

@@ -344,8 +344,10 @@ def count(x: Value, axis: Axis = None) -> Value:
 
 
 def mean(x: Value, axis: Axis = None) -> Value:
-    """The mean of all elements of the tensor, or along axes."""
-    return total(x, axis) / count(x, axis)
+    """The mean of all elements of the tensor, or along axes; exact also where their sum overflows."""
+    number = count(x, axis)
+    part = 2.0 ** -ceil(log(number) / math.log(2))  # a power of two costs no digits
+    return total(x * part, axis) / (number * part)
 
 
 def norm(x: Value, axis: Axis = None) -> Value:

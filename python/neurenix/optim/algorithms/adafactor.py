@@ -212,9 +212,9 @@ class Adafactor(Optimizer):
             share = float(_share(t, *(hyper[name] for name in names)))
             square = g * g + (batch.variant.eps if hyper["eps"][0] is None else hyper["eps"][0])
             for name, axis in zip(("col_var", "row_var"), axes, strict=True):
-                state[name] = (1 - share) * state[name] + share * square.mean(axis, keepdim=True)
+                state[name] = (1 - share) * state[name] + share * _mean(square, axis)
             row, column = state["row_var"], state["col_var"]
-            found.append(g * (row / row.mean(axes[0], keepdim=True) * column).rsqrt())
+            found.append(g * (row / _mean(row, axes[0]) * column).rsqrt())
         return found
 
     @staticmethod
@@ -272,6 +272,11 @@ def _update(
         v = row / (maximum(whole, least) if torch else whole) * column
         moments = [row, column]
     return g * rsqrt(maximum(v, least * least) if torch else v), moments, list(states[len(moments) :])
+
+
+def _mean(x: Tensor, axis: int) -> Tensor:
+    """The mean along an axis, also where the sum overflows."""
+    return (x / x.shape[axis]).sum(axis, keepdim=True)
 
 
 def _share(t: Value, power: Value, cap: Value, offset: Value) -> Value:
