@@ -546,6 +546,8 @@ class Stepper:
         """How the numbers over all tensors that the rule needs are joined; if any, `step_together` makes the steps."""
     def nonfinite(self) -> list[int]:
         """Positions of the parameters whose gradients hold a NaN or an infinity."""
+    def sparse(self) -> list[int]:
+        """Positions of the parameters whose gradients are row-sparse."""
     def is_current(self) -> bool:
         """Whether dtype and shape of all parameters are still those the stepper was made for."""
     def step(self, scalars: Sequence[float], extras: _Extras = None, only: int | None = None, known: Sequence[float] = ...) -> int:

@@ -203,7 +203,8 @@ def test_closures(clip) -> None:
         return loss
 
     for _ in range(3):
-        assert [optimizer.step(closure).item() for _ in range(2)] == [q.item() ** 2] * 2
+        losses = [optimizer.step(closure).item() for _ in range(2)]
+        assert losses == pytest.approx([q.item() ** 2] * 2)
         q.grad = 2 * q.detach()
         by_hand.step()
         assert p.item() == q.item()

@@ -13,7 +13,15 @@ RULES = {
     "scheduled": lambda p, **k: optim.SGD(p, lr=step(0.5, every=1, gamma=0.5), **k),
     "Adagrad": lambda p, **k: optim.Adagrad(p, lr=0.5, lr_decay=0.1, initial_accumulator_value=0.3, **k),
 }
-OPTIONS = [{}, {"maximize": True}, {"clip_value": 0.3}, {"clip_adaptive": 0.2}, {"centralize": True}]
+OPTIONS = [
+    {},
+    {"maximize": True},
+    {"clip_value": 0.3},
+    {"clip_norm": 0.5},
+    {"clip_norm": 0.5, "clip_value": 0.3},
+    {"clip_adaptive": 0.2},
+    {"centralize": True},
+]
 
 
 def gradients(dtype="float32"):
@@ -65,7 +73,7 @@ REFUSED = [
     (lambda p: optim.SGD(p, weight_decay=0.1), "weight_decay=0.1, which moves rows"),
     (lambda p: optim.Adagrad(p, weight_decay=step(0.1, every=1, gamma=0.5)), "weight_decay="),
     (lambda p: optim.Adagrad(p, ema=0.9), "the option ema, which needs the whole table"),
-    (lambda p: optim.SGD(p, clip_norm=1.0), "the option clip_norm"),
+    (lambda p: optim.SGD(p, cautious=True), "the option cautious"),
     (lambda p: optim.SGD(p, accumulate=2), "the option accumulate"),
     (lambda p: optim.SparseAdam(p, state_dtype="int8"), "the option state_dtype"),
     (lambda p: optim.SparseAdam(p, param_update="kahan"), "the option param_update"),
@@ -88,6 +96,53 @@ def test_refusals_change_nothing(make, message):
     assert other.tolist() == [1] * 3
     assert table.grad.is_sparse
     assert all(entry.get("step", 0) == 0 for entry in optimizer.state.values())
+
+
+TENSOR_CODE = [
+    *("Muon", "NorMuon", "AdaMuon", "Shampoo", "SOAP", "SPlus", "PSGDKron", "GaLore", "APOLLO", "APOLLOMini"),
+    *("Dion", "Scion", "Adafactor", "MARS", "LBFGS", "MoMo", "Sophia"),
+]
+
+
+@pytest.mark.parametrize("name", TENSOR_CODE)
+def test_optimizers_with_tensor_code_refuse_as_others_do(name):
+    """Also where the table is not the first, and other tensors could have been stepped already."""
+    nx.manual_seed(0)
+    layer, other = nn.Embedding(8, 8, sparse=True), nx.randn(8, 8).requires_grad_()
+    groups = [{"params": [("other", other)]}, {"params": [("table", layer.weight)]}]
+    optimizer = getattr(optim, name)(groups)
+    before = [layer.weight.tobytes(), other.tobytes()]
+
+    def closure():
+        optimizer.zero_grad()
+        loss = (layer(Tensor([1, 2])) ** 2).sum() + (other * other).sum()
+        loss.backward()
+        return loss
+
+    message = rf"^{name}, group 1: parameter 'table' of shape \(8, 8\) has a row-sparse gradient, and {name} .*to_dense"
+    with pytest.raises(TypeError, match=message):
+        optimizer.step(closure)
+    assert [layer.weight.tobytes(), other.tobytes()] == before
+    assert all(entry.get("step", 0) == 0 for entry in optimizer.state.values())
+    layer.weight.grad = layer.weight.grad.to_dense()
+    if name not in ("LBFGS", "MoMo"):
+        optimizer.step()
+        assert layer.weight.tobytes() != before[0]
+
+
+def test_the_norm_goes_over_rows_and_all_else():
+    """Row 1 occurs twice: (2, 2) and (1, 1), and 1 and 1 of the dense one: the norm is √(4 + 4 + 1 + 1 + 1 + 1)."""
+    layer, other = nn.Embedding(4, 2, sparse=True), nx.zeros(2, requires_grad=True)
+    optimizer = optim.SGD([other, layer.weight], lr=1.0, clip_norm=1.0)
+    start = layer.weight.detach().clone()
+    layer(Tensor([1, 1, 3])).sum().backward()
+    other.grad = nx.ones(2)
+    optimizer.step()
+    assert optimizer.grad_norm == pytest.approx(12**0.5)
+    scale = 12**-0.5
+    moved = (start - layer.weight.detach()).flatten().tolist()
+    assert moved == pytest.approx([0, 0, 2 * scale, 2 * scale, 0, 0, scale, scale], abs=1e-6)
+    assert other.tolist() == pytest.approx([-scale] * 2, abs=1e-6)
 
 
 def test_a_formula_of_its_own_says_anew_whether_it_takes_rows():

@@ -162,6 +162,10 @@ impl PyStepper {
     fn nonfinite(&self, py: Python<'_>) -> PyResult<Vec<usize>> {
         detached(py, || self.inner.lock().nonfinite())
     }
+    /// Positions of the parameters whose gradients are row-sparse.
+    fn sparse(&self) -> Vec<usize> {
+        self.inner.lock().sparse()
+    }
     /// Whether dtype and shape of all parameters are still those that the stepper was made for.
     fn is_current(&self) -> bool {
         self.inner.lock().is_current()

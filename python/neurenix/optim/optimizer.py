@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -259,7 +259,7 @@ class Optimizer(UpdateRule, Governed):
         return self._advance(None, flush)
 
     def flush(self) -> Any:
-        """`step(flush=True)`: the step of the gradients that wait, however few; see `accumulate` in `Options`.
+        """The step of the gradients that wait, however few; see `accumulate` in `Options`. Without any it does nothing.
 
         >>> import neurenix as nx
         >>> w = nx.Tensor([1.0], requires_grad=True)
@@ -273,7 +273,7 @@ class Optimizer(UpdateRule, Governed):
         >>> w.item()
         0.25
         """
-        return self.step(flush=True)
+        return self._govern(self._advance, (None,), {"flush": True}) if self._sums else None
 
     def init_state(self) -> None:
         """Creates the state of all parameters now instead of at the first step; keeps what exists."""
@@ -316,29 +316,24 @@ class Optimizer(UpdateRule, Governed):
         if self._sums:
             accumulation.advance(self, flush)
             return loss
-        if len(plans) > 1 or not plans[0].is_single:
-            tables = rows.find(plans)
-            self._run_rows(plans, tables) if tables else self._run(plans)
-            return loss
-        plans[0].pending = 0
-        try:
-            plans[0].run(self, self._state)
-        except TypeError:  # a launch refuses row-sparse gradients before it changes anything
-            tables = rows.find(plans)
-            if not tables:
-                raise
+        if tables := rows.find(plans):
             self._run_rows(plans, tables)
+        elif len(plans) == 1 and plans[0].is_single:
+            plans[0].run(self, self._state)
+        else:
+            self._run(plans)
         return loss
 
     def _run_rows(self, plans: list[Plan], tables: list[rows.Place]) -> None:
         """One step where some gradients are row-sparse."""
         rows.check(self, tables)
+        steps = [rows.RowStep(self, *table) for table in tables]
         with rows.aside(tables):
-            self._run(plans)
-        for plan, unit, place in tables:
-            rows.step(self, plan, unit, place)
+            self._run(plans, steps)
+        for own in steps:
+            own.finish()
 
-    def _run(self, plans: list[Plan]) -> None:
+    def _run(self, plans: list[Plan], tables: Sequence[rows.RowStep] = ()) -> None:
         packs = joins = False
         for plan in plans:
             packs, joins = packs or plan.packs, joins or bool(plan.joins)
@@ -348,18 +343,20 @@ class Optimizer(UpdateRule, Governed):
         for plan in plans:
             plan.pending = 0
         if joins:
-            self._run_together(plans)
-        else:
-            for plan in plans:
-                plan.run(self, self._state)
+            self._run_together(plans, tables)
+            return
+        for plan in plans:
+            plan.run(self, self._state)
+        for own in tables:
+            own.stepper.step(own.plan.scalars)
 
-    def _run_together(self, plans: list[Plan]) -> None:
+    def _run_together(self, plans: list[Plan], tables: Sequence[rows.RowStep]) -> None:
         """One step of all groups whose rules need numbers over all of them."""
         units = [(plan, unit) for plan in plans for unit in plan.units]
+        steps: list[Any] = [(own.stepper, own.plan.scalars, None) for own in tables]
         found: list[list[tuple[int, Tensor]]] = []
         if any(plan.directed and unit.prepares for plan, unit in units):
-            found = prepare_together([(unit.stepper, plan.scalars, None) for plan, unit in units])
-        steps: list[Any] = []
+            found = prepare_together([(unit.stepper, plan.scalars, None) for plan, unit in units] + steps)
         for k, (plan, unit) in enumerate(units):
             prepared = found[k] if unit.prepares else None
             extras = plan.directions(self, unit, self._state, prepared) if plan.directed else None

@@ -12,7 +12,7 @@ from neurenix._phynexus import Tensor
 
 from .binding import compute_type
 from .groups import Group, is_scheduled
-from .options import HYPER
+from .options import COUNT, HYPER, SUM
 from .packing import is_packed, misfit, scale_key
 from .plan import COUNTS, Plan
 from .schedule import Schedule, from_dict
@@ -53,6 +53,8 @@ def load(optimizer: Optimizer, saved: Mapping[str, Any], keep: bool = False) -> 
     problems: list[str] = []
     states: list[tuple[Multiplier, Multiplier]] = []
     matched = _match(optimizer, saved, problems)
+    sums, waits = optimizer._sums, any(theirs.get("pending") for _, _, theirs in matched)
+    optimizer._keep_sums(optimizer.accumulate > 1 or waits)
     groups, entries = [], {}
     for place, (group, own, theirs) in enumerate(matched):
         known = len(problems)
@@ -65,10 +67,13 @@ def load(optimizer: Optimizer, saved: Mapping[str, Any], keep: bool = False) -> 
         groups.append((group, loaded, theirs))
         for key, param in zip(own, group["params"], strict=True):
             entry = saved["state"].get(key, {})
+            if not waits and isinstance(entry, Mapping):
+                entry = {name: value for name, value in entry.items() if name not in (SUM, COUNT)}
             if saved["state"]:
                 _check_entry(optimizer, key, param, entry, decisive, problems)
             entries[param] = entry
     if problems:
+        optimizer._keep_sums(sums)
         lines = "".join(f"\n  - {problem}" for problem in problems)
         raise ValueError(f"{type(optimizer).__name__} cannot take over this state, and is unchanged:{lines}")
 
@@ -237,6 +242,8 @@ def _check_entry(
         problems.append(f"{key!r}: step must be an integer ≥ 0, got {entry.get('step')!r}")
     view = optimizer.view(param, group)
     for state in states:
+        if state.name in (SUM, COUNT) and state.name not in entry:
+            continue  # nothing waits
         if state.kind == "full" and is_packed(entry, state.name):
             problem = misfit(entry, state.name, param)
         else:

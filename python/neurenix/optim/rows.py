@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Place: TypeAlias = tuple["Plan", Unit, int]
 
 #: Options that rows alone can have; others look at the whole table.
-_BY_ROW: Final = ("clip_value", "clip_adaptive", "centralize")
+_BY_ROW: Final = ("clip_value", "clip_norm", "clip_adaptive", "centralize")
 
 
 def is_sparse(param: Tensor) -> bool:
@@ -32,13 +32,7 @@ def is_sparse(param: Tensor) -> bool:
 
 def find(plans: list[Plan]) -> list[Place]:
     """The parameters whose gradients are row-sparse."""
-    return [
-        (plan, unit, place)
-        for plan in plans
-        for unit in plan.units
-        for place, param in enumerate(unit.batch.members)
-        if is_sparse(param)
-    ]
+    return [(plan, unit, place) for plan in plans for unit in plan.units for place in unit.stepper.sparse()]
 
 
 def refusal(optimizer: Optimizer, group: Group) -> str | None:
@@ -63,12 +57,23 @@ def check(optimizer: Optimizer, found: list[Place]) -> None:
     for plan, unit, place in found:
         group, param = plan.group, unit.batch.members[place]
         if reason := refusal(optimizer, group):
-            position = next(i for i, other in enumerate(group["params"]) if other is param)
-            raise TypeError(
-                f"{plan.label}: {describe(group, position)} of shape {tuple(param.shape)} has a row-sparse gradient, "
-                f"and {type(optimizer).__name__} {reason}; use SparseAdam, SGD without momentum, Adagrad, "
-                "Embedding(sparse=False), or param.grad = param.grad.to_dense()"
-            )
+            raise _error(optimizer, plan.label, group, param, reason)
+
+
+def refuse_all(optimizer: Optimizer) -> None:
+    """TypeError for any row-sparse gradient, in a step() that needs dense ones."""
+    for place, group in enumerate(optimizer.param_groups):
+        for param in filter(is_sparse, group["params"]):
+            raise _error(optimizer, optimizer._label(place), group, param, "needs the whole table")
+
+
+def _error(optimizer: Optimizer, label: str, group: Group, param: Tensor, reason: str) -> TypeError:
+    position = next(i for i, other in enumerate(group["params"]) if other is param)
+    return TypeError(
+        f"{label}: {describe(group, position)} of shape {tuple(param.shape)} has a row-sparse gradient, "
+        f"and {type(optimizer).__name__} {reason}; use SparseAdam, SGD without momentum, Adagrad, "
+        "Embedding(sparse=False), or param.grad = param.grad.to_dense()"
+    )
 
 
 def nonfinite(found: list[Place]) -> list[Tensor]:
@@ -91,20 +96,37 @@ def aside(found: list[Place]) -> Iterator[None]:
             param.grad = grad
 
 
+class RowStep:
+    """The step of the rows that are in a gradient, as a small parameter that is made of them."""
+
+    def __init__(self, optimizer: Optimizer, plan: Plan, unit: Unit, place: int) -> None:
+        self.plan, self.unit, self.place = plan, unit, place
+        self.param = unit.batch.members[place]
+        grad: Any = self.param.grad
+        grad = grad.coalesce()
+        self.rows = grad.indices()
+        self.entry = optimizer._state[self.param]
+        self.names = [state.name for state in unit.states]
+        self.few = self.param.detach()[self.rows].requires_grad_()
+        self.few.grad = grad.values()
+        self.kept = {
+            "step": unit.stepper.steps[place],
+            **{name: self.entry[name][self.rows] for name in self.names},
+        }
+        self.stepper, _ = bind(
+            unit.rule, [self.few], [default_view(self.few)], unit.states, [], {self.few: self.kept}, []
+        )
+
+    def finish(self) -> None:
+        """Puts the rows back after the step."""
+        self.param.detach()[self.rows] = self.few.detach()
+        for name in self.names:
+            self.entry[name][self.rows] = self.kept[name]
+        self.unit.counted(self.place)
+
+
 def step(optimizer: Optimizer, plan: Plan, unit: Unit, place: int) -> None:
-    """One step of the rows of one parameter: of a small one that is made of them."""
-    param = unit.batch.members[place]
-    grad: Any = param.grad
-    grad = grad.coalesce()
-    rows = grad.indices()
-    entry = optimizer._state[param]
-    names = [state.name for state in unit.states]
-    few = param.detach()[rows].requires_grad_()
-    few.grad = grad.values()
-    kept = {"step": unit.stepper.steps[place], **{name: entry[name][rows] for name in names}}
-    stepper, _ = bind(unit.rule, [few], [default_view(few)], unit.states, [], {few: kept}, [])
-    stepper.step(plan.scalars)
-    param.detach()[rows] = few.detach()
-    for name in names:
-        entry[name][rows] = kept[name]
-    unit.counted(place)
+    """One step of the rows of one parameter."""
+    own = RowStep(optimizer, plan, unit, place)
+    own.stepper.step(plan.scalars)
+    own.finish()

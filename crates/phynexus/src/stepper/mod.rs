@@ -14,6 +14,7 @@ mod text;
 mod together;
 
 use crate::array::Array;
+use crate::gradient::Gradient;
 use crate::op::Operation;
 use crate::ops::reduce::Reduce;
 use crate::tensor::Tensor;
@@ -143,6 +144,12 @@ impl Stepper {
             .iter()
             .filter_map(|p| if let Phase::Everywhere { join, .. } = p { Some(*join) } else { None });
         joins.collect()
+    }
+
+    /// Positions of the parameters whose gradient is row-sparse.
+    pub fn sparse(&self) -> Vec<usize> {
+        let has_rows = |entry: &Member| matches!(entry.param.state().grad, Some(Gradient::Rows(_)));
+        self.entries.iter().enumerate().filter(|(_, entry)| has_rows(entry)).map(|(i, _)| i).collect()
     }
 
     /// Whether all parameters still have the dtype and shape that the stepper was made for.

@@ -15,6 +15,7 @@ from ..limits import NOT_NEGATIVE, Choice, Whole
 from ..line_search import Point, strong_wolfe
 from ..optimizer import Optimizer
 from ..options import Options
+from ..rows import refuse_all
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -153,7 +154,13 @@ class LBFGS(Optimizer):
         groups = [(self.hyperparameters(group), group["params"]) for group in self.param_groups]
         flat = Flat([param for _, params in groups for param in params])
         memory = Memory.of(self._memory, self._state, flat)
-        search = _Search(closure, flat, memory, groups)
+
+        def measured() -> Any:
+            result = closure()
+            refuse_all(self)
+            return result
+
+        search = _Search(measured, flat, memory, groups)
         start = flat.values()
         try:
             result = search.run()
