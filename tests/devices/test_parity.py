@@ -60,7 +60,9 @@ def test_values(gpu, op, dtype, rng):
         else:
             expected = op.expect(*(np.array(x.double() if floating else x) for x in inputs))
     found, refusal = unless_refused(gpu, op, [x.to(gpu) for x in inputs])
-    if refusal:  # what a GPU cannot compute in 64 bits it says, with what it can; it never computes something else
+    if (
+        refusal
+    ):  # what a GPU cannot compute in 64 bits it says, with what it can; it never computes something else
         assert not floating
         assert "int32" in refusal
         pytest.skip(f"refused: {refusal}")

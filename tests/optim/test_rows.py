@@ -126,7 +126,8 @@ def test_optimizers_with_tensor_code_refuse_as_others_do(name):
     assert all(entry.get("step", 0) == 0 for entry in optimizer.state.values())
     layer.weight.grad = layer.weight.grad.to_dense()
     if name not in ("LBFGS", "MoMo"):
-        optimizer.step()
+        for _ in range(2):  # the first of SOAP learns its bases
+            optimizer.step()
         assert layer.weight.tobytes() != before[0]
 
 

@@ -202,7 +202,7 @@ def join(blocks: list[Tensor], shape: tuple[int, ...], most: int) -> Tensor:
 
 
 def inverse_root(matrices: Tensor, order: int, eps: float) -> Tensor:
-    """(A + ε)^(−1/order) of symmetric matrices, whose eigenvalues are raised to 0 and to their rounding errors first.
+    """(A + ε)^(−1/order) of symmetric matrices; eigenvalues are raised to 0, then at least to their rounding errors.
 
     A matrix that is a sum of few products has eigenvalues of 0, of which rounding makes up to n·ulp of the largest, of
     either sign. Their roots would multiply nothing but the rounding errors of gradients, and by a million.
@@ -211,7 +211,7 @@ def inverse_root(matrices: Tensor, order: int, eps: float) -> Tensor:
     ulp = 2.0**-52 if matrices.dtype.name == "float64" else 2.0**-23
     values = values - values.amin(-1, keepdim=True).clamp(max=0.0)
     errors = values.amax(-1, keepdim=True) * (ulp * matrices.shape[-1])
-    powers = (values.maximum(errors) + eps) ** (-1 / order)
+    powers = (values + eps).maximum(errors) ** (-1 / order)
     return ((vectors * powers.unsqueeze(-2)) @ vectors.mT).to(matrices.device, matrices.dtype)
 
 

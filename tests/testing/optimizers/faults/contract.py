@@ -137,4 +137,5 @@ FAULTS = [
     ("agrees_with_its_functional_form", Marked, {}, "step 2 of its functional form"),
     ("evaluation_comes_and_goes", Lasting, {}, "a step moves"),
     ("its_repr_tells", Terse, {}, "does not show lr"),
+    ("its_repr_tells", Terse, {"arguments": {}, "oracle": None}, "does not show lr"),
 ]

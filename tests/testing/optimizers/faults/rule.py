@@ -86,6 +86,13 @@ class Decaying(Plain):
         return super().step(closure)
 
 
+class Uncounted(Good):
+    @property
+    def state(self):
+        entries = super().state.items()
+        return {param: {n: v for n, v in entry.items() if n != "step"} for param, entry in entries}
+
+
 def lossy(p, g, *, lr, momentum):
     return p - lr * g / sqrt(g * g)
 
@@ -113,6 +120,7 @@ FAULTS = [
     ("hyperparameters_count", Good, {"still": {"eta": "?"}}, "eta in still"),
     ("holds_in_low_precision", Imprecise, {}, "step 1 in float32"),
     ("goes_downhill", formula(lambda p, g, *, lr, momentum: p + lr * g), {}, "the loss of a parabola"),
+    ("goes_downhill", formula(lambda p, g, *, lr, momentum: p - 1e-3 * lr * g), {}, "the loss of a parabola"),
     ("order_and_grouping_do_not_show", Ordered, {}, "the reverse order"),
     ("order_and_grouping_do_not_show", Ordered, {"couples": True}, "the reverse order"),
     ("tensors_are_independent", Normalized, {}, "an optimizer for each"),
@@ -120,6 +128,7 @@ FAULTS = [
     ("strides_do_not_show", Strided, {}, "strides of gradients"),
     ("strides_do_not_show", Half, {}, "moved some"),
     ("runs_repeat", Noisy, {}, "a second run"),
+    ("zero_lr_moves_nothing", Uncounted, {}, "three steps with lr=0 count as"),
     ("zero_lr_moves_nothing", formula(lambda p, g, *, lr, momentum: p - (lr + 1e-3) * g), {}, "lr=0 moves"),
     ("no_gradient_no_change", Restless, {}, "without gradient"),
     ("zero_gradients_are_finite", formula(lossy), {}, "NaN or infinity"),
