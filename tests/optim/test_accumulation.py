@@ -13,10 +13,10 @@ def scalar(value=0.0):
     return Tensor([value], requires_grad=True)
 
 
-def feed(optimizer, param, *values, **how):
+def feed(optimizer, param, *values):
     for value in values:
         param.grad = None if value is None else Tensor([value])
-        optimizer.step(**how)
+        optimizer.step()
 
 
 FORMS = {
@@ -80,15 +80,15 @@ def test_a_short_last_window(total, late) -> None:
     optimizer = optim.SGD([p], lr=1.0, accumulate=4, accumulate_sum=total)
     feed(optimizer, p, 1.0, 2.0, 3.0, 4.0)
     assert p.item() == (-10 if total else -2.5)
+    p.grad = Tensor([5.0])
     if late:
-        feed(optimizer, p, 5.0)
+        optimizer.step()
         assert p.item() == (-10 if total else -2.5)
-        optimizer.flush()
-    else:
-        feed(optimizer, p, 5.0, flush=True)
+    optimizer.flush()
+    assert p.grad is None
     assert p.item() == (-15 if total else -7.5)
     state, steps = copy.deepcopy(optimizer.state_dict()), optimizer._plans[0].step
-    optimizer.step(flush=True)  # nothing waits
+    optimizer.flush()  # nothing waits
     assert (p.item(), optimizer._plans[0].step) == ((-15 if total else -7.5), steps)
     assert str(optimizer.state_dict()) == str(state)
     feed(optimizer, p, 1.0, 1.0, 1.0)
@@ -97,10 +97,39 @@ def test_a_short_last_window(total, late) -> None:
     assert p.item() == (-19 if total else -8.5)
 
 
-def test_flush_of_an_optimizer_without_accumulation_is_a_step() -> None:
+@pytest.mark.parametrize("make", [optim.SGD, optim.LBFGS, lambda p: optim.SAM(optim.SGD(p))])
+def test_flush_without_accumulation_does_nothing(make) -> None:
     p = scalar()
-    feed(optim.SGD([p], lr=1.0), p, 1.0, flush=True)
-    assert p.item() == -1
+    p.grad = Tensor([1.0])
+    make([p]).flush()
+    assert (p.item(), p.grad.item()) == (0, 1)
+
+
+def test_flush_has_hooks_and_policies() -> None:
+    p, calls = scalar(), []
+    optimizer = optim.SGD([p], lr=1.0, accumulate=3, nonfinite="skip")
+    optimizer.register_step_post_hook(lambda *given: calls.append(given))
+    feed(optimizer, p, 2.0)
+    p.grad = Tensor([float("nan")])
+    optimizer.flush()
+    assert (p.item(), p.grad, len(calls), optimizer.last_step_skipped) == (0, None, 2, True)
+    optimizer.flush()
+    assert (p.item(), len(calls), optimizer.last_step_skipped) == (-2, 3, False)
+
+
+def test_flush_of_rules_with_a_step_of_their_own() -> None:
+    p = scalar(1.0)
+    optimizer = optim.MoMo([p], lr=1.0, beta=0.0, accumulate=3)
+
+    def closure():
+        loss = (p * p).sum()
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    assert p.item() == 1
+    optimizer.flush()
+    assert p.item() < 1
 
 
 def test_backward_passes_without_zero_grad_count_once() -> None:

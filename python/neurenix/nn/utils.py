@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from math import hypot, inf, isfinite
+from typing import Any
 
 from neurenix._phynexus import RowSparse, Tensor, cat, stack
 from neurenix.autograd import no_grad
@@ -25,7 +26,7 @@ def _gradients(where: str, parameters: Tensor | Iterable[Tensor]) -> list[Tensor
         )
     gradients = []
     for parameter in found:
-        gradient = parameter.grad
+        gradient: Any = parameter.grad
         if isinstance(gradient, RowSparse):
             parameter.grad = gradient = gradient.coalesce()
             gradient = gradient.values()
@@ -106,10 +107,10 @@ def _norms(gradients: list[Tensor], p: float) -> list[float]:
 
 def _scaled_norm(gradient: Tensor, p: float) -> float:
     """The p-norm by way of elements of at most 1."""
-    largest = gradient.norm(inf).item()
+    largest = float(gradient.norm(inf).item())
     if not 0 < largest < inf:
         return largest
-    return largest * (gradient / largest).norm(p).item()
+    return largest * float((gradient / largest).norm(p).item())
 
 
 def _joined(norms: list[float], p: float) -> float:
@@ -121,7 +122,8 @@ def _joined(norms: list[float], p: float) -> float:
         return hypot(*norms)
     if p == inf or not 0 < largest < inf:
         return largest
-    return largest * sum((norm / largest) ** p for norm in norms) ** (1 / p)
+    parts = sum((norm / largest) ** p for norm in norms)
+    return float(largest * parts ** (1 / p))
 
 
 @no_grad()

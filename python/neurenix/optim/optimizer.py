@@ -243,20 +243,19 @@ class Optimizer(UpdateRule, Governed):
                 elif param.grad is not None:
                     param.grad.zero_()
 
-    def step(self, closure: Callable[[], Any] | None = None, *, flush: bool = False) -> Any:
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Updates all parameters that have a gradient.
 
         Args:
             closure: computes the loss and its gradients; called first.
-            flush: with the option `accumulate`, steps now, however few gradients wait; without any it does nothing.
 
         Returns:
             What the closure returned, or None.
         """
         governed = self._pre_hooks or self._post_hooks or self._nonfinite != "propagate" or self._away
         if closure is not None or governed:
-            return self._govern(self._advance, (closure,), {"flush": True} if flush else {})
-        return self._advance(None, flush)
+            return self._govern(self._advance, (closure,), {})
+        return self._advance()
 
     def flush(self) -> Any:
         """The step of the gradients that wait, however few; see `accumulate` in `Options`. Without any it does nothing.

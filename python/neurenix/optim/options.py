@@ -36,9 +36,9 @@ class Options(TypedDict, total=False):
     ema: decay of an average of the weights that is kept with the state (0.999 is usual), see `Optimizer.ema`.
     accumulate: how many calls of `step()` make one step; their gradients are averaged. Each call takes the gradients
         out of `.grad`, which is None afterwards: none counts twice, with or without `zero_grad()`. A parameter is
-        stepped if it had a gradient in any of the calls; calls without any gradient do not count, and neither do those
-        that `nonfinite="skip"` leaves out. `step(flush=True)` steps at once, with the mean of fewer gradients, as after
-        the last batch of an epoch. `optimizer.accumulate` may change at any time; what waits goes on waiting.
+        stepped if it had a gradient in any of the calls; calls without any gradient, and those that `nonfinite="skip"`
+        leaves out, do not count. `optimizer.flush()` steps with the mean of fewer, as after the last batch of an epoch.
+        `optimizer.accumulate` may change at any time; what waits goes on waiting.
     accumulate_sum: add the gradients up instead.
     state_dtype: how states are stored: "float32", "bfloat16", "float16", "int8" or "int4", or a dict of these by the
         name of the state. They are rounded at random, so that they follow changes below half a step, and training goes
