@@ -7,6 +7,7 @@ import copy
 import neurenix as nx
 import pytest
 from neurenix import Tensor, nn, optim
+from neurenix.optim import schedule
 
 
 def scalar(value=0.0):
@@ -332,6 +333,24 @@ def test_row_sparse_gradients_are_refused_before_anything_waits() -> None:
     layer.weight.grad = None
     feed(optimizer, other, 1.0, 3.0)
     assert other.item() == -2
+
+
+def test_wrapped_while_gradients_wait() -> None:
+    p = scalar()
+    inner = optim.SGD([p], lr=schedule.linear(1.0, 0.0, steps=4), accumulate=2)
+    feed(inner, p, 1.0, 1.0, 3.0)
+    wrapped = optim.Lookahead(inner, k=100)
+    feed(wrapped, p, 5.0)
+    assert p.item() == -1 - 0.75 * 4  # the second step, and of the schedule, too
+
+
+def test_pure_functions_of_it() -> None:
+    adam = optim.Functional(optim.SGD, lr=1.0, accumulate=2)
+    params = {"w": Tensor([0.0])}
+    state = adam.init(params)
+    for value in (1.0, 3.0, 5.0, 7.0):
+        params, state = adam.update({"w": Tensor([value])}, state, params)
+    assert params["w"].item() == -8
 
 
 def test_copies_go_on() -> None:

@@ -12,6 +12,7 @@ from .binding import Batch
 from .groups import Group
 from .limits import Limit
 from .optimizer import Optimizer
+from .plan import Plan
 from .states import State, View, as_states
 from .tracing import Layer, Recipe
 
@@ -57,23 +58,18 @@ class Wrapper(Optimizer):
                 raise ValueError(f"{kind}: {type(optimizer).__name__} has {', '.join(sorted(both))} already")
         self.base = optimizer  #: what is wrapped
         self._begin(optimizer.nonfinite)
-        for name in (
-            "_mode",
-            "_accumulate",
-            "_adds_up",
-            "_sums",
-            "state_dtype",
-            "param_update",
-            "rounding_seed",
-        ):
+        sums = ("_accumulate", "_adds_up", "_sums")
+        for name in ("_mode", *sums, "state_dtype", "param_update", "rounding_seed"):
             setattr(self, name, getattr(optimizer, name))
         self.defaults = {**optimizer.defaults, **defaults}
         self.normalize(kind, self.defaults)
         self._parameter_groups = optimizer.param_groups
         for group in self._parameter_groups:
             group.update({name: self.defaults[name] for name in defaults})
-        self._plans = []
         self._state, optimizer._state = defaultdict(dict, optimizer.state), defaultdict(dict)
+        optimizer._replan()
+        kept = [plan.saved() for plan in optimizer._plans]
+        self._plans = [Plan(self._label(place), **counts) for place, counts in enumerate(kept)]
         optimizer._plans = []
 
     def recipe(self, group: Group, variant: Any, layers: tuple[Layer, ...] = ()) -> Recipe:
