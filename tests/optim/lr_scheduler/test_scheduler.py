@@ -753,6 +753,7 @@ def test_a_step_before_the_first_of_the_optimizer() -> None:
         scheduler.step()
         for optimizer in (fresh(), fresh(Adam), fresh(accumulate=4), fresh(nx.optim.LBFGS)):
             scheduler = StepLR(optimizer, 1)
+            optimizer.param_groups[0]["params"][0].grad = nx.Tensor([1.0])
             optimizer.step(lambda: 0.0)
             scheduler.step()
         optimizer = fresh(nonfinite="skip")
