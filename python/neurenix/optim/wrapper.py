@@ -68,7 +68,7 @@ class Wrapper(Optimizer):
             group.update({name: self.defaults[name] for name in defaults})
         self._state, optimizer._state = defaultdict(dict, optimizer.state), defaultdict(dict)
         optimizer._replan()
-        kept = [plan.saved() for plan in optimizer._plans]
+        kept: list[dict[str, Any]] = [dict(plan.saved()) for plan in optimizer._plans]
         self._plans = [Plan(self._label(place), **counts) for place, counts in enumerate(kept)]
         optimizer._plans = []
 
