@@ -42,8 +42,10 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
-def is_scheduled(key: str, defaults: Iterable[str]) -> bool:
+def is_scheduled(key: object, defaults: Iterable[str]) -> bool:
     """Whether a key of a group belongs to a scheduler; `initial_lr` is the lr that it began with."""
+    if not isinstance(key, str):
+        return False
     return key in SCHEDULED or (key.startswith("initial_") and key.removeprefix("initial_") in defaults)
 
 

@@ -1,0 +1,1 @@
+"""Random programs that must never end the process: see `run.py`."""
