@@ -7,7 +7,7 @@ from builtins import bool as _bool
 from builtins import float as _float
 from builtins import int as _int
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Literal, Protocol, Self, TypeAlias, final, overload
+from typing import Any, Literal, Protocol, Self, TypeAlias, TypeVar, final, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -22,6 +22,7 @@ Shape: TypeAlias = tuple[int, ...]
 Dims: TypeAlias = int | Sequence[int] | None
 Index: TypeAlias = Any
 Reduction: TypeAlias = Literal["none", "mean", "sum"]
+_T = TypeVar("_T")
 
 @final
 class DType:
@@ -175,6 +176,8 @@ class Tensor:
     def stride(self) -> tuple[_int, ...]: ...
     def is_contiguous(self) -> _bool: ...
     def is_floating_point(self) -> _bool: ...
+    @property
+    def _version(self) -> _int: ...
     def data_ptr(self) -> _int: ...
     def __len__(self) -> _int: ...
     def __iter__(self) -> Iterator[Tensor]: ...
@@ -533,12 +536,20 @@ class Rule:
 _Extras = Sequence[Sequence[Tensor | None]] | None
 
 @final
-class Stepper:
-    """A rule bound to the tensors of one (group, dtype, device), whose steps and states that are numbers it keeps."""
+class Counts:
+    """The step count of a parameter or a group, and its further numbers: the one place where they are kept."""
 
-    def __new__(cls, rule: Rule, params: Sequence[Tensor], views: Sequence[tuple[int, int, int]], states: Sequence[Sequence[Tensor]], numbers: Sequence[Sequence[float]], steps: Sequence[int]) -> Self: ...
-    steps: list[int]
-    numbers: list[list[float]]
+    def __new__(cls, step: int = 0, numbers: Sequence[float] = ...) -> Self: ...
+    step: int
+    numbers: list[float]
+
+#: What counts become at the moment when a step has been made: (counts, step, numbers).
+_Then: TypeAlias = Sequence[tuple[Counts, int, Sequence[float]]]
+
+class Stepper:
+    """A rule bound to the tensors of one (group, dtype, device)."""
+
+    def __new__(cls, rule: Rule, params: Sequence[Tensor], views: Sequence[tuple[int, int, int]], states: Sequence[Sequence[Tensor]], counts: Sequence[Counts]) -> Self: ...
     @property
     def shared(self) -> list[float]: ...
     @property
@@ -550,7 +561,7 @@ class Stepper:
         """Positions of the parameters whose gradients are row-sparse."""
     def is_current(self) -> bool:
         """Whether dtype and shape of all parameters are still those the stepper was made for."""
-    def step(self, scalars: Sequence[float], extras: _Extras = None, only: int | None = None, known: Sequence[float] = ...) -> int:
+    def step(self, scalars: Sequence[float], extras: _Extras = None, only: int | None = None, known: Sequence[float] = ..., counts: Counts | None = None) -> int:
         """Updates every parameter that has a gradient (or only one) and its states in place; returns how many. States follow
         a parameter to its device."""
     def look(self, scalars: Sequence[float], only: int, known: Sequence[float]) -> list[float]:
@@ -558,8 +569,22 @@ class Stepper:
     def prepare(self, scalars: Sequence[float], only: int, known: Sequence[float]) -> list[tuple[int, Tensor]]:
         """The gradient of one tensor that tensor code is given."""
 
+def copy_all(targets: Sequence[Tensor], sources: Sequence[Tensor]) -> None:
+    """Copies the values of each source into its target, all or nothing."""
+def with_grad(enabled: bool, function: Callable[..., _T], *args: Any) -> _T:
+    """Calls a function with recording switched, and switches it back whatever happens."""
+
+class StepScope:
+    """Whether a step of an optimizer runs."""
+
+    def __new__(cls) -> Self: ...
+    @property
+    def active(self) -> bool: ...
+    def run(self, function: Callable[..., _T], *args: Any) -> _T:
+        """Calls a function that makes a step, without recording; the scope is active while it runs."""
+
 def join_numbers(op: str, values: Sequence[float]) -> float: ...
-def step_together(steppers: Sequence[tuple[Stepper, Sequence[float], _Extras]]) -> int: ...
+def step_together(steppers: Sequence[tuple[Stepper, Sequence[float], _Extras]], then: _Then = ...) -> int: ...
 def prepare_together(steppers: Sequence[tuple[Stepper, Sequence[float], _Extras]]) -> list[list[tuple[int, Tensor]]]: ...
 
 # The machine

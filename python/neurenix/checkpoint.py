@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
+import functools
 import os
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from neurenix._phynexus import Device, Generator, default_generator
@@ -48,8 +49,9 @@ def load_checkpoint(
     """Restores what `save_checkpoint` wrote into the objects given, and returns its `progress`.
 
     Raises:
-        ValueError: if the file lacks a part that is asked for, or a part does not fit. Optimizer and
-            scheduler are then what they were.
+        ValueError: if the file lacks a part that is asked for, or a part does not fit.
+
+    After an error or an interruption model, optimizer, scheduler and generator are what they were.
 
     Example:
         >>> import neurenix as nx, os, tempfile
@@ -71,13 +73,32 @@ def load_checkpoint(
     ]
     if missing:
         raise ValueError(f"{os.fspath(path)}: no checkpoint with {', '.join(missing)}; see save_checkpoint")
-    with contextlib.ExitStack() as undo:
-        for name, part in wanted.items():
-            if name != "model":
-                undo.callback(part.load_state_dict, part.state_dict())
-            part.load_state_dict(content[name])
-        undo.pop_all()
     target = default_generator() if generator is None else generator
-    target.manual_seed(content["random"]["seed"])
-    target.offset = content["random"]["offset"]
+    undo = [_restoring(part) for name, part in wanted.items() if name != "model"]
+    seed, offset = target.seed, target.offset
+    try:
+        for name, part in wanted.items():
+            if name == "model":  # the last, and in itself all or nothing
+                _seed(target, content["random"])
+            part.load_state_dict(content[name])
+    except BaseException:
+        _seed(target, {"seed": seed, "offset": offset})
+        for restore in undo:
+            restore()
+        raise
+    _seed(target, content["random"])
     return content["progress"]
+
+
+def _restoring(part: Any) -> Callable[[], object]:
+    """What brings a part back to its present state."""
+    from neurenix.optim import Optimizer
+
+    if isinstance(part, Optimizer):
+        return part._restoring()  # without copies: memory may be what is short
+    return functools.partial(part.load_state_dict, part.state_dict())
+
+
+def _seed(generator: Generator, random: Mapping[str, int]) -> None:
+    generator.manual_seed(random["seed"])
+    generator.offset = random["offset"]

@@ -11,7 +11,7 @@ import neurenix as nx
 import numpy as np
 import pytest
 from neurenix import optim
-from neurenix._phynexus import Rule, Stepper, step_together
+from neurenix._phynexus import Counts, Rule, Stepper, step_together
 from neurenix.optim.names import names
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "export_optimizers.py"
@@ -56,7 +56,7 @@ class FromData:
                     kept = [n if keep else 1 for n, keep in zip(view, KINDS[kind], strict=True)]
                     shape = param.shape if kind == "full" else kept
                     tensors[i].append(nx.Tensor.full(tuple(shape), start))
-        return Stepper(rule, params, views, tensors, numbers, [0] * len(params))
+        return Stepper(rule, params, views, tensors, [Counts(0, own) for own in numbers])
 
     def step(self, lr: float) -> None:
         self.values["lr"] = lr

@@ -8,7 +8,7 @@ from typing import Any, get_args
 import neurenix as nx
 import numpy as np
 import pytest
-from neurenix._phynexus import Rule, Stepper
+from neurenix._phynexus import Counts, Rule, Stepper
 from neurenix.optim.bits import bits, from_bits, integer, lookup, rounded, shift, single
 from neurenix.optim.formula import where
 from neurenix.optim.rounding import Narrow, noise, split, stochastic
@@ -31,7 +31,7 @@ def on_engine(rule: Callable[[Any, Any], Any], *columns: Any) -> Any:
     traced = Rule(tape.graph.finish([result.id]), tape.inputs, tape.numbers, [], [])
     param = nx.Tensor(columns[0], requires_grad=True)
     param.grad = nx.Tensor(columns[1])
-    Stepper(traced, [param], [(1, 1, param.numel())], [[]], [[]], [0]).step([])
+    Stepper(traced, [param], [(1, 1, param.numel())], [[]], [Counts()]).step([])
     return param.detach().numpy()
 
 

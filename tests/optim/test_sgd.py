@@ -45,6 +45,7 @@ def test_no_momentum_no_state(make) -> None:
 
 
 def test_momentum_may_come_and_go(make) -> None:
+    """As in torch: where it is 0 the buffer waits, and goes on from where it was."""
     optimizer = SGD([param := make([1.0], 1.0)], lr=0.25)
     optimizer.step()
     optimizer.param_groups[0]["momentum"] = 0.5
@@ -52,4 +53,8 @@ def test_momentum_may_come_and_go(make) -> None:
     assert optimizer.state[param]["momentum_buffer"].tolist() == [1.0]
     optimizer.param_groups[0]["momentum"] = 0
     optimizer.step()
-    assert optimizer.state[param] == {"step": 3}
+    assert optimizer.state[param]["momentum_buffer"].tolist() == [1.0]
+    optimizer.param_groups[0]["momentum"] = 0.5
+    optimizer.step()
+    assert optimizer.state[param]["momentum_buffer"].tolist() == [1.5]
+    assert param.item() == 1 - 0.25 * (1 + 1 + 1 + 1.5)

@@ -9,7 +9,7 @@ from typing import Any
 import neurenix as nx
 import numpy as np
 import pytest
-from neurenix._phynexus import Rule, Stepper
+from neurenix._phynexus import Counts, Rule, Stepper
 from neurenix.optim.bits import block_largest
 from neurenix.optim.formula import Symbol, sqrt
 from neurenix.optim.rounding import noise
@@ -185,7 +185,7 @@ def stepper(
     outputs = [value.id for value in rule(*operands, lr=tape.number("hyper"))]
     kinds = [kind for _, kind in states]
     traced = Rule(tape.graph.finish(outputs), tape.inputs, tape.numbers, kinds, tape.stages)
-    return Stepper(traced, [param], [(1, 1, param.numel())], [stored], [[]], [0])
+    return Stepper(traced, [param], [(1, 1, param.numel())], [stored], [Counts()])
 
 
 @pytest.mark.parametrize("name", MAPS)

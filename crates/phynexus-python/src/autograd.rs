@@ -6,11 +6,12 @@ use phynexus::{Error, GradientHook, Hook, HookHandle, Tensor};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyUserWarning, PyValueError};
 use pyo3::prelude::*;
 use pyo3::pyclass::{PyTraverseError, PyVisit};
-use pyo3::types::{PyWeakrefMethods, PyWeakrefReference};
+use pyo3::types::{PyTuple, PyWeakrefMethods, PyWeakrefReference};
 use std::any::Any;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 thread_local! {
     /// An exception that a hook raised on its way through the engine, which knows only its text.
@@ -244,8 +245,54 @@ fn set_grad(enabled: bool) -> bool {
     phynexus::set_grad_enabled(enabled)
 }
 
+/// Calls a function with recording switched for this thread, and switches it back whatever happens: no signal of Python's can
+/// come in between.
+#[pyfunction]
+#[pyo3(signature = (enabled, function, *args))]
+fn with_grad<'py>(
+    enabled: bool,
+    function: &Bound<'py, PyAny>,
+    args: &Bound<'py, PyTuple>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let before = phynexus::set_grad_enabled(enabled);
+    let result = function.call1(args);
+    phynexus::set_grad_enabled(before);
+    result
+}
+
+/// Whether a step of an optimizer runs.
+#[pyclass(name = "StepScope", module = "neurenix._phynexus", frozen)]
+pub struct PyStepScope(AtomicBool);
+
+#[pymethods]
+impl PyStepScope {
+    #[new]
+    fn new() -> PyStepScope {
+        PyStepScope(AtomicBool::new(false))
+    }
+    /// Whether one does.
+    #[getter]
+    fn active(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+    /// Calls a function that makes a step, without recording; the scope is active while it runs, and no longer whatever happens.
+    #[pyo3(signature = (function, *args))]
+    fn run<'py>(
+        &self,
+        function: &Bound<'py, PyAny>,
+        args: &Bound<'py, PyTuple>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let before = self.0.swap(true, Ordering::Relaxed);
+        let result = with_grad(false, function, args);
+        self.0.store(before, Ordering::Relaxed);
+        result
+    }
+}
+
 /// Adds the functions to the module.
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add_class::<PyStepScope>()?;
+    m.add_function(wrap_pyfunction!(with_grad, m)?)?;
     m.add_function(wrap_pyfunction!(grad, m)?)?;
     m.add_function(wrap_pyfunction!(is_grad_enabled, m)?)?;
     m.add_function(wrap_pyfunction!(set_grad, m)?)

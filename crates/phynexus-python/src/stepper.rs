@@ -1,11 +1,11 @@
 //! The optimizer step.
 
-use crate::error::{detached, to_python};
+use crate::error::{detached, run, to_python};
 use crate::formula::{PyFormula, reduction};
 use crate::tensor::PyTensor;
 use parking_lot::Mutex;
 use phynexus::stepper::{
-    Given, Join, Kind, Member, Number, Operand, Over, Rule, Stage, join, look, prepare, step,
+    Counts, Given, Join, Kind, Member, Number, Operand, Over, Rule, Stage, join, look, prepare, step,
 };
 use phynexus::{Stepper, Tensor, Value};
 use pyo3::exceptions::PyValueError;
@@ -76,7 +76,47 @@ impl PyRule {
     }
 }
 
-/// A rule bound to the tensors of one (group, dtype, device). It counts their steps and holds their states that are numbers.
+/// The step count of a parameter or a group, and its further numbers: the one place where they are kept.
+#[pyclass(name = "Counts", module = "neurenix._phynexus", frozen)]
+pub struct PyCounts(Counts);
+
+#[pymethods]
+impl PyCounts {
+    #[new]
+    #[pyo3(signature = (step=0, numbers=Vec::new()))]
+    fn new(step: i64, numbers: Vec<f64>) -> PyCounts {
+        PyCounts(Counts::new(step, numbers.into()))
+    }
+    /// How many steps were made.
+    #[getter]
+    fn step(&self) -> i64 {
+        self.0.step()
+    }
+    #[setter]
+    fn set_step(&self, step: i64) {
+        self.0.set_step(step);
+    }
+    /// The further numbers; a copy.
+    #[getter]
+    fn numbers(&self) -> Vec<f64> {
+        self.0.numbers().to_vec()
+    }
+    #[setter]
+    fn set_numbers(&self, numbers: Vec<f64>) {
+        self.0.set_numbers(numbers.into());
+    }
+}
+
+/// Counts that are set when a step has been made, at the same moment as those of its tensors: the new count and numbers.
+type Then<'py> = Vec<(Bound<'py, PyCounts>, i64, Vec<f64>)>;
+
+fn set(then: Then<'_>) {
+    for (counts, step, numbers) in then {
+        counts.get().0.set(step, numbers.into());
+    }
+}
+
+/// A rule bound to the tensors of one (group, dtype, device).
 #[pyclass(name = "Stepper", module = "neurenix._phynexus", frozen)]
 pub struct PyStepper {
     inner: Mutex<Stepper>,
@@ -103,50 +143,24 @@ impl PyStepper {
         params: Vec<Bound<'_, PyTensor>>,
         views: Vec<[usize; 3]>,
         states: Vec<Vec<Bound<'_, PyTensor>>>,
-        numbers: Vec<Vec<f64>>,
-        steps: Vec<i64>,
+        counts: Vec<Bound<'_, PyCounts>>,
     ) -> PyResult<PyStepper> {
-        let lengths = [views.len(), states.len(), numbers.len(), steps.len()];
+        let lengths = [views.len(), states.len(), counts.len()];
         if lengths.iter().any(|&n| n != params.len()) {
             return Err(PyValueError::new_err(format!(
-                "{} parameters do not fit to {lengths:?} views, states, numbers and step counts",
+                "{} parameters do not fit to {lengths:?} views, states and counts",
                 params.len()
             )));
         }
         let mut members = Vec::with_capacity(params.len());
-        for ((((param, view), states), numbers), step) in
-            params.into_iter().zip(views).zip(states).zip(numbers).zip(steps)
-        {
+        for (((param, view), states), counts) in params.into_iter().zip(views).zip(states).zip(counts) {
             let states = states.iter().map(|t| t.get().0.clone()).collect();
-            members.push(Member {
-                param: param.get().0.clone(),
-                view,
-                states,
-                numbers: numbers.into(),
-                step,
-            });
+            let counts = counts.get().0.clone();
+            members.push(Member { param: param.get().0.clone(), view, states, counts });
         }
         let elements = members.iter().map(|m| m.param.shape().elements()).sum();
         let inner = Stepper::new(&rule.get().0, members).map_err(to_python)?;
         Ok(PyStepper { inner: Mutex::new(inner), elements })
-    }
-    /// The step counts of the tensors.
-    #[getter]
-    fn steps(&self) -> Vec<i64> {
-        self.inner.lock().steps()
-    }
-    #[setter]
-    fn set_steps(&self, steps: Vec<i64>) -> PyResult<()> {
-        self.inner.lock().set_steps(&steps).map_err(to_python)
-    }
-    /// For each tensor its states that are numbers.
-    #[getter]
-    fn numbers(&self) -> Vec<Vec<f64>> {
-        self.inner.lock().numbers()
-    }
-    #[setter]
-    fn set_numbers(&self, numbers: Vec<Vec<f64>>) -> PyResult<()> {
-        self.inner.lock().set_numbers(&numbers).map_err(to_python)
     }
     /// The numbers over all tensors that the last step found.
     #[getter]
@@ -171,8 +185,8 @@ impl PyStepper {
         self.inner.lock().is_current()
     }
     /// Updates every parameter that has a gradient (or only one of them) and its states in place; returns how many. `known`
-    /// are the first numbers over all tensors.
-    #[pyo3(signature = (scalars, extras=None, only=None, known=Vec::new()))]
+    /// are the first numbers over all tensors; `counts`, of the group, count the step at the same moment as those of the tensors.
+    #[pyo3(signature = (scalars, extras=None, only=None, known=Vec::new(), counts=None))]
     fn step(
         &self,
         py: Python<'_>,
@@ -180,9 +194,10 @@ impl PyStepper {
         extras: Option<Extras<'_>>,
         only: Option<usize>,
         known: Vec<f64>,
+        counts: Option<&Bound<'_, PyCounts>>,
     ) -> PyResult<usize> {
         let (hyper, extras) = (values(scalars), self::extras(extras));
-        crate::error::run(py, self.elements, || {
+        let count = run(py, self.elements, || {
             self.inner.lock().step(Given {
                 hyper: &hyper,
                 extras: &extras,
@@ -190,7 +205,11 @@ impl PyStepper {
                 known: &known,
                 ..Given::default()
             })
-        })
+        })?;
+        if let Some(counts) = counts {
+            counts.get().0.set_step(counts.get().0.step() + 1);
+        }
+        Ok(count)
     }
     /// What one tensor gives to the next number over all tensors that is not known.
     fn look(&self, py: Python<'_>, scalars: Vec<f64>, only: usize, known: Vec<f64>) -> PyResult<Vec<f64>> {
@@ -227,10 +246,12 @@ fn together<T: Send>(
         }
     }
     let mut given = Vec::with_capacity(steppers.len());
+    let mut elements = 0;
     for (stepper, scalars, further) in steppers {
+        elements += stepper.get().elements;
         given.push((stepper.unbind(), values(scalars), extras(further)));
     }
-    detached(py, || {
+    run(py, elements, || {
         // Two threads lock them in one order.
         let mut order: Vec<_> = given.iter().collect();
         order.sort_by_key(|(stepper, ..)| stepper.as_ptr() as usize);
@@ -250,10 +271,13 @@ fn together<T: Send>(
 }
 
 /// One step of several steppers, whose rules need numbers over the tensors of all of them; returns how many tensors. Each is
-/// given as (stepper, scalars, extras or None).
+/// given as (stepper, scalars, extras or None); `then` is set with the counts of the tensors.
 #[pyfunction]
-fn step_together(py: Python<'_>, steppers: Together<'_>) -> PyResult<usize> {
-    together(py, steppers, step)
+#[pyo3(signature = (steppers, then=Vec::new()))]
+fn step_together(py: Python<'_>, steppers: Together<'_>, then: Then<'_>) -> PyResult<usize> {
+    let count = together(py, steppers, step)?;
+    set(then);
+    Ok(count)
 }
 
 /// For each stepper the gradients that the tensor code of its rule is given: (position of the tensor, gradient).
@@ -278,6 +302,7 @@ fn join_numbers(op: &str, values: Vec<f64>) -> PyResult<f64> {
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<PyRule>()?;
     m.add_class::<PyStepper>()?;
+    m.add_class::<PyCounts>()?;
     m.add_function(wrap_pyfunction!(join_numbers, m)?)?;
     m.add_function(wrap_pyfunction!(step_together, m)?)?;
     m.add_function(wrap_pyfunction!(prepare_together, m)?)

@@ -5,7 +5,7 @@ use crate::error::{Made, thrown, wrong_type, wrong_value};
 use crate::hyper::Hypers;
 use crate::tensor::Tensor;
 use js_sys::{Array as JsArray, Object, Reflect};
-use phynexus::stepper::{Extent, Given, Kind, Member, Rule, step};
+use phynexus::stepper::{Counts, Extent, Given, Kind, Member, Rule, step};
 use phynexus::{DType, DeviceType, Shape, Stepper, Value};
 use wasm_bindgen::prelude::*;
 
@@ -80,13 +80,9 @@ impl Form {
                 "a parameter of shape {shape} has more than two dimensions, of which this rule does not know rows and columns"
             )));
         }
-        let mut member = Member {
-            param: param.clone(),
-            view,
-            states: Default::default(),
-            numbers: Default::default(),
-            step: 0,
-        };
+        let mut member =
+            Member { param: param.clone(), view, states: Default::default(), counts: Counts::default() };
+        let mut numbers = smallvec::SmallVec::new();
         for (kind, (name, init)) in self.rule.states.iter().zip(&self.states) {
             let shape = match kind {
                 Kind::Number => None,
@@ -99,7 +95,7 @@ impl Form {
             };
             let state = match (shape, init) {
                 (None, Init::Number(x)) => {
-                    member.numbers.push(*x);
+                    numbers.push(*x);
                     continue;
                 }
                 (Some(_), Init::Param) => array.copy()?,
@@ -112,6 +108,7 @@ impl Form {
             };
             member.states.push(phynexus::Tensor::new(state));
         }
+        member.counts.set_numbers(numbers);
         Ok(member)
     }
 }

@@ -140,11 +140,13 @@ impl Tensor {
         self.state().view = Some(view); // a new tensor has none
     }
 
-    /// Says that the values were changed in place, as they should be.
-    pub(crate) fn renew_after_change(&self) {
+    /// Says that the values of `array`, which the tensor has or had, were changed in place, as they should be.
+    pub(crate) fn renew_after_change_of(&self, array: &Array) {
+        array.buffer().bump();
         let mut state = self.state();
-        state.array.buffer().bump();
-        state.version = state.array.buffer().version();
+        if Arc::ptr_eq(state.array.buffer(), array.buffer()) {
+            state.version = array.buffer().version();
+        }
     }
 
     /// Accepts the values that are there now as the tensor's own.

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Rng, array, values};
-use phynexus::stepper::{Given, Kind, Member, Rule};
+use phynexus::stepper::{Counts, Given, Kind, Member, Rule};
 use phynexus::{DType, Result, Stepper, Tensor, Value};
 
 /// Momentum of a gradient that is divided by its norm; `count` is a number that remembers the largest norm so far, and
@@ -77,8 +77,10 @@ fn step(rule: &Rule) -> Result<(Tensor, Vec<Tensor>, Vec<f64>)> {
         param: param.clone(),
         view: [1, 2, 3],
         states: states.iter().cloned().collect(),
-        numbers: rule.states.iter().filter(|kind| matches!(kind, Kind::Number)).map(|_| 0.0).collect(),
-        step: 0,
+        counts: Counts::new(
+            0,
+            rule.states.iter().filter(|kind| matches!(kind, Kind::Number)).map(|_| 0.0).collect(),
+        ),
     };
     let mut stepper = Stepper::new(rule, vec![member])?;
     stepper.step(Given { hyper: &[Value::F(0.5)], ..Given::default() })?;

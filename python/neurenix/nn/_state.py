@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from neurenix._phynexus import Device, DType, Tensor
-from neurenix.autograd import no_grad
+from neurenix._phynexus import Device, DType, Tensor, copy_all, with_grad
 from neurenix.nn.parameter import Parameter
 
 if TYPE_CHECKING:
@@ -68,10 +67,9 @@ def load(module: Module, state: Mapping[str, Any], strict: bool) -> Mismatches:
         remedy = "; strict=False ignores missing and unexpected names" if strict else ""
         what = f"{type(module).__name__} does not match the state, nothing was changed"
         raise ValueError(f"load_state_dict: {what}{remedy}:\n  {listing}")
-    with no_grad():
-        for name, tensor in own.items():
-            if name in new:
-                tensor.copy_(new[name])
+    names = [name for name in own if name in new]
+    # One call: nothing can come between its first and its last copy.
+    with_grad(False, copy_all, [own[name] for name in names], [new[name] for name in names])
     return mismatches
 
 

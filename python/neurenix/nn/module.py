@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from neurenix import _modes
 from neurenix._phynexus import Device, DType, Tensor
 from neurenix.nn import _state
 from neurenix.nn._errors import locate
@@ -277,6 +278,8 @@ class Module:
             module.training = mode
             for hook in module._hooks.mode if module._hooks else ():
                 hook.function(mode)
+        for observer in _modes.observers:
+            observer(self, mode)
         return self
 
     def eval(self) -> Self:

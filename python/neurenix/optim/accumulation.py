@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from neurenix._phynexus import Tensor
+from neurenix._phynexus import Tensor, step_together
 
 from . import rows
-from .options import COUNT
 
 if TYPE_CHECKING:
-    from .binding import Unit
+    from .binding import Then, Unit
     from .optimizer import Optimizer
 
 
@@ -29,8 +28,12 @@ def advance(optimizer: Optimizer, flush: bool) -> None:
     if count == 0 or not (given or flush):
         return
     if count < optimizer.accumulate and not flush:
-        for plan in plans:
-            plan.wait()
+        units = [unit for plan in plans for unit in plan.units]
+        then: list[Then] = [plan.waited() for plan in plans]
+        for unit in units:
+            members = enumerate(unit.batch.members)
+            then += unit.waited(place for place, param in members if param.grad is not None)
+        step_together([(unit.gather, (), None) for unit in units if unit.gather is not None], then)
     else:
         lent = [
             param for plan in plans for unit in plan.units for param in waiting(unit) if param.grad is None
@@ -51,11 +54,7 @@ def advance(optimizer: Optimizer, flush: bool) -> None:
 
 def waiting(unit: Unit) -> list[Tensor]:
     """The parameters of which gradients wait."""
-    if COUNT not in unit.scalars:
-        return []
-    at = unit.scalars.index(COUNT)
-    members = zip(unit.batch.members, unit.stepper.numbers, strict=True)
-    return [param for param, numbers in members if numbers[at] > 0]
+    return [unit.batch.members[place] for place in unit.waiting()]
 
 
 def finish(optimizer: Optimizer) -> None:

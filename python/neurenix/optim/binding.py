@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeAlias
 
-from neurenix._phynexus import Rule, Stepper, Tensor
+from neurenix._phynexus import Counts, Rule, Stepper, Tensor
 
 from .groups import Group
-from .options import COUNT
+from .options import COUNT, SUM
 from .packing import BLOCKS, decoded, encoded, is_packed, scale_key, settled
+from .parameter_state import ParameterState, as_count, as_number
 from .rounding import Keys, tensor_keys
 from .states import State, View
+
+#: What counts become at the moment of a step: the new count and numbers.
+Then: TypeAlias = tuple[Counts, int, Sequence[float]]
 
 
 class Batch:
@@ -60,6 +64,7 @@ class Unit:
         states: Sequence[State],
         formats: Mapping[str, str],
         handles: list[dict[str, Tensor]],
+        counts: Sequence[Counts],
         identities: Sequence[float],
         gather: Stepper | None,
     ) -> None:
@@ -71,32 +76,31 @@ class Unit:
             formats  # of the states that are stored in few bits and that the formula does not decode itself
         )
         self._handles = handles  # what the stepper has in their place
+        self.counts = counts  # the step counts and numbers of the parameters
+        self._scalars = [state.name for state in states if state.kind == "scalar"]  # what the numbers are
         self.identities = identities  # what rounding at random knows parameters by
-        self.scalars = [state.name for state in states if state.kind == "scalar"]
         self.prepares = rule.prepares
         self.gather = gather
 
-    def wait(self) -> None:
-        """Adds the gradients to those that wait."""
-        assert self.gather is not None
-        self.gather.step([])
-        self.count_waiting([i for i, param in enumerate(self.batch.members) if param.grad is not None])
+    def waiting(self) -> list[int]:
+        """Places of the parameters of which gradients wait."""
+        if COUNT not in self._scalars:
+            return []
+        at = self._scalars.index(COUNT)
+        return [place for place, counts in enumerate(self.counts) if counts.numbers[at] > 0]
 
-    def count_waiting(self, places: Sequence[int]) -> None:
-        """Counts gradients that have been added to those that wait."""
-        numbers, at = self.stepper.numbers, self.scalars.index(COUNT)
-        for place in places:
-            numbers[place][at] += 1
-        self.stepper.numbers = numbers
-
-    def counted(self, place: int) -> None:
-        """Counts a step of a parameter that the stepper has not made."""
-        steps = self.stepper.steps
-        steps[place] += 1
-        self.stepper.steps = steps
+    def waited(self, places: Iterable[int]) -> list[Then]:
+        """What the counts of these parameters are after a further gradient of theirs waits."""
+        at = self._scalars.index(COUNT)
+        found: list[Then] = []
+        for counts in (self.counts[place] for place in places):
+            numbers = counts.numbers
+            numbers[at] += 1
+            found.append((counts, counts.step, numbers))
+        return found
 
     @contextmanager
-    def opened(self, place: int, entry: dict[str, Any], keys: Keys | None) -> Iterator[None]:
+    def opened(self, place: int, entry: ParameterState, keys: Keys | None) -> Iterator[None]:
         """Lets the stepper see the states of one parameter that are stored in few bits, and stores them again.
 
         Args:
@@ -110,8 +114,7 @@ class Unit:
         rest = {name: handle.data for name, handle in handles.items()}
         for _, state in few:
             handles[state.name].data = decoded(entry, state, param)
-            entry[state.name] = handles[state.name]
-            del entry[scale_key(state.name)]
+            entry.keep({state.name: handles[state.name], scale_key(state.name): None})
         try:
             yield
             if keys is not None:
@@ -121,27 +124,26 @@ class Unit:
                     kept[state.name] = encoded(value, state, self.formats[state.name], own)
         finally:
             for _, state in few:
-                entry.update(kept[state.name])
+                entry.keep(kept[state.name])
                 handles[state.name].data = rest[state.name]
 
 
 class Wide(dict[str, Any]):
     """The states of a parameter as tensor code sees them: decoded. What is assigned is kept."""
 
-    def __init__(self, entry: dict[str, Any], values: dict[str, Any]) -> None:
+    def __init__(self, entry: ParameterState, values: dict[str, Any]) -> None:
         super().__init__({**entry, **values})
         self._entry = entry
 
     def __setitem__(self, name: str, value: Any) -> None:
         super().__setitem__(name, value)
-        self._entry[name] = value
+        self._entry.keep({name: value})
 
 
-def widened(entry: dict[str, Any], states: Sequence[State], param: Tensor) -> dict[str, Any]:
+def widened(entry: ParameterState, states: Sequence[State], param: Tensor) -> Wide:
     """The states of a parameter for tensor code."""
     values = {state.name: decoded(entry, state, param) for state in states}
-    values = {name: value for name, value in values.items() if value is not entry.get(name)}
-    return Wide(entry, values) if values else entry
+    return Wide(entry, {name: value for name, value in values.items() if value is not entry.get(name)})
 
 
 def compute_type(dtype: str) -> str:
@@ -156,12 +158,17 @@ def identify(group: Group, position: int) -> int:
 
 
 def check_sizes(
-    label: str, group: Group, param: Tensor, view: View, states: Sequence[State], entry: dict[str, Any]
+    label: str, group: Group, param: Tensor, view: View, states: Sequence[State], entry: Mapping[str, Any]
 ) -> None:
     """ValueError where what is kept of a parameter is not what is needed now."""
+    as_count(entry.get("step", 0))
     for state in states:
         expected = state.expected(param, view, group)
         value = entry.get(state.name)
+        if state.kind == "scalar" and value is not None:
+            as_number(f"{label}: {state.name}", value)
+        elif state.kind != "tensor" and value is not None and not isinstance(value, Tensor):
+            raise TypeError(f"{label}: {state.name} of a parameter must be a tensor, got {value!r}")
         if expected is None or is_packed(entry, state.name):
             continue
         kept = None
@@ -184,21 +191,28 @@ def begin(
     view: View,
     states: Sequence[State],
     formats: Sequence[str],
-    entry: dict[str, Any],
+    entry: ParameterState,
+    identity: Sequence[float],
 ) -> None:
-    """Completes the state of one parameter in these formats: what is there goes on, the rest begins."""
+    """Completes the state of one parameter in these formats: what is there goes on, the rest begins.
+
+    What the rule does not use now is kept until it does again. `identity` is the number that tells the parameter apart,
+    where the rule rounds at random.
+    """
     new: dict[str, Any] = {"step": entry.get("step", 0)}
     for state, kind in zip(states, formats, strict=True):
+        held: Mapping[str, Any] = entry
         if entry.get(state.name) is None:
             value = state.start(param, view, group, "float32" if kind in BLOCKS else kind)
-            if value is not None:
-                entry[state.name] = value
+            held = {} if value is None else {state.name: value}
         if state.kind != "tensor":
-            new |= settled(state, entry, param, kind)
-        elif state.name in entry:
-            new[state.name] = entry[state.name]
-    entry.clear()
-    entry.update(new)
+            new |= settled(state, held, param, kind)
+        elif state.name in held:
+            new[state.name] = held[state.name]
+    used = {"step", SUM, COUNT}  # where a rule has no sums nothing waits
+    used |= {key for state in states for key in (state.name, scale_key(state.name))}
+    new |= {name: value for name, value in entry.items() if name not in used}
+    entry.bind(new, [state.name for state in states if state.kind == "scalar"], identity)
 
 
 def bind(
@@ -207,12 +221,12 @@ def bind(
     views: list[View],
     states: Sequence[State],
     packs: Sequence[State],
-    entries: dict[Tensor, dict[str, Any]],
-    identities: Sequence[float],
+    entries: Mapping[Tensor, Mapping[str, Any]],
+    counts: Sequence[Counts],
 ) -> tuple[Stepper, list[dict[str, Tensor]]]:
     """A stepper of these parameters; for each what stands in place of the states that it does not decode itself.
 
-    `identities` are the numbers that tell parameters apart, of a rule that rounds at random; else there are none.
+    `entries` are their states, and `counts` their step counts and numbers.
     """
     handles = [{s.name: Tensor.zeros(()).to(p.device).expand(p.shape) for s in packs} for p in params]
 
@@ -226,16 +240,11 @@ def bind(
                 found += [entries[param][key] for key in keys if key in entries[param]]
         return found
 
-    scalars = [state.name for state in states if state.kind == "scalar"]
-    numbers = [[entries[param][name] for name in scalars] for param in params]
-    for own, identity in zip(numbers, identities, strict=False):
-        own.append(identity)
     stepper = Stepper(
         rule,
         params,
         views,
         [tensors(param, own) for param, own in zip(params, handles, strict=True)],
-        numbers,
-        [entries[param]["step"] for param in params],
+        counts,
     )
     return stepper, handles

@@ -64,7 +64,7 @@ def export(optimizer: Optimizer) -> dict[str, Any]:
             reason = "tensor code comes before its formula"
     if reason:
         raise ValueError(f"{type(optimizer).__name__} cannot be exported: {reason}")
-    numbers = Plan("").hyper(optimizer, group, {form: recipe for form, (_, recipe) in recipes.items()})
+    numbers = Plan("", group).hyper(optimizer, group, {form: recipe for form, (_, recipe) in recipes.items()})
     forms: dict[str, Any] = {}
     for form, (variant, recipe) in recipes.items():
         rule = trace_recipe(recipe, numbers, "float32", variant=variant, matrix=form == "matrix")

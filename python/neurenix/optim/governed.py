@@ -6,8 +6,9 @@ import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from neurenix._phynexus import Tensor, set_grad
+from neurenix._phynexus import StepScope, Tensor, step_together, with_grad
 
+from .averaging import Exchange
 from .groups import Group, describe
 from .limits import Choice
 from .options import Policy
@@ -59,9 +60,9 @@ class Governed:
     def _begin(self, policy: Policy) -> None:
         self._pre_hooks: dict[Hook, Callable[..., Any]] = {}
         self._post_hooks: dict[Hook, Callable[..., Any]] = {}
-        self._stepping = False
+        self._scope = StepScope()
         self._skipped = False
-        self._away: dict[Tensor, Tensor] = {}  # weights of training, while others are evaluated
+        self._exchange = Exchange(self)  # type: ignore[arg-type]
         self.nonfinite = policy
 
     @property
@@ -89,47 +90,41 @@ class Governed:
 
     def _govern(self, act: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """One step between its hooks and under the policy for gradients that are not finite."""
-        if self._away:
+        if self._exchange.layers:
             raise RuntimeError(
                 f"{type(self).__name__}: the weights are those for evaluation; before the next step leave ema(), "
                 "or call train() of the optimizer or of the model that it follows"
             )
-        if self._stepping:  # an overridden step() that calls its base
+        if self._scope.active:  # an overridden step() that calls its base
             return act(*args, **kwargs)
-        self._stepping, recording = True, set_grad(False)
+        return self._scope.run(self._surrounded, act, args, kwargs)
+
+    def _surrounded(self, act: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        for hook in list(self._pre_hooks.values()):
+            args, kwargs = hook(self, args, kwargs) or (args, kwargs)
+        closure = args[0] if args else kwargs.get("closure")
         try:
-            for hook in list(self._pre_hooks.values()):
-                args, kwargs = hook(self, args, kwargs) or (args, kwargs)
-            closure = args[0] if args else kwargs.get("closure")
-            try:
-                if closure is None:
-                    self._check_gradients(None)
-                    loss = act(*args, **kwargs)
-                elif args:
-                    loss = act(self._watched(closure), *args[1:], **kwargs)
-                else:
-                    loss = act(**{**kwargs, "closure": self._watched(closure)})
-                self._skipped = False
-            except _Skipped as skipped:
-                loss, self._skipped = skipped.loss, True
-                if self._sums:  # calls that accumulate take the gradients
-                    self.zero_grad()
-            for hook in list(self._post_hooks.values()):
-                hook(self, args, kwargs)
-            return loss
-        finally:
-            self._stepping = False
-            set_grad(recording)
+            if closure is None:
+                self._check_gradients(None)
+                loss = act(*args, **kwargs)
+            elif args:
+                loss = act(self._watched(closure), *args[1:], **kwargs)
+            else:
+                loss = act(**{**kwargs, "closure": self._watched(closure)})
+            self._skipped = False
+        except _Skipped as skipped:
+            loss, self._skipped = skipped.loss, True
+            if self._sums:  # calls that accumulate take the gradients
+                self.zero_grad()
+        for hook in list(self._post_hooks.values()):
+            hook(self, args, kwargs)
+        return loss
 
     def _watched(self, closure: Callable[[], Any]) -> Callable[[], Any]:
         """The closure with gradients recorded while it runs and examined afterwards."""
 
         def watched() -> Any:
-            before = set_grad(True)
-            try:
-                loss = closure()
-            finally:
-                set_grad(before)
+            loss = with_grad(True, closure)
             self._check_gradients(loss)
             return loss
 
@@ -164,12 +159,11 @@ def governed(step: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(step)
     def whole(self: Optimizer, *args: Any, **kwargs: Any) -> Any:
-        outermost = not self._stepping
+        outermost = not self._scope.active
         result = self._govern(functools.partial(step, self), args, kwargs)
         if outermost and self.formula is None and not self._skipped:
             self._replan()
-            for plan in self._plans:
-                plan.step += 1
+            step_together([], [plan.counted() for plan in self._plans])
         return result
 
     return whole

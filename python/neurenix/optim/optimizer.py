@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from neurenix._phynexus import Tensor, prepare_together, step_together
+from neurenix._phynexus import StepScope, Tensor, prepare_together, step_together
 
 from . import accumulation, persistence, rows
-from .averaging import averaged, switch, values
+from .averaging import Exchange, values
 from .governed import Governed, governed
 from .groups import Group, Params, check_unique, complete, describe, nearest, split
 from .limits import Choice, Flag, Whole, resolve
 from .options import DECAY_MODE, FURTHER, HYPER, ROUNDING, Policy, refuse
 from .packing import Option, check_option
+from .parameter_state import OptimizerState
 from .plan import Plan
 from .rule import UpdateRule
 from .streaming import Stream
@@ -98,7 +99,7 @@ class Optimizer(UpdateRule, Governed):
         kind = type(self).__name__
         self._parameter_groups: list[Group] = []
         self._plans: list[Plan] = []
-        self._state: dict[Tensor, dict[str, Any]] = defaultdict(dict)
+        self._state = self._kept()
         self._begin(nonfinite)
         self._mode = DECAY_MODE.check(f"{kind}: weight_decay_mode", weight_decay_mode)
         self.accumulate = accumulate
@@ -125,7 +126,7 @@ class Optimizer(UpdateRule, Governed):
         self.normalize(kind, self.defaults)
         for group in split(params):
             self.add_param_group(group)
-        if hasattr(params, "register_mode_hook") and type(self).evaluation is not UpdateRule.evaluation:
+        if hasattr(params, "register_mode_hook") and self._has_evaluation():
             self.follow(params)  # type: ignore[arg-type]
 
     # What there is
@@ -135,11 +136,27 @@ class Optimizer(UpdateRule, Governed):
         return self._parameter_groups
 
     @property
-    def state(self) -> dict[Tensor, dict[str, Any]]:
-        """For each parameter a dict of its state: "step" and the tensors of the formula, as they are stored."""
-        for plan in self._plans:
-            plan.sync(self._state)
-        return self._state
+    def state(self) -> MutableMapping[Tensor, Any]:
+        """For each parameter its state by name: "step", and the tensors and numbers of the formula, as they are stored.
+
+        What is written there holds at the next step. What is deleted or cleared begins anew; so does, after its
+        `step` was set to 0, the correction of averages for their beginning. A value of a shape or kind that the rule
+        cannot take is an error of the next step, before it changes anything.
+        """
+        kept: MutableMapping[Tensor, Any] = self._state
+        return kept
+
+    @state.setter
+    def state(self, state: Mapping[Tensor, Mapping[str, Any]]) -> None:
+        kept = self._kept()
+        for param, entry in state.items():
+            kept[param] = entry
+        self._state, self._plans = kept, [plan.renewed() for plan in self._plans]
+
+    def _kept(self) -> Any:
+        """The states of parameters before there are any; without a formula nothing is bound to them."""
+        own = self.formula is None and type(self).step is not Optimizer.step
+        return defaultdict(dict) if own else OptimizerState()
 
     def decoded(self, param: Tensor, name: str) -> Any:
         """The values of a state of a parameter, whatever format `state_dtype` stores it in.
@@ -190,7 +207,7 @@ class Optimizer(UpdateRule, Governed):
         if keep != self._sums:
             self._sums = keep
             for plan in self._plans:
-                plan.outdate()
+                plan.unbind()
 
     @property
     def grad_norm(self) -> float:
@@ -219,8 +236,9 @@ class Optimizer(UpdateRule, Governed):
         whole = complete(label, group, self.defaults)
         self.normalize(label, whole)
         groups = [*self._parameter_groups, whole]
-        check_unique(groups, lambda g, i: f"{self._label(_place(groups, g))}: {describe(g, i)}")
+        self._check_unique(groups)
         self._parameter_groups.append(whole)
+        self._claim(whole["params"])
 
     def hyperparameters(self, group: Group) -> dict[str, Any]:
         """The hyperparameters of a group for the coming step as numbers: checked, schedules evaluated."""
@@ -252,7 +270,9 @@ class Optimizer(UpdateRule, Governed):
         Returns:
             What the closure returned, or None.
         """
-        governed = self._pre_hooks or self._post_hooks or self._nonfinite != "propagate" or self._away
+        governed = (
+            self._pre_hooks or self._post_hooks or self._nonfinite != "propagate" or self._exchange.layers
+        )
         if closure is not None or governed:
             return self._govern(self._advance, (closure,), {})
         return self._advance()
@@ -294,7 +314,10 @@ class Optimizer(UpdateRule, Governed):
         >>> w.item()
         -1.0
         """
-        return averaged(self)
+        if "ema" not in self.defaults:
+            raise ValueError(f"{type(self).__name__} keeps no average; give it one: ema=0.999")
+        own = [(group, param) for group in self.param_groups for param in group["params"]]
+        return self._exchange.averages({param: values(self, group, param).get("ema") for group, param in own})
 
     def eval(self) -> None:
         """Puts the weights that are to be evaluated in place, where a rule has such (Lookahead, Schedule-Free)."""
@@ -302,11 +325,23 @@ class Optimizer(UpdateRule, Governed):
 
     def train(self, mode: bool = True) -> None:
         """Puts the weights of training back in place; with `mode=False` as `eval()`. `follow` calls this by itself."""
-        switch(self, mode)
+        self._exchange.by_hand(mode)
 
     def follow(self, model: Module) -> None:
-        """Lets `model.train()` and `model.eval()` switch this optimizer, too; done for a model given as `params`."""
-        model.register_mode_hook(self.train)
+        """Lets `model.train()` and `model.eval()` switch this optimizer, too; done for a model given as `params`.
+
+        It ends when the optimizer is gone, and when another one is made for any of its parameters: then the weights of
+        training are put in place first. Copies of the model are not followed.
+        """
+        self._exchange.follow(model)
+
+    def _has_evaluation(self) -> bool:
+        """Whether the rule wants other weights evaluated than it trains."""
+        return type(self).evaluation is not UpdateRule.evaluation
+
+    def _claim(self, params: list[Tensor]) -> None:
+        """Says that these parameters are this optimizer's now."""
+        self._exchange.take_over(params, self._has_evaluation())
 
     def _advance(self, closure: Callable[[], Any] | None = None, flush: bool = False) -> Any:
         loss = None if closure is None else closure()
@@ -333,36 +368,25 @@ class Optimizer(UpdateRule, Governed):
             own.finish()
 
     def _run(self, plans: list[Plan], tables: Sequence[rows.RowStep] = ()) -> None:
-        packs = joins = False
-        for plan in plans:
-            packs, joins = packs or plan.packs, joins or bool(plan.joins)
-        if packs:
+        if any(plan.packs for plan in plans):
             Stream(self, within_step=True).run()
-            return
-        for plan in plans:
-            plan.pending = 0
-        if joins:
+        else:
             self._run_together(plans, tables)
-            return
-        for plan in plans:
-            plan.run(self, self._state)
-        for own in tables:
-            own.stepper.step(own.plan.scalars)
 
     def _run_together(self, plans: list[Plan], tables: Sequence[rows.RowStep]) -> None:
-        """One step of all groups whose rules need numbers over all of them."""
+        """One step of all groups. Tensor code comes first; then all launches and counts are one call of the engine."""
         units = [(plan, unit) for plan in plans for unit in plan.units]
-        steps: list[Any] = [(own.stepper, own.plan.scalars, None) for own in tables]
-        found: list[list[tuple[int, Tensor]]] = []
-        if any(plan.directed and unit.prepares for plan, unit in units):
-            found = prepare_together([(unit.stepper, plan.scalars, None) for plan, unit in units] + steps)
-        for k, (plan, unit) in enumerate(units):
-            prepared = found[k] if unit.prepares else None
-            extras = plan.directions(self, unit, self._state, prepared) if plan.directed else None
-            steps.append((unit.stepper, plan.scalars, extras))
-        step_together(steps)
-        for plan in plans:
-            plan.count()
+        steps: list[Any] = [(unit.stepper, plan.scalars, None) for plan, unit in units]
+        steps += [(own.stepper, own.plan.scalars, None) for own in tables]
+        if any(plan.directed for plan in plans):
+            prepares = any(plan.directed and unit.prepares for plan, unit in units)
+            found = prepare_together(steps) if prepares else []
+            for k, (plan, unit) in enumerate(units):
+                if plan.directed:
+                    prepared = found[k] if unit.prepares else None
+                    extras = plan.directions(self, unit, self._state, prepared)
+                    steps[k] = unit.stepper, plan.scalars, extras
+        step_together(steps, [plan.counted() for plan in plans])
 
     def _backward_begin(self) -> int:
         self._stream = Stream(self)
@@ -384,11 +408,19 @@ class Optimizer(UpdateRule, Governed):
             stream.end()
 
     def _prepare(self) -> None:
-        groups = self._parameter_groups
+        state, groups = self._state, self._parameter_groups
+        written = state.written
         if len(self._plans) != len(groups):
             self._replan()
         for place, plan in enumerate(self._plans):
-            plan.prepare(self, groups[place], self._state)
+            if plan.group is not groups[place]:
+                self._replan()
+                self._prepare()
+                return
+            if written.flag:
+                plan.unbind()
+            plan.prepare(self, state)
+        written.flag = False
 
     def _nonfinite_parameters(self) -> list[Tensor]:
         if self.formula is not None:
@@ -405,9 +437,41 @@ class Optimizer(UpdateRule, Governed):
         return self._skipped or any(plan.step or plan.pending for plan in self._plans)
 
     def _replan(self) -> None:
-        del self._plans[len(self._parameter_groups) :]
-        for place in range(len(self._plans), len(self._parameter_groups)):
-            self._plans.append(Plan(self._label(place)))
+        """A plan for each group: a group keeps its own wherever it stands, new dicts take over from it."""
+        groups, known = self._parameter_groups, self._plans
+        if len(known) == len(groups):
+            for plan, group in zip(known, groups, strict=True):
+                if plan.group is not group:
+                    break
+            else:
+                return
+        if known:
+            self._check_unique(groups)
+        own = {id(plan.group): plan for plan in known}
+        former = {id(param): plan for plan in known for param in plan.group["params"]}
+        plans = []
+        for place, group in enumerate(groups):
+            if id(group) in own:
+                plan = own[id(group)]
+            else:
+                source = next((former[id(p)] for p in group["params"] if id(p) in former), None)
+                counts: dict[str, Any] = {} if source is None else source.saved()
+                plan = Plan(self._label(place), group, **{"pending": accumulation.pending(self), **counts})
+            plan.label = self._label(place)
+            plans.append(plan)
+        self._plans = plans
+
+    def _check_unique(self, groups: list[Group]) -> None:
+        """That each parameter is in one group, with one name if any."""
+        for place, group in enumerate(groups):
+            params = group["params"]
+            names = group.get("param_names")
+            if names is not None and len(params) != len(names):
+                raise ValueError(
+                    f"{self._label(place)} has {len(params)} parameters, but {len(names)} names; "
+                    "param_names go with params"
+                )
+        check_unique(groups, lambda g, i: f"{self._label(_place(groups, g))}: {describe(g, i)}")
 
     # Saving and copying
     def state_dict(self) -> dict[str, Any]:
@@ -415,7 +479,7 @@ class Optimizer(UpdateRule, Governed):
 
         Tensors in it are the optimizer's own and change with it; `neurenix.save` or a copy keeps them.
         """
-        if self._away:
+        if self._exchange.layers:
             raise RuntimeError(
                 f"{type(self).__name__}: leave ema(), or call train(), before state_dict(), "
                 "which belongs to the weights of training"
@@ -450,6 +514,10 @@ class Optimizer(UpdateRule, Governed):
         _LOADING.check(f"{type(self).__name__}: load_state_dict: hyperparameters", hyperparameters)
         persistence.load(self, state_dict, keep=hyperparameters == "keep")
 
+    def _restoring(self) -> Callable[[], None]:
+        """What brings the optimizer back to where it is now, if there is no step in between."""
+        return persistence.snapshot(self)
+
     def __getstate__(self) -> dict[str, Any]:
         """Everything but hooks and compiled steps; parameters stay those of the same pickle or copy."""
         return {
@@ -458,13 +526,19 @@ class Optimizer(UpdateRule, Governed):
             "_plans": [plan.saved() for plan in self._plans],
             "_pre_hooks": {},
             "_post_hooks": {},
-            "_away": list(self._away.items()),
+            "_exchange": list(self._exchange.training.items()),
+            "_scope": None,
         }
 
     def __setstate__(self, saved: dict[str, Any]) -> None:
         self.__dict__.update(saved)
-        self._state, self._away = defaultdict(dict, saved["_state"]), dict(saved["_away"])
-        self._plans = [Plan(self._label(place), **kept) for place, kept in enumerate(saved["_plans"])]
+        self._exchange, self._scope = Exchange(self, saved["_exchange"]), StepScope()
+        if self._has_evaluation():
+            self._exchange.take_over([], True)
+        self._state = self._kept()
+        self._state.update(saved["_state"])
+        groups = zip(self._parameter_groups, saved["_plans"], strict=False)
+        self._plans = [Plan(self._label(place), group, **kept) for place, (group, kept) in enumerate(groups)]
 
     def __repr__(self) -> str:
         lines = [type(self).__name__ + "("]

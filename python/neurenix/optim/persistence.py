@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections import defaultdict
-from collections.abc import Mapping, Set
+from collections.abc import Callable, Mapping, Set
 from numbers import Real
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -14,6 +13,7 @@ from .binding import compute_type
 from .groups import Group, is_scheduled
 from .options import COUNT, HYPER, SUM
 from .packing import is_packed, misfit, scale_key
+from .parameter_state import OptimizerState
 from .plan import COUNTS, Plan
 from .schedule import Schedule, from_dict
 from .schedule.multiplier import Multiplier, matching
@@ -31,13 +31,18 @@ def save(optimizer: Optimizer) -> dict[str, Any]:
     Schedules are saved as dicts; a hyperparameter with another callable is left out, and kept when loading.
     """
     state = optimizer.state
+    if optimizer.formula is not None and state:
+        optimizer._prepare()  # what was deleted, or is needed by other hyperparameters, begins now
     keys = _keys(optimizer._parameter_groups)
     optimizer._replan()
     groups = []
     for group, own, plan in zip(optimizer._parameter_groups, keys, optimizer._plans, strict=True):
         saved = {name: _pack(group[name]) for name in optimizer.defaults if _is_data(group[name])}
         kept = {key: value for key, value in group.items() if is_scheduled(key, optimizer.defaults)}
-        groups.append({**saved, **kept, **plan.saved(), "params": own})
+        unused = _unused(optimizer, group)
+        groups.append(
+            {**saved, **kept, **plan.saved(), **({"unused": unused} if unused else {}), "params": own}
+        )
     params = [param for group in optimizer._parameter_groups for param in group["params"]]
     flat = [key for own in keys for key in own]
     entries = {key: dict(state[param]) for key, param in zip(flat, params, strict=True) if param in state}
@@ -53,6 +58,7 @@ def load(optimizer: Optimizer, saved: Mapping[str, Any], keep: bool = False) -> 
     problems: list[str] = []
     states: list[tuple[Multiplier, Multiplier]] = []
     matched = _match(optimizer, saved, problems)
+    restore = snapshot(optimizer)
     sums, waits = optimizer._sums, any(theirs.get("pending") for _, _, theirs in matched)
     optimizer._keep_sums(optimizer.accumulate > 1 or waits)
     groups, entries = [], {}
@@ -70,25 +76,68 @@ def load(optimizer: Optimizer, saved: Mapping[str, Any], keep: bool = False) -> 
             if not waits and isinstance(entry, Mapping):
                 entry = {name: value for name, value in entry.items() if name not in (SUM, COUNT)}
             if saved["state"]:
-                _check_entry(optimizer, key, param, entry, decisive, problems)
+                _check_entry(optimizer, key, param, entry, decisive, theirs.get("unused", ()), problems)
             entries[param] = entry
     if problems:
         optimizer._keep_sums(sums)
         lines = "".join(f"\n  - {problem}" for problem in problems)
         raise ValueError(f"{type(optimizer).__name__} cannot take over this state, and is unchanged:{lines}")
 
-    optimizer._state = defaultdict(dict)
+    state, plans = optimizer._kept(), []
     for param, entry in entries.items():
         if entry:
-            optimizer._state[param] = {name: _copy(value, param) for name, value in entry.items()}
-    optimizer._plans = []
-    for mine, other in states:
-        mine.load_state_dict(other.state)
-    for place, (group, loaded, theirs) in enumerate(groups):
-        group.update(loaded)
-        optimizer._plans.append(
-            Plan(optimizer._label(place), **{name: theirs.get(name, 0) for name in COUNTS})
-        )
+            state[param] = {name: _copy(value, param) for name, value in entry.items()}
+    for place, (group, _, theirs) in enumerate(groups):
+        counts = {name: theirs.get(name, 0) for name in COUNTS}
+        plans.append(Plan(optimizer._label(place), group, **counts))
+    if isinstance(state, OptimizerState):
+        state.written.flag = False  # the plans are new
+    try:
+        for mine, other in states:
+            mine.load_state_dict(other.state)
+        for group, loaded, _ in groups:
+            group.update(loaded)
+        optimizer._state, optimizer._plans = state, plans
+    except BaseException:
+        restore()
+        raise
+
+
+def snapshot(optimizer: Optimizer) -> Callable[[], None]:
+    """What brings back states, counts and hyperparameters as they are now, as long as there is no step in between."""
+    state, plans = optimizer._state, optimizer._plans
+    groups = [(group, dict(group)) for group in optimizer._parameter_groups]
+    values = [group[name] for group, _ in groups for name in optimizer.defaults if name in group]
+    sums = optimizer._sums
+    schedules = [(mine, mine.state_dict()) for value in values for mine, _ in matching(value, value)]
+
+    def restore() -> None:
+        for group, kept in groups:
+            group.clear()
+            group.update(kept)
+        for schedule, kept in schedules:
+            schedule.load_state_dict(kept)
+        optimizer._state, optimizer._plans = state, plans
+        optimizer._keep_sums(sums)
+
+    return restore
+
+
+def _unused(optimizer: Optimizer, group: Group) -> list[str]:
+    """The states that the group's parameters have, and its rule does not use with its present hyperparameters."""
+    if optimizer.formula is None:
+        return []
+    found: dict[str, None] = {}
+    for param in group["params"]:
+        if entry := optimizer._state.get(param):
+            found |= dict.fromkeys(entry.keys() - _names(optimizer, param, group))
+    return sorted(found)
+
+
+def _names(optimizer: Optimizer, param: Tensor, group: Group) -> set[str]:
+    """The keys that a parameter's state may have."""
+    states = optimizer.all_states(group, optimizer.variant(param, group))
+    return {"step"} | {name for s in states for name in (s.name, scale_key(s.name))}
 
 
 def _keys(groups: list[Group]) -> list[list[Key]]:
@@ -172,7 +221,7 @@ def _hyperparameters(
     _list(
         problems,
         f"{label}: unknown hyperparameter",
-        set(saved) - names - set(loaded) - {"params", *COUNTS},
+        set(saved) - names - set(loaded) - {"params", "unused", *COUNTS},
     )
     _check_counts(label, saved, problems)
     try:
@@ -226,7 +275,13 @@ def _own_schedules(present: Any, loaded: Any) -> Any:
 
 
 def _check_entry(
-    optimizer: Optimizer, key: Key, param: Tensor, entry: Any, group: Group, problems: list[str]
+    optimizer: Optimizer,
+    key: Key,
+    param: Tensor,
+    entry: Any,
+    group: Group,
+    unused: Any,
+    problems: list[str],
 ) -> None:
     """That the state of one parameter fits it; optimizers without a formula keep what they like."""
     if not isinstance(entry, Mapping):
@@ -236,8 +291,8 @@ def _check_entry(
         return
     group = {**group, "params": [param]}
     states = optimizer.all_states(group, optimizer.variant(param, group))
-    known = {name for s in states for name in (s.name, scale_key(s.name))}
-    _list(problems, f"{key!r}: this optimizer has no state", set(entry) - known - {"step"})
+    foreign = set(entry) - _names(optimizer, param, group)
+    _list(problems, f"{key!r}: this optimizer has no state", {name for name in foreign if name not in unused})
     if not _is_count(entry.get("step")):
         problems.append(f"{key!r}: step must be an integer ≥ 0, got {entry.get('step')!r}")
     view = optimizer.view(param, group)

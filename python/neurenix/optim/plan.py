@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from operator import is_
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from neurenix._phynexus import Tensor, prepare_together
+from neurenix._phynexus import Counts, Tensor, prepare_together, step_together
 
-from .binding import Batch, Unit, begin, bind, check_sizes, compute_type, identify, widened
+from .binding import Batch, Then, Unit, begin, bind, check_sizes, compute_type, identify, widened
 from .groups import Group, check_parameter, describe
 from .limits import Limit, has_schedule, resolve
 from .options import SUM, gather
 from .packing import check_names, rounds, storage
+from .parameter_state import OptimizerState
 from .rounding import Keys, step_keys
 from .states import State, as_states
 from .tracing import Recipe, identifies, layout, leaves, trace_recipe
@@ -28,11 +29,12 @@ Extras: TypeAlias = list[list[Tensor | None]] | None
 class Plan:
     """The steps of one group. Hyperparameters are read anew at each step, everything else when it changes."""
 
-    def __init__(self, label: str, step: int = 0, peak_lr: float = 0.0, pending: int = 0) -> None:
+    def __init__(
+        self, label: str, group: Group, step: int = 0, peak_lr: float = 0.0, pending: int = 0
+    ) -> None:
         self.label = label  # how errors name the group
-        self.step = step  # how many steps the group has made: what its schedules are asked for
-        self.peak_lr = peak_lr  # the largest learning rate so far
-        self.pending = pending  # how many gradients wait to be accumulated
+        self.group = group
+        self.counts = Counts(step, [peak_lr, pending])
         self.units: list[Unit] = []
         self.scalars: list[float] = []
         self.joins: list[str] = []  # how the numbers over all tensors that the rule needs are joined
@@ -46,7 +48,29 @@ class Plan:
         self._peak: int | None = None  # where the largest learning rate goes
         self._noise: int | None = None  # where the keys of random rounding go
         self._share: int | None = None  # where the factor of a sum of gradients goes
-        self.group: Group = {}  # as it was last prepared
+
+    @property
+    def step(self) -> int:
+        """How many steps the group has made: what its schedules are asked for."""
+        return self.counts.step
+
+    @property
+    def peak_lr(self) -> float:
+        """The largest learning rate so far."""
+        return self.counts.numbers[0]
+
+    @property
+    def pending(self) -> int:
+        """How many gradients wait to be accumulated."""
+        return int(self.counts.numbers[1])
+
+    def renewed(self) -> Plan:
+        """The same group and counts, bound to nothing yet."""
+        return Plan(self.label, self.group, self.step, self.peak_lr, self.pending)
+
+    def unbind(self) -> None:
+        """Lets the next `prepare` bind the rules anew."""
+        self._seen, self._forms = (), None
 
     @property
     def keys(self) -> Keys:
@@ -54,14 +78,14 @@ class Plan:
         assert self._noise is not None
         return self.scalars[self._noise], self.scalars[self._noise + 1]
 
-    def saved(self) -> dict[str, float]:
+    def saved(self) -> dict[str, Any]:
         """What of it belongs into a saved state."""
         kept = {name: getattr(self, name) for name in COUNTS}
         return {name: value for name, value in kept.items() if value or name == "step"}
 
-    def prepare(self, rule: Optimizer, group: Group, state: dict[Tensor, dict[str, Any]]) -> None:
+    def prepare(self, rule: Optimizer, state: OptimizerState) -> None:
         """Makes ready for a step; raises before anything of the group has changed."""
-        self.group = group
+        group = self.group
         if (
             len(group) != len(self._seen)
             or not all(map(is_, group.values(), self._seen))
@@ -83,20 +107,24 @@ class Plan:
                 self._read(rule, group, state)
                 break
 
-    def run(self, rule: Optimizer, state: dict[Tensor, dict[str, Any]]) -> None:
-        """One step of the group by itself."""
-        for unit in self.units:
-            if self.directed:
-                unit.stepper.step(self.scalars, self.directions(rule, unit, state))
-            else:
-                unit.stepper.step(self.scalars)
-        self.count()
+    def run(self, rule: Optimizer, state: OptimizerState) -> None:
+        """One step of a group that is one launch."""
+        unit = self.units[0]
+        extras = self.directions(rule, unit, state) if self.directed else None
+        if self._peak is None:  # no gradients wait either
+            unit.stepper.step(self.scalars, extras, None, (), self.counts)
+        else:
+            step_together([(unit.stepper, self.scalars, extras)], [self.counted()])
 
-    def count(self) -> None:
-        """Counts a step that was made."""
-        self.step += 1
-        if self._peak is not None:
-            self.peak_lr = self.scalars[self._peak]
+    def counted(self) -> Then:
+        """What its counts are after the step: the engine sets them with those of the parameters."""
+        peak = self.peak_lr if self._peak is None else self.scalars[self._peak]
+        return self.counts, self.counts.step + 1, (peak, 0.0)
+
+    def waited(self) -> Then:
+        """What its counts are after a further gradient waits."""
+        peak, pending = self.counts.numbers
+        return self.counts, self.counts.step, (peak, pending + 1)
 
     def places(self) -> dict[Tensor, tuple[Plan, Unit, int]]:
         """Where each parameter is."""
@@ -106,26 +134,16 @@ class Plan:
             for place, param in enumerate(unit.batch.members)
         }
 
-    def wait(self) -> None:
-        """Adds the gradients to those that wait."""
-        for unit in self.units:
-            unit.wait()
-        self.pending += 1
-
     def average(self, rule: Optimizer, count: int) -> None:
         """Makes the coming step that of the mean of so many gradients, or of their sum if the rule is to add up."""
         if self._share is not None:
             self.scalars[self._share] = 1.0 if rule._adds_up else 1.0 / count
 
-    def outdate(self) -> None:
-        """Reads the group again before the next step."""
-        self._seen = ()
-
     def directions(
         self,
         rule: Optimizer,
         unit: Unit,
-        state: dict[Tensor, dict[str, Any]],
+        state: OptimizerState,
         prepared: list[tuple[int, Tensor]] | None = None,
         only: int | None = None,
     ) -> Extras:
@@ -143,11 +161,10 @@ class Plan:
             ]
             prepared = [(i, grad.to(compute_type(grad.dtype.name))) for i, grad in wide]
         places = [i for i, _ in prepared]
-        steps = unit.stepper.steps
         batch.grads = [grad for _, grad in prepared]
         batch.params = [members[i] for i in places]
         batch.states = [widened(state[members[i]], unit.states, members[i]) for i in places]
-        batch.steps = [steps[i] + 1 for i in places]
+        batch.steps = [state[members[i]].counts.step + 1 for i in places]
         batch.hyper = {
             name: resolve(rule.limit(name), f"{self.label}: {name}", self.group[name], self.step)
             for name in rule.defaults
@@ -159,15 +176,7 @@ class Plan:
         """The parameters whose gradients hold a NaN or an infinity."""
         return [unit.batch.members[i] for unit in self.units for i in unit.stepper.nonfinite()]
 
-    def sync(self, state: dict[Tensor, dict[str, Any]]) -> None:
-        """Writes the numbers that the engine keeps, the step counts among them, into the state."""
-        for unit in self.units:
-            members = unit.batch.members
-            for param, step, numbers in zip(members, unit.stepper.steps, unit.stepper.numbers, strict=True):
-                state[param]["step"] = step
-                state[param].update(zip(unit.scalars, numbers, strict=False))
-
-    def _read(self, rule: Optimizer, group: Group, state: dict[Tensor, dict[str, Any]]) -> None:
+    def _read(self, rule: Optimizer, group: Group, state: OptimizerState) -> None:
         if rule.formula is None:
             raise NotImplementedError(f"{type(rule).__name__} has neither a formula nor a step() of its own")
         rule.normalize(self.label, group)
@@ -193,6 +202,8 @@ class Plan:
             or len(params) != len(self._members)
             or not all(map(is_, params, self._members))
         ):
+            if self._members:  # else the constructor has looked, or whoever noticed another group
+                rule._check_unique(rule.param_groups)
             self._build(rule, group, state, recipes, hyper)
         self._forms, self._seen = forms, tuple(group.values())
 
@@ -230,11 +241,10 @@ class Plan:
         self,
         rule: Optimizer,
         group: Group,
-        state: dict[Tensor, dict[str, Any]],
+        state: OptimizerState,
         recipes: Mapping[Any, Recipe],
         hyper: dict[str, Any],
     ) -> None:
-        self.sync(state)
         batches: dict[Any, list[tuple[Tensor, int]]] = {}
         by_dimensions = any(recipe.asks("matrix") for recipe in recipes.values())
         for position, param in enumerate(group["params"]):
@@ -263,20 +273,22 @@ class Plan:
                 stored = tuple("" if kind == "int8" else kind for kind in stored)
                 traced = trace_recipe(recipe, hyper, computed, **form, stored=stored)
             views = [rule.view(param, group) for param in params]
-            for param, view in zip(params, views, strict=True):
-                begin(self.label, group, param, view, every, formats, state[param])
+            identities = [float(identity) for _, identity in members]
+            has_identity = identifies(recipe, stored)
+            for param, view, identity in zip(params, views, identities, strict=True):
+                own = (identity,) if has_identity else ()
+                begin(self.label, group, param, view, every, formats, state[param], own)
             few = {s.name: f for s, f in zip(states, formats, strict=False) if f in apart}
             packs = [s for s in states if s.name in few]
-            identities = [float(identity) for _, identity in members]
-            own = identities if identifies(recipe, stored) else []
-            stepper, handles = bind(traced, params, views, states, packs, state, own)
+            counts = [state[param].counts for param in params]
+            stepper, handles = bind(traced, params, views, states, packs, state, counts)
             waiting = None
             if rule._sums:
                 sums = (State(SUM),)
                 gathers = trace_recipe(Recipe(gather, sums), {}, computed)
-                waiting, _ = bind(gathers, params, views, sums, [], state, [])
+                waiting, _ = bind(gathers, params, views, sums, [], state, [Counts() for _ in params])
             batch = Batch(params, variant, {name: group[name] for name in rule.defaults})
-            units.append(Unit(batch, traced, stepper, states, few, handles, identities, waiting))
+            units.append(Unit(batch, traced, stepper, states, few, handles, counts, identities, waiting))
         self.units, self._members = units, list(group["params"])
         self.joins = max((unit.stepper.joins for unit in units), key=len, default=[])
         self.directed = any(rule.is_directed(unit.batch.variant) for unit in units)

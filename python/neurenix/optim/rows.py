@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from neurenix._phynexus import RowSparse, Tensor
+from neurenix._phynexus import Counts, RowSparse, Tensor
 
 from .binding import Unit, bind
 from .groups import Group, describe
@@ -109,12 +109,10 @@ class RowStep:
         self.names = [state.name for state in unit.states]
         self.few = self.param.detach()[self.rows].requires_grad_()
         self.few.grad = grad.values()
-        self.kept = {
-            "step": unit.stepper.steps[place],
-            **{name: self.entry[name][self.rows] for name in self.names},
-        }
+        self.kept = {name: self.entry[name][self.rows] for name in self.names}
+        entries, counts = {self.few: self.kept}, [Counts(self.entry["step"])]
         self.stepper, _ = bind(
-            unit.rule, [self.few], [default_view(self.few)], unit.states, [], {self.few: self.kept}, []
+            unit.rule, [self.few], [default_view(self.few)], unit.states, [], entries, counts
         )
 
     def finish(self) -> None:
@@ -122,7 +120,7 @@ class RowStep:
         self.param.detach()[self.rows] = self.few.detach()
         for name in self.names:
             self.entry[name][self.rows] = self.kept[name]
-        self.unit.counted(self.place)
+        self.entry["step"] += 1
 
 
 def step(optimizer: Optimizer, plan: Plan, unit: Unit, place: int) -> None:

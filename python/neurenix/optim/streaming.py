@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from neurenix._phynexus import Tensor, join_numbers
+from neurenix._phynexus import Tensor, join_numbers, step_together
 
 from . import accumulation
 from .rows import is_sparse, refusal, step
 
 if TYPE_CHECKING:
-    from .binding import Unit
+    from .binding import Then, Unit
     from .optimizer import Optimizer
 
 
@@ -56,7 +56,7 @@ class Stream:
             raise ValueError(
                 "backward: step hooks belong to step(); remove them, or call backward() and step()"
             )
-        if optimizer._away:
+        if optimizer._exchange.layers:
             raise RuntimeError(
                 "backward: the weights are those for evaluation; leave ema(), or call train() of the optimizer, first"
             )
@@ -145,11 +145,10 @@ class Stream:
         if self.skips:
             return
         self._make_up(self.leaf)
+        plans = self.optimizer._plans
+        then: list[Then] = [plan.waited() if self.waits else plan.counted() for plan in plans]
         for unit, places in self.waited.items():
-            unit.count_waiting(places)
-        for plan in self.optimizer._plans:
-            plan.pending = plan.pending + 1 if self.waits else 0
-            if not self.waits:
-                plan.count()
+            then += unit.waited(places)
+        step_together([], then)
         if self.optimizer._sums and not self.waits:
             accumulation.finish(self.optimizer)

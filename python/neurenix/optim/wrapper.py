@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -66,11 +65,22 @@ class Wrapper(Optimizer):
         self._parameter_groups = optimizer.param_groups
         for group in self._parameter_groups:
             group.update({name: self.defaults[name] for name in defaults})
-        self._state, optimizer._state = defaultdict(dict, optimizer.state), defaultdict(dict)
+        self._state = self._kept()
+        self._state.update({param: dict(entry) for param, entry in optimizer.state.items()})
         optimizer._replan()
-        kept: list[dict[str, Any]] = [dict(plan.saved()) for plan in optimizer._plans]
-        self._plans = [Plan(self._label(place), **counts) for place, counts in enumerate(kept)]
-        optimizer._plans = []
+        self._plans = [
+            Plan(self._label(place), group, **plan.saved())
+            for place, (group, plan) in enumerate(zip(self._parameter_groups, optimizer._plans, strict=True))
+        ]
+        optimizer._state, optimizer._plans = optimizer._kept(), []
+        followed = optimizer._exchange.models
+        self._claim([param for group in self.param_groups for param in group["params"]])
+        for model in followed if self._has_evaluation() else ():
+            self.follow(model)
+
+    def _has_evaluation(self) -> bool:
+        """Whether it, or the wrapped rule, wants other weights evaluated than it trains."""
+        return type(self).evaluation is not Wrapper.evaluation or self.base._has_evaluation()
 
     def recipe(self, group: Group, variant: Any, layers: tuple[Layer, ...] = ()) -> Recipe:
         """The wrapped optimizer's rule with this layer around it."""

@@ -113,6 +113,11 @@ impl PyTensor {
     fn is_floating_point(&self) -> bool {
         self.0.dtype().is_float()
     }
+    /// How often its memory was changed in place.
+    #[getter]
+    fn _version(&self) -> u32 {
+        self.0.array().buffer().version()
+    }
     /// The address of the first element.
     fn data_ptr(&self) -> u64 {
         let array = self.0.array();

@@ -46,6 +46,46 @@ fn draw(this: &This<'_>, make: impl Send + FnOnce(&Tensor) -> phynexus::Result<T
     run(this.py(), t.shape().elements(), || t.update("random numbers", make))
 }
 
+/// Copies the values of each source into its target, of the same shape; all or nothing: what can fail is done before the
+/// first is written.
+#[pyfunction]
+fn copy_all(
+    py: Python<'_>,
+    targets: Vec<Bound<'_, PyTensor>>,
+    sources: Vec<Bound<'_, PyTensor>>,
+) -> PyResult<()> {
+    if targets.len() != sources.len() {
+        let (to, from) = (targets.len(), sources.len());
+        return Err(PyValueError::new_err(format!("copy_all: {from} sources for {to} targets")));
+    }
+    let mut pairs = Vec::with_capacity(targets.len());
+    let mut elements = 0;
+    for (target, source) in targets.iter().zip(&sources) {
+        let (target, source) = (&target.get().0, &source.get().0);
+        if target.shape() != source.shape() {
+            return Err(PyValueError::new_err(format!(
+                "copy_all: a source has shape {}, its target {}",
+                source.shape(),
+                target.shape()
+            )));
+        }
+        elements += target.shape().elements();
+        pairs.push((target.clone(), source.detach()));
+    }
+    run(py, elements, || {
+        for (target, source) in &mut pairs {
+            target.check_writable("copy_all")?;
+            *source = phynexus::to(source, target.device(), target.dtype())?;
+        }
+        pairs.iter().try_for_each(|(target, source)| target.assign(source, "copy_"))
+    })
+}
+
+/// Adds the functions to the module.
+pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add_function(wrap_pyfunction!(copy_all, m)?)
+}
+
 #[pymethods]
 impl PyTensor {
     /// Sets all elements to zero.

@@ -6,7 +6,7 @@ mod create;
 mod gradient;
 mod indexing;
 mod info;
-mod inplace;
+pub mod inplace;
 mod like;
 mod reduce;
 mod shape;

@@ -90,6 +90,7 @@ impl Stepper {
         });
         let couplings = phases.iter().filter(|p| matches!(p, Phase::Everywhere { .. })).count();
         let shapes = members.iter().map(|m| m.param.shape()).collect();
+        let (dtype, kept) = (members[0].param.dtype(), members[0].states.iter().map(Tensor::dtype).collect());
         let shared = vec![0.0; couplings];
         Ok(Stepper {
             rule: rule.clone(),
@@ -99,6 +100,9 @@ impl Stepper {
             host,
             entries: members,
             shapes,
+            dtype,
+            kept,
+            count: numbers.len(),
             stored,
             shared,
             prepared,
@@ -128,7 +132,7 @@ fn stored(rule: &Rule, members: &[Member]) -> Result<Vec<DType>> {
         let alike = m.states.len() == kinds.len()
             && m.states.iter().zip(&kinds).all(fits)
             && m.states.iter().zip(&dtypes).all(|(s, d)| s.dtype() == *d);
-        let numbers = m.numbers.len() + kinds.len() == rule.states.len();
+        let numbers = m.counts.numbers().len() + kinds.len() == rule.states.len();
         let viewed = m.view.iter().product::<usize>() == elements;
         if !alike || !numbers || !viewed || m.param.dtype() != first.param.dtype() {
             let dtypes: Vec<String> = dtypes.iter().map(DType::to_string).collect();

@@ -6,6 +6,7 @@
 //! Numbers (norms, states that are one number, what is made of them) are float64 on the host.
 
 mod compile;
+mod counts;
 mod given;
 mod numbers;
 mod part;
@@ -19,6 +20,7 @@ use crate::op::Operation;
 use crate::ops::reduce::Reduce;
 use crate::tensor::Tensor;
 use compile::{Phase, folding};
+pub use counts::Counts;
 pub use given::{Answers, Given};
 use numbers::told;
 use part::{Arrays, Job, Part};
@@ -36,10 +38,8 @@ pub struct Member {
     pub view: [usize; 3],
     /// The states that are tensors, in the rule's order.
     pub states: SmallVec<[Tensor; 2]>,
-    /// The states that are numbers, in the rule's order.
-    pub numbers: SmallVec<[f64; 2]>,
-    /// How many steps it has made.
-    pub step: i64,
+    /// How many steps it has made, and the states that are numbers, in the rule's order.
+    pub counts: Counts,
 }
 
 /// An update rule bound to its tensors.
@@ -55,15 +55,28 @@ pub struct Stepper {
     shapes: Vec<Shape>,
     /// Of the rule's operands.
     stored: Vec<DType>,
+    /// Of the parameters.
+    dtype: DType,
+    /// Of the states that are tensors.
+    kept: SmallVec<[DType; 2]>,
+    /// How many states are numbers.
+    count: usize,
     shared: Vec<f64>,
     /// Computes the gradient for tensor code, after so many phases.
     prepared: Option<(Part, usize)>,
 }
 
 /// A tensor that takes part in a step.
-#[derive(Default)]
+///
+/// Its arrays are read once and checked. What another thread does to the tensors meanwhile has no effect on the step.
+#[derive(Clone)]
 struct Ready {
     index: usize,
+    /// The steps made before this one.
+    step: i64,
+    param: Array,
+    /// The states that are tensors.
+    states: SmallVec<[Array; 2]>,
     /// The rule's operands, as far as they are known.
     arrays: SmallVec<[Option<Array>; 6]>,
     /// The rule's control table, as far as it is known.
@@ -100,36 +113,12 @@ impl SafeSquares {
 impl Stepper {
     /// The step counts.
     pub fn steps(&self) -> Vec<i64> {
-        self.entries.iter().map(|e| e.step).collect()
-    }
-
-    /// Replaces the step counts.
-    pub fn set_steps(&mut self, steps: &[i64]) -> Result<()> {
-        let count = self.entries.len();
-        if steps.len() != count {
-            return Err(Error::Value(format!("expected {count} step counts, got {}", steps.len())));
-        }
-        self.entries.iter_mut().zip(steps).for_each(|(e, &s)| e.step = s);
-        Ok(())
-    }
-
-    /// Replaces the states that are numbers.
-    pub fn set_numbers(&mut self, numbers: &[Vec<f64>]) -> Result<()> {
-        let fits = |(entry, new): (&Member, &Vec<f64>)| entry.numbers.len() == new.len();
-        if numbers.len() != self.entries.len() || !self.entries.iter().zip(numbers).all(fits) {
-            return Err(Error::Value(format!(
-                "expected the {} numbers of each of {} tensors",
-                self.entries[0].numbers.len(),
-                self.entries.len()
-            )));
-        }
-        self.entries.iter_mut().zip(numbers).for_each(|(entry, new)| entry.numbers = new.as_slice().into());
-        Ok(())
+        self.entries.iter().map(|e| e.counts.step()).collect()
     }
 
     /// The states that are numbers, of each tensor.
     pub fn numbers(&self) -> Vec<Vec<f64>> {
-        self.entries.iter().map(|e| e.numbers.to_vec()).collect()
+        self.entries.iter().map(|e| e.counts.numbers().to_vec()).collect()
     }
 
     /// The numbers over all tensors that the last step found, in the order of the rule's stages.
@@ -156,7 +145,7 @@ impl Stepper {
     pub fn is_current(&self) -> bool {
         self.entries.iter().zip(&self.shapes).all(|(e, shape)| {
             let state = e.param.state();
-            Some(&state.array.dtype()) == self.stored.first() && state.array.shape() == shape
+            state.array.dtype() == self.dtype && state.array.shape() == shape
         })
     }
 
@@ -180,19 +169,26 @@ impl Stepper {
                 continue;
             }
             let Some(grad) = entry.param.dense_grad()? else { continue };
+            let (step, own) = entry.counts.get();
+            if own.len() != self.count {
+                return Err(Error::Runtime(format!(
+                    "tensor {index} has {} numbers as states, and its rule {}",
+                    own.len(),
+                    self.count
+                )));
+            }
             let numbers = self.rule.numbers.iter().map(|number| match *number {
-                Number::Step => Value::F((entry.step + 1) as f64),
+                Number::Step => Value::F((step + 1) as f64),
                 Number::Hyper(i) => given.hyper[i],
                 Number::Size(axis) => Value::F(entry.view[axis] as f64),
-                Number::State(i) => Value::F(entry.numbers[self.place(i)]),
+                Number::State(i) => Value::F(own[self.place(i)]),
                 Number::Reduced(_) => Value::F(0.0),
                 Number::Scale(_) => Value::F(1.0),
             });
-            ready.push(Ready {
-                index,
-                arrays: self.arrays(index, &grad, given)?,
-                numbers: numbers.collect(),
-            });
+            let numbers = numbers.collect();
+            let (param, states) = self.own(index)?;
+            let arrays = self.arrays(index, (&param, &states), &grad, given)?;
+            ready.push(Ready { index, step, param, states, arrays, numbers });
         }
         Ok(ready)
     }
@@ -204,25 +200,80 @@ impl Stepper {
         self.rule.states[..state].iter().filter(|kind| number(kind) == own).count()
     }
 
-    /// The operands of one tensor, all on its device and without gaps.
-    fn arrays(&self, index: usize, grad: &Tensor, given: &Given<'_>) -> Result<SmallVec<[Option<Array>; 6]>> {
+    /// The parameter and its states that are tensors: each is read once, then checked.
+    fn own(&self, index: usize) -> Result<(Array, SmallVec<[Array; 2]>)> {
         let (entry, shape) = (&self.entries[index], &self.shapes[index]);
         let param = entry.param.array();
-        let device = param.device();
+        self.check("a parameter", &param, self.dtype, *param.shape() == *shape, shape)?;
         if !param.layout().is_contiguous() {
             return Err(Error::Runtime(format!(
                 "a parameter of shape {} is not contiguous in memory; make it so with .data = p.contiguous()",
                 param.shape()
             )));
         }
+        let device = param.device();
+        let mut states = SmallVec::new();
+        let kinds = self.rule.states.iter().filter(|kind| !matches!(kind, Kind::Number));
+        for ((state, kind), &dtype) in entry.states.iter().zip(kinds).zip(&self.kept) {
+            let mut array = state.array();
+            let size = match *kind {
+                Kind::Tensor(Extent::FULL) => None,
+                Kind::Tensor(extent) => Some(extent.sizes(entry.view).iter().product()),
+                Kind::Blocks(n) => Some(shape.elements().div_ceil(n)),
+                Kind::Number => Some(0),
+            };
+            let fits = size.map_or_else(|| array.shape() == shape, |size| array.elements() == size);
+            self.check("a state", &array, dtype, fits, shape)?;
+            if array.device().id() != device.id() || !array.layout().is_contiguous() {
+                array = array.to_device(device)?.contiguous()?;
+                state.set_array(array.clone());
+            }
+            states.push(array);
+        }
+        Ok((param, states))
+    }
+
+    /// That an array still has the dtype and the size that the stepper was made for.
+    fn check(&self, what: &str, array: &Array, dtype: DType, fits: bool, shape: &Shape) -> Result<()> {
+        if fits && array.dtype() == dtype {
+            return Ok(());
+        }
+        Err(Error::Runtime(format!(
+            "{what} of this step has shape {} and dtype {}; when the step was made the parameter's shape was {shape}, and \
+             the dtype {dtype}",
+            array.shape(),
+            array.dtype(),
+        )))
+    }
+
+    /// The operands of one tensor, all on its device and without gaps.
+    fn arrays(
+        &self,
+        index: usize,
+        (param, states): (&Array, &[Array]),
+        grad: &Tensor,
+        given: &Given<'_>,
+    ) -> Result<SmallVec<[Option<Array>; 6]>> {
+        let shape = &self.shapes[index];
         let mut arrays = SmallVec::new();
         for (&operand, &dtype) in self.rule.inputs.iter().zip(&self.stored) {
-            let array = match operand {
-                Operand::Param => param.clone(),
-                Operand::Grad => grad.array().contiguous()?,
+            let (what, array) = match operand {
+                Operand::Param => {
+                    arrays.push(Some(param.clone()));
+                    continue;
+                }
+                Operand::State(i) => {
+                    arrays.push(Some(states[self.place(i)].clone()));
+                    continue;
+                }
+                Operand::Reduced(_) => {
+                    arrays.push(None);
+                    continue;
+                }
+                Operand::Grad => ("a gradient", grad.array().contiguous()?),
                 Operand::Extra(k) => {
                     match given.extras.get(k).and_then(|e| e.get(index)).and_then(|t| t.as_ref()) {
-                        Some(tensor) => tensor.array().contiguous()?,
+                        Some(tensor) => ("an extra operand", tensor.array().contiguous()?),
                         None if given.extras.is_empty() => {
                             arrays.push(None); // not needed before the last launch
                             continue;
@@ -234,27 +285,13 @@ impl Stepper {
                         }
                     }
                 }
-                Operand::State(i) => {
-                    let state = &entry.states[self.place(i)];
-                    let mut array = state.array();
-                    if array.device().id() != device.id() || !array.layout().is_contiguous() {
-                        array = array.to_device(device)?.contiguous()?;
-                        state.set_array(array.clone());
-                    }
-                    array
-                }
-                Operand::Reduced(_) => {
-                    arrays.push(None);
-                    continue;
-                }
             };
-            let full = !matches!(operand, Operand::State(_)) || self.rule.extent(operand) == Extent::FULL;
-            if full && *array.shape() != *shape || array.dtype() != dtype {
+            self.check(what, &array, dtype, array.shape() == shape, shape)?;
+            if array.device().id() != param.device().id() {
                 return Err(Error::Runtime(format!(
-                    "a parameter, gradient or state of this step has shape {} and dtype {}; when the step was made it \
-                     was {shape} and {dtype}",
-                    array.shape(),
-                    array.dtype(),
+                    "{what} of shape {shape} is on {}, its parameter on {}",
+                    array.device().id(),
+                    param.device().id()
                 )));
             }
             arrays.push(Some(array));
@@ -268,10 +305,9 @@ impl Stepper {
         let mut tables: SmallVec<[(i64, Vec<Value>); 1]> = SmallVec::new();
         let mut which: SmallVec<[usize; 8]> = SmallVec::new();
         for r in ready {
-            let step = self.entries[r.index].step;
-            let known = if common { tables.iter().position(|(known, _)| *known == step) } else { None };
+            let known = if common { tables.iter().position(|(known, _)| *known == r.step) } else { None };
             which.push(known.unwrap_or_else(|| {
-                tables.push((step, part.table(&r.numbers)));
+                tables.push((r.step, part.table(&r.numbers)));
                 tables.len() - 1
             }));
         }
@@ -364,7 +400,7 @@ impl Stepper {
                 r.numbers[*scale] = Value::F(better);
             }
             if !exact {
-                again.push((k, std::mem::take(r)));
+                again.push((k, r.clone()));
             }
         }
         let (places, mut scaled): (Vec<usize>, Vec<Ready>) = again.into_iter().unzip();
@@ -396,7 +432,7 @@ impl Stepper {
     fn results(&self, phase: &Phase, r: &Ready) -> Result<Arrays> {
         let entry = &self.entries[r.index];
         let make = |extent: Extent, dtype| {
-            Array::empty(Shape::new(&extent.sizes(entry.view))?, dtype, entry.param.device())
+            Array::empty(Shape::new(&extent.sizes(entry.view))?, dtype, r.param.device())
         };
         match phase {
             Phase::Fused { stages, dtypes, .. } => {
@@ -438,40 +474,42 @@ impl Stepper {
         answers.map_or(Ok(()), Answers::complete)
     }
 
-    /// The last launch, and the new states.
+    /// The last launch, and the new states. Counts change at the end, after all that can fail.
     fn finish(&mut self, ready: &[Ready]) -> Result<()> {
         let mut fresh: Vec<(usize, Vec<Array>)> = Vec::new();
         for (place, extent, part) in &self.small {
             let made = std::cell::RefCell::new(Vec::with_capacity(ready.len()));
             self.run(part, ready, |r| {
-                let entry = &self.entries[r.index];
-                let dtype = entry.states[*place].dtype();
-                let array =
-                    Array::empty(Shape::new(&extent.sizes(entry.view))?, dtype, entry.param.device())?;
-                made.borrow_mut().push(array.clone());
+                let sizes = extent.sizes(self.entries[r.index].view);
+                let array = Array::empty(Shape::new(&sizes)?, self.kept[*place], r.param.device())?;
+                made.borrow_mut().push(array.reshape(*r.states[*place].shape())?);
                 Ok(SmallVec::from_iter([array]))
             })?;
             fresh.push((*place, made.into_inner()));
         }
         let small = |place: usize| self.small.iter().any(|(p, ..)| *p == place);
         self.run(&self.main, ready, |r| {
-            let entry = &self.entries[r.index];
-            let states = entry.states.iter().enumerate().filter(|(place, _)| !small(*place));
-            Ok(std::iter::once(entry.param.array()).chain(states.map(|(_, s)| s.array())).collect())
+            let states = r.states.iter().enumerate().filter(|(place, _)| !small(*place));
+            Ok(std::iter::once(r.param.clone()).chain(states.map(|(_, s)| s.clone())).collect())
         })?;
         for (n, r) in ready.iter().enumerate() {
-            let entry = &mut self.entries[r.index];
-            entry.step += 1;
-            if let Some(host) = &self.host {
-                let new = evaluate_scalars(host, &r.numbers);
-                entry.numbers = new.into_iter().map(Value::as_f64).collect();
-            }
+            let entry = &self.entries[r.index];
             for (place, arrays) in &fresh {
-                let state = &entry.states[*place];
-                state.set_array(arrays[n].reshape(state.shape())?);
+                entry.states[*place].set_array(arrays[n].clone());
             }
-            entry.param.renew_after_change();
-            entry.states.iter().for_each(Tensor::renew_after_change);
+            entry.param.renew_after_change_of(&r.param);
+            for (place, (state, array)) in entry.states.iter().zip(&r.states).enumerate() {
+                if !small(place) {
+                    state.renew_after_change_of(array);
+                }
+            }
+            match &self.host {
+                None => entry.counts.set_step(r.step + 1),
+                Some(host) => {
+                    let new = evaluate_scalars(host, &r.numbers);
+                    entry.counts.set(r.step + 1, new.into_iter().map(Value::as_f64).collect());
+                }
+            }
         }
         Ok(())
     }

@@ -138,9 +138,8 @@ impl Stepper {
         let Some((part, _)) = &self.prepared else { return Ok(Vec::new()) };
         let made = std::cell::RefCell::new(Vec::with_capacity(ready.len()));
         self.run(part, ready, |r| {
-            let param = &self.entries[r.index].param;
-            let dtype = if param.dtype() == DType::F64 { DType::F64 } else { DType::F32 };
-            let array = Array::empty(self.shapes[r.index], dtype, param.device())?;
+            let dtype = if self.dtype == DType::F64 { DType::F64 } else { DType::F32 };
+            let array = Array::empty(self.shapes[r.index], dtype, r.param.device())?;
             made.borrow_mut().push((r.index, Tensor::new(array.clone())));
             Ok(SmallVec::from_iter([array]))
         })?;

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from neurenix._phynexus import Tensor
@@ -126,11 +127,17 @@ class LBFGS(Optimizer):
         self._check_groups()
 
     @property
-    def state(self) -> dict[Tensor, dict[str, Any]]:
+    def state(self) -> MutableMapping[Tensor, Any]:
         """For each parameter its part of the last step and gradient and of the remembered pairs."""
+        kept: MutableMapping[Tensor, Any] = self._state
         if self._memory is not None and self._memory.source is self._state:
             self._memory.write(self._state)
-        return self._state
+            self._memory = None  # what is written there holds: the next step begins with it
+        return kept
+
+    @state.setter
+    def state(self, state: Mapping[Tensor, Mapping[str, Any]]) -> None:
+        self._state = defaultdict(dict, {param: dict(entry) for param, entry in state.items()})
 
     def __getstate__(self) -> dict[str, Any]:
         """The memory is part of the state."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+from neurenix._phynexus import Tensor
+
 from ..formula import Value, global_norm
 from ..groups import Group, Scheduled
 from ..limits import NOT_NEGATIVE, Flag
@@ -112,6 +114,9 @@ class _Climb(Optimizer):
     def __init__(self, groups: list[Group]) -> None:
         parts = [{"params": group["params"]} for group in groups]
         super().__init__(parts, {"rho": 0.0, "adaptive": False})
+
+    def _claim(self, params: list[Tensor]) -> None:
+        """The parameters stay those of the optimizer that it climbs for."""
 
     @staticmethod
     def formula(p: Value, g: Value, start: Value, *, rho: Value, adaptive: bool) -> tuple[Value, Value]:
