@@ -8,9 +8,11 @@ use phynexus::{DType, Index, Tensor};
 /// An entry of an index worked out: what it picks of its dimension.
 enum Item {
     New,
-    /// An ellipsis, which separates picks even where it stands for no dimension.
+    /// An ellipsis; the dimensions that it stands for follow as positions.
     Gap,
     Positions(Vec<usize>),
+    /// One position, whose dimension goes away.
+    At(usize),
     /// A tensor of positions: shape and values.
     Pick(Vec<usize>, Vec<usize>),
 }
@@ -24,11 +26,13 @@ fn places(dims: &[usize]) -> Vec<Vec<usize>> {
     all
 }
 
-/// The shape of the result and where each of its elements stands in a tensor of shape `dims`, as NumPy has it: picked
-/// dimensions stand where the picks are if these are together, else in front.
+/// The shape of the result and where each of its elements stands in a tensor of shape `dims`, as PyTorch has it: single
+/// positions are taken first; then picked dimensions stand where the picks are if these are together, else in front.
 fn reference(dims: &[usize], items: &[Item]) -> (Vec<usize>, Vec<usize>) {
     let strides: Vec<usize> = (0..dims.len()).map(|a| dims[a + 1..].iter().product()).collect();
-    let picks: Vec<usize> = (0..items.len()).filter(|&i| matches!(items[i], Item::Pick(..))).collect();
+    let stands = |i: &usize| !matches!(items[*i], Item::At(_) | Item::Gap);
+    let left: Vec<usize> = (0..items.len()).filter(stands).collect();
+    let picks: Vec<usize> = (0..left.len()).filter(|&k| matches!(items[left[k]], Item::Pick(..))).collect();
     let mut common: Vec<usize> = vec![];
     for item in items {
         if let Item::Pick(shape, _) = item {
@@ -48,10 +52,10 @@ fn reference(dims: &[usize], items: &[Item]) -> (Vec<usize>, Vec<usize>) {
     }
     for (i, item) in items.iter().enumerate() {
         match item {
-            Item::Gap => {}
+            Item::Gap | Item::At(_) => {}
             Item::New => slots.push((Some(i), 1)),
             Item::Positions(p) => slots.push((Some(i), p.len())),
-            Item::Pick(..) if together && picks[0] == i => picked(&mut slots),
+            Item::Pick(..) if together && left[picks[0]] == i => picked(&mut slots),
             Item::Pick(..) => {}
         }
     }
@@ -64,6 +68,7 @@ fn reference(dims: &[usize], items: &[Item]) -> (Vec<usize>, Vec<usize>) {
             let at = match item {
                 Item::New | Item::Gap => continue,
                 Item::Positions(p) => p[of(i).unwrap()],
+                Item::At(at) => *at,
                 Item::Pick(shape, values) => {
                     let own = &pick[pick.len() - shape.len()..];
                     let step = |at: usize, (&n, &k): (&usize, &usize)| at * n + if n == 1 { 0 } else { k };
@@ -112,7 +117,7 @@ fn expression(dims: &[usize], rng: &mut Rng) -> (Vec<Index>, Vec<Item>) {
             1 if n > 0 => {
                 let at = rng.below(n);
                 index.push(Index::At(if rng.below(2) == 0 { at as isize } else { at as isize - n as isize }));
-                items.push(Item::Pick(vec![], vec![at]));
+                items.push(Item::At(at));
             }
             2 if !index.iter().any(|i| matches!(i, Index::Rest)) => {
                 let count = rng.below(dims.len() - axis + 1);
