@@ -346,3 +346,51 @@ def test_what_rows_and_columns_need_is_computed_there() -> None:
 
     counts = [stages_of(formula, "row", "column") for formula in (dear, again, cheap, alone)]
     assert counts == [2, 1, 0, 0]
+
+
+class Chain(Optimizer):
+    """Reductions each of which reads the result of the one before."""
+
+    states = ()
+
+    def __init__(self, params) -> None:
+        super().__init__(params, {})
+
+    @staticmethod
+    def formula(p, g):
+        for _ in range(60):
+            p = p - total(p, -1) * g
+        return p
+
+
+class Long(Optimizer):
+    """More nodes than 16 bits count."""
+
+    states = ()
+
+    def __init__(self, params) -> None:
+        super().__init__(params, {})
+
+    @staticmethod
+    def formula(p, g):
+        for _ in range(35_000):
+            p = abs(p) + g
+        return p
+
+
+def test_sixty_reductions_in_a_row_compile() -> None:
+    """Twice the work for each more would never end."""
+    p = Tensor([[1.0, 2.0], [3.0, 5.0]], dtype="float64", requires_grad=True)
+    p.grad = Tensor([[0.25, 0.5], [0.125, 0.0]], dtype="float64")
+    right, slope = p.detach().numpy().copy(), p.grad.numpy()
+    for _ in range(60):
+        right = right - right.sum(-1, keepdims=True) * slope
+    Chain([p]).step()
+    np.testing.assert_allclose(p.detach().numpy(), right, rtol=1e-12)
+
+
+def test_a_rule_of_seventy_thousand_nodes() -> None:
+    p = Tensor([1.0, -2.0], requires_grad=True)
+    p.grad = Tensor([1.0, 0.5])
+    Long([p]).step()
+    assert p.tolist() == [35_001.0, 17_502.0]

@@ -48,13 +48,13 @@ impl Builder {
     /// Declares the next tensor operand.
     pub fn input(&mut self, ty: Type) -> Id {
         self.inputs.push(ty);
-        self.insert(Node::Input { slot: (self.inputs.len() - 1) as u16, ty })
+        self.insert(Node::Input { slot: (self.inputs.len() - 1) as u32, ty })
     }
 
     /// Declares the next entry of the control table.
     pub fn scalar(&mut self, ty: Type) -> Id {
         self.scalars.push(ty);
-        self.insert(Node::Scalar { slot: (self.scalars.len() - 1) as u16, ty })
+        self.insert(Node::Scalar { slot: (self.scalars.len() - 1) as u32, ty })
     }
 
     /// A constant.

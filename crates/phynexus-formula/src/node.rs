@@ -197,10 +197,10 @@ pub enum Node {
     Const(Constant),
     /// The element of tensor operand `slot`.
     #[allow(missing_docs)]
-    Input { slot: u16, ty: Type },
+    Input { slot: u32, ty: Type },
     /// Entry `slot` of the control table: the same for all elements, changes from launch to launch.
     #[allow(missing_docs)]
-    Scalar { slot: u16, ty: Type },
+    Scalar { slot: u32, ty: Type },
     /// Position of the element in its row, I64.
     Index,
     /// Number of elements of the row, I64.
@@ -284,6 +284,18 @@ impl Formula {
     /// Whether tensor operand `slot` is read at all.
     pub fn reads(&self, slot: usize) -> bool {
         self.nodes.iter().any(|n| matches!(n, Node::Input { slot: s, .. } if *s as usize == slot))
+    }
+    /// The tensor operands that are read, and the entries of the control table.
+    pub fn read_slots(&self) -> [Vec<bool>; 2] {
+        let mut read = [vec![false; self.inputs.len()], vec![false; self.scalars.len()]];
+        for node in &self.nodes {
+            match *node {
+                Node::Input { slot, .. } => read[0][slot as usize] = true,
+                Node::Scalar { slot, .. } => read[1][slot as usize] = true,
+                _ => {}
+            }
+        }
+        read
     }
 }
 

@@ -187,9 +187,6 @@ impl Formula {
 /// The types that a line lists.
 fn types(lines: &mut Lines<'_>, word: &str) -> Result<Vec<Type>, ParseError> {
     let names = lines.after(word)?;
-    if names.len() > usize::from(u16::MAX) {
-        return Err(lines.error(format!("{} {word} are more than {}", names.len(), u16::MAX)));
-    }
     names
         .iter()
         .map(|name| Type::named(name).ok_or_else(|| lines.error(format!("no type is called {name:?}"))))
@@ -221,7 +218,7 @@ impl Reader {
         if let ("input" | "scalar", [slot]) = (what, rest) {
             let slot = slot.parse().map_err(|_| format!("{slot:?} is no number of an operand"))?;
             let ty = |list: &[Type]| {
-                let ty = list.get(usize::from(slot)).copied();
+                let ty = list.get(slot as usize).copied();
                 ty.ok_or(format!("{what} {slot} is none of the {} that there are", list.len()))
             };
             return Ok(match what {

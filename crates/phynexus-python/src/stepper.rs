@@ -5,7 +5,7 @@ use crate::formula::{PyFormula, reduction};
 use crate::tensor::PyTensor;
 use parking_lot::Mutex;
 use phynexus::stepper::{
-    Counts, Given, Join, Kind, Member, Number, Operand, Over, Rule, Stage, join, look, prepare, step,
+    Counts, Given, Join, Kept, Kind, Member, Number, Operand, Over, Rule, Stage, join, look, prepare, step,
 };
 use phynexus::{Stepper, Tensor, Value};
 use pyo3::exceptions::PyValueError;
@@ -42,6 +42,7 @@ impl PyRule {
             numbers: numbers.into_iter().map(number).collect::<PyResult<_>>()?,
             states: states.into_iter().map(kind).collect::<PyResult<_>>()?,
             stages: stages.into_iter().map(stage).collect::<PyResult<_>>()?,
+            kept: Kept::default(),
         }))
     }
     /// The rule of a text, as `text` is one.

@@ -13,9 +13,9 @@ struct Compiler<'a> {
     spaces: Vec<Space>,
     /// The pass from which on a node's value is there.
     ready: Vec<usize>,
-    slots: Vec<Option<u16>>,
+    slots: Vec<Option<u32>>,
     /// Slots of row values and scalars as arrays.
-    arrays: Vec<[Option<u16>; 2]>,
+    arrays: Vec<[Option<u32>; 2]>,
     program: Program,
     /// Registers in the order of slots: the slot, bytes of a value, when written, when last read.
     registers: Vec<(usize, usize, usize, usize)>,
@@ -71,7 +71,7 @@ impl Compiler<'_> {
             if self.spaces[i] != Space::Launch || self.slots[i].is_some() {
                 continue;
             }
-            let cells = self.program.cells as u16;
+            let cells = self.program.cells as u32;
             self.program.cells += 1;
             let out = self.home(Home::Cell(cells));
             self.slots[i] = Some(out);
@@ -161,17 +161,22 @@ impl Compiler<'_> {
             }
         }
         compiled.computed = list.len();
+        let mut wanted = vec![false; f.nodes().len()];
+        for node in f.nodes() {
+            if let Node::Reduce(_, a) = node {
+                wanted[a.index()] = true;
+            }
+        }
+        if writes || self.rows != Rows::Part {
+            f.outputs().iter().for_each(|id| wanted[id.index()] = true);
+        }
         compiled.slice = slice(&Cut {
             formula: f,
             rows: self.rows,
             fresh: &fresh,
             slots: &self.slots,
             elements: &|id| self.spaces[id.index()] == Space::Element,
-            wanted: &|i| {
-                let reduced = |node: &Node| matches!(node, Node::Reduce(_, a) if a.index() == i);
-                f.nodes().iter().any(reduced)
-                    || (writes || self.rows != Rows::Part) && f.outputs().contains(&Id(i as u32))
-            },
+            wanted: &|i| wanted[i],
         });
         if writes {
             self.copy_outputs(&mut list);
@@ -186,11 +191,11 @@ impl Compiler<'_> {
         // Reductions of parts read at the end of the block.
         self.clock += 1;
         compiled.reductions.iter().for_each(|reduction| self.touch(reduction.from));
-        let read = |list: &[Instruction], folds: &[Reduction], slot: u16| {
+        let read = |list: &[Instruction], folds: &[Reduction], slot: u32| {
             list.iter().any(|x| x.from.contains(&slot)) || folds.iter().any(|x| x.from == slot)
         };
         compiled.inputs =
-            (0..f.inputs().len() as u16).filter(|&slot| read(&list, &compiled.reductions, slot)).collect();
+            (0..f.inputs().len() as u32).filter(|&slot| read(&list, &compiled.reductions, slot)).collect();
         compiled.elements = list;
         Ok(compiled)
     }
@@ -239,7 +244,7 @@ impl Compiler<'_> {
         &mut self,
         id: Id,
         space: Space,
-        out: u16,
+        out: u32,
         list: &mut Vec<Instruction>,
     ) -> Result<Instruction, String> {
         let node = self.f.node(id);
@@ -272,7 +277,7 @@ impl Compiler<'_> {
     }
 
     /// The slot of an operand, and whether it is one value for all of the space.
-    fn operand(&mut self, id: Id, space: Space, list: &mut Vec<Instruction>) -> (u16, bool) {
+    fn operand(&mut self, id: Id, space: Space, list: &mut Vec<Instruction>) -> (u32, bool) {
         let own = self.spaces[id.index()];
         if own == Space::Row && space == Space::Element && self.rows == Rows::Many {
             return (self.array(id, space, list), false);
@@ -281,7 +286,7 @@ impl Compiler<'_> {
     }
 
     /// A value repeated for all of the space.
-    fn array(&mut self, id: Id, space: Space, list: &mut Vec<Instruction>) -> u16 {
+    fn array(&mut self, id: Id, space: Space, list: &mut Vec<Instruction>) -> u32 {
         let known = self.arrays[id.index()][(space == Space::Element) as usize];
         if let Some(slot) = known {
             return slot;
@@ -308,10 +313,11 @@ impl Compiler<'_> {
         list.push(instruction);
     }
 
-    fn touch(&mut self, slot: u16) {
+    fn touch(&mut self, slot: u32) {
         if let Some(read) = self.reads.get_mut(slot as usize) {
             *read = self.clock;
-        } else if let Some(register) = self.registers.iter_mut().find(|r| r.0 == slot as usize) {
+        } else if let Ok(at) = self.registers.binary_search_by_key(&(slot as usize), |r| r.0) {
+            let register = &mut self.registers[at];
             register.2 = register.2.min(self.clock);
             register.3 = self.clock;
         }
@@ -325,21 +331,21 @@ impl Compiler<'_> {
         self.f.inputs().len() + self.f.outputs().len()
     }
 
-    fn output(&self, k: usize) -> u16 {
-        (self.f.inputs().len() + k) as u16
+    fn output(&self, k: usize) -> u32 {
+        (self.f.inputs().len() + k) as u32
     }
 
-    fn home(&mut self, home: Home) -> u16 {
+    fn home(&mut self, home: Home) -> u32 {
         self.program.homes.push(home);
-        (self.operands() + self.program.homes.len() - 1) as u16
+        (self.operands() + self.program.homes.len() - 1) as u32
     }
 
-    fn row_value(&mut self) -> u16 {
+    fn row_value(&mut self) -> u32 {
         self.program.row_values += 1;
-        self.home(Home::Row(self.program.row_values as u16 - 1))
+        self.home(Home::Row(self.program.row_values as u32 - 1))
     }
 
-    fn register(&mut self, ty: Type) -> u16 {
+    fn register(&mut self, ty: Type) -> u32 {
         let slot = self.home(Home::Register(0));
         self.registers.push((slot as usize, table::size(ty), usize::MAX, 0));
         slot
@@ -383,7 +389,7 @@ impl Compiler<'_> {
         for output in &mut self.program.outputs {
             let written = output.buffer;
             output.conflicts =
-                (0..self.reads.len() as u16).filter(|&i| self.reads[i as usize] > written).collect();
+                (0..self.reads.len() as u32).filter(|&i| self.reads[i as usize] > written).collect();
             output.buffer = next;
             next += table::size(output.ty);
         }

@@ -32,16 +32,16 @@ pub(super) struct Instruction {
     pub run: Run,
     pub space: Space,
     /// Slots of the result and the operands.
-    pub out: u16,
-    pub from: [u16; 3],
+    pub out: u32,
+    pub from: [u32; 3],
 }
 
 /// A reduction of a row that is many blocks.
 pub(super) struct Reduction {
     pub fold: Fold,
-    pub from: u16,
+    pub from: u32,
     /// The number of the row value.
-    pub to: u16,
+    pub to: u32,
 }
 
 #[derive(Default)]
@@ -54,7 +54,7 @@ pub(super) struct Pass {
     pub computed: usize,
     pub reductions: Vec<Reduction>,
     /// Inputs to bring in before.
-    pub inputs: Vec<u16>,
+    pub inputs: Vec<u32>,
     /// Whether the outputs of elements are written.
     pub writes: bool,
 }
@@ -63,13 +63,13 @@ pub(super) struct Pass {
 pub(super) enum Home {
     Constant(u64),
     /// An entry of the control table.
-    Table(u16, Type),
+    Table(u32, Type),
     /// The number of elements of a row.
     Length,
     /// A single value made of those; its number.
-    Cell(u16),
+    Cell(u32),
     /// Row values; their number.
-    Row(u16),
+    Row(u32),
     /// A register: its place, in bytes for each element of a block.
     Register(usize),
 }
@@ -77,9 +77,9 @@ pub(super) enum Home {
 pub(super) struct Output {
     pub ty: Type,
     /// The slot of its row values, where it has one value for each row.
-    pub row: Option<u16>,
+    pub row: Option<u32>,
     /// Inputs that are read after the output is written: if one of them is the same memory, the output must wait.
-    pub conflicts: Vec<u16>,
+    pub conflicts: Vec<u32>,
     /// Its register, where it cannot be written in place.
     pub buffer: usize,
 }
@@ -151,6 +151,8 @@ pub(super) fn cost(f: &Formula) -> usize {
             }
         }
         Node::Binary(Binary::Atan2, a, _) if f.ty(*a) == Type::F32 => 1_500,
+        Node::Binary(Binary::Pow, a, _) if f.ty(*a) == Type::F32 => 1_500,
+        Node::Binary(Binary::FloorDiv | Binary::Rem, a, _) if f.ty(*a) == Type::F32 => 1_000,
         Node::Binary(Binary::Pow | Binary::Atan2, ..) => 15_000,
         Node::Binary(Binary::FloorDiv | Binary::Rem, ..) => 5_000,
         _ => 100,

@@ -14,9 +14,9 @@ const MOST: usize = 32;
 pub(super) struct Slice {
     formula: Formula,
     /// Values for elements that were there before, then those that are needed afterwards.
-    operands: Vec<u16>,
+    operands: Vec<u32>,
     /// Values for rows and for all.
-    numbers: Vec<(u16, Type)>,
+    numbers: Vec<(u32, Type)>,
     function: Once<Option<jit::Function>>,
 }
 
@@ -27,7 +27,7 @@ pub(super) struct Cut<'a> {
     /// Nodes that the pass computes, in order.
     pub fresh: &'a [usize],
     /// The slot of each node that has one.
-    pub slots: &'a [Option<u16>],
+    pub slots: &'a [Option<u32>],
     /// Nodes that have a value for each element.
     pub elements: &'a dyn Fn(Id) -> bool,
     /// Nodes whose values the pass reduces or writes.
@@ -70,14 +70,15 @@ pub(super) fn slice(cut: &Cut<'_>) -> Option<Slice> {
             _ => return None,
         });
     }
-    let later = |i: usize| {
-        let reads = |(user, node): (usize, &Node)| {
-            node.operands().any(|id| id.index() == i)
-                && !cut.fresh.contains(&user)
-                && (cut.elements)(Id(user as u32))
-        };
-        cut.rows != Rows::Part && nodes.iter().enumerate().any(reads)
-    };
+    // What nodes outside of the slice read of it.
+    let (mut inside, mut read_later) = (vec![false; nodes.len()], vec![false; nodes.len()]);
+    cut.fresh.iter().for_each(|&i| inside[i] = true);
+    for (user, node) in nodes.iter().enumerate().filter(|&(user, _)| !inside[user]) {
+        if (cut.elements)(Id(user as u32)) {
+            node.operands().for_each(|id| read_later[id.index()] = true);
+        }
+    }
+    let later = |i: usize| cut.rows != Rows::Part && read_later[i];
     let kept: Vec<usize> = cut.fresh.iter().copied().filter(|&i| (cut.wanted)(i) || later(i)).collect();
     let outputs: Vec<Id> = kept.iter().filter_map(|&i| place[i]).collect();
     let count = inputs.len();

@@ -229,7 +229,8 @@ fn fusion(rule: &Rule, stage: usize) -> Option<Fusion> {
 ///
 /// Places are numbered along the whole tensor, or along the columns of what has no columns.
 fn is_dense(rule: &Rule, formula: &Formula, extent: Extent) -> bool {
-    let mut slots = (0..rule.inputs.len()).filter(|&slot| formula.reads(slot));
+    let [read, _] = formula.read_slots();
+    let mut slots = (0..read.len()).filter(|&slot| read[slot]);
     let numbered = extent == Extent::FULL || !places(formula);
     numbered && extent != Extent::NONE && slots.all(|slot| rule.extent(rule.inputs[slot]) == extent)
 }

@@ -26,7 +26,7 @@ use numbers::told;
 use part::{Arrays, Job, Part};
 use phynexus_core::{DType, Error, Result, Shape, Value};
 use phynexus_formula::{Formula, evaluate_scalars};
-pub use rule::{Extent, Kind, Number, Operand, Over, Rule, Stage};
+pub use rule::{Extent, Kept, Kind, Number, Operand, Over, Rule, Stage};
 use smallvec::SmallVec;
 pub use together::{Join, join, look, prepare, step};
 

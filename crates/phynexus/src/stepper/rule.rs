@@ -1,7 +1,7 @@
 //! An update rule as the tracer hands it over: one graph, cut at its reductions.
 
-use phynexus_core::{Error, Result};
-use phynexus_formula::{Builder, Formula, Id, Node, Rank, Reduction, Type};
+use phynexus_core::{Error, Once, Result};
+use phynexus_formula::{Builder, Formula, Id, Rank, Reduction, Type};
 
 /// Along which of a tensor's three dimensions (batch, rows, columns) a value differs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
@@ -149,7 +149,27 @@ pub struct Rule {
     pub states: Vec<Kind>,
     /// The reductions in the order in which they need each other.
     pub stages: Vec<Stage>,
+    /// What the results of the stages differ along.
+    pub kept: Kept,
 }
+
+/// Along what the result of each stage differs, once that has been asked for; it follows from the rest of the rule.
+#[derive(Debug, Default)]
+pub struct Kept(Once<Vec<Extent>>);
+
+impl Clone for Kept {
+    fn clone(&self) -> Kept {
+        Kept::default() // the copy of the rule may be changed
+    }
+}
+
+impl PartialEq for Kept {
+    fn eq(&self, _: &Kept) -> bool {
+        true
+    }
+}
+
+impl Eq for Kept {}
 
 impl Rule {
     /// A rule without reductions whose operands are (p, g, states...) and whose numbers are (t, hyperparameters...).
@@ -164,6 +184,7 @@ impl Rule {
             stages: vec![],
             prepared: None,
             formula,
+            kept: Kept::default(),
         }
     }
 
@@ -245,14 +266,30 @@ impl Rule {
 
     /// What the result of a stage differs along.
     pub(super) fn kept(&self, stage: usize) -> Extent {
-        let Stage { formula, over, .. } = &self.stages[stage];
-        over.kept().unwrap_or(Extent::NONE).meet(self.reach(formula))
+        let known = self.kept.0.get_or_init(|| {
+            let mut known = Vec::with_capacity(self.stages.len());
+            for Stage { formula, over, .. } in &self.stages {
+                let kept = over.kept().unwrap_or(Extent::NONE);
+                known.push(kept.meet(self.reach_of(formula, |k| known[k])));
+            }
+            known
+        });
+        known[stage]
     }
 
     /// What the value of a formula of this graph differs along.
     pub(super) fn reach(&self, formula: &Formula) -> Extent {
-        let read = self.inputs.iter().enumerate().filter(|(slot, _)| formula.reads(*slot));
-        read.fold(Extent::NONE, |extent, (_, &input)| extent.join(self.extent(input)))
+        self.reach_of(formula, |k| self.kept(k))
+    }
+
+    /// The same where it is known along what the results of the stages that it reads differ.
+    fn reach_of(&self, formula: &Formula, kept: impl Fn(usize) -> Extent) -> Extent {
+        let [read, _] = formula.read_slots();
+        let inputs = self.inputs.iter().zip(read).filter(|(_, read)| *read);
+        inputs.fold(Extent::NONE, |extent, (&input, _)| match input {
+            Operand::Reduced(k) => extent.join(kept(k)),
+            input => extent.join(self.extent(input)),
+        })
     }
 
     /// Whether some tensor operands differ along fewer dimensions than the parameter.
@@ -278,7 +315,8 @@ impl Rule {
 
 /// The formula without the operands that it does not read, and which are left.
 pub(super) fn trim(f: &Formula) -> (Formula, Vec<usize>) {
-    let used: Vec<usize> = (0..f.inputs().len()).filter(|&slot| f.reads(slot)).collect();
+    let [read, _] = f.read_slots();
+    let used: Vec<usize> = (0..read.len()).filter(|&slot| read[slot]).collect();
     let mut b = Builder::new();
     let mut inputs = vec![Id(0); f.inputs().len()]; // those that nothing reads are never looked at
     for &slot in &used {
@@ -310,13 +348,11 @@ pub(super) fn joined(parts: &[(&Formula, Option<Reduction>)]) -> Formula {
 
 /// Whether the formula reads the result of one of these stages.
 pub(super) fn depends(rule: &Rule, formula: &Formula, stages: std::ops::Range<usize>) -> bool {
-    let reads = |slot: usize| {
-        formula.nodes().iter().any(|n| matches!(n, Node::Scalar { slot: s, .. } if *s as usize == slot))
-    };
+    let [inputs, numbers] = formula.read_slots();
     let number = |n: &Number| matches!(n, Number::Reduced(k) if stages.contains(k));
     let operand = |o: &Operand| matches!(o, Operand::Reduced(k) if stages.contains(k));
-    rule.numbers.iter().enumerate().any(|(slot, n)| number(n) && reads(slot))
-        || rule.inputs.iter().enumerate().any(|(slot, o)| operand(o) && formula.reads(slot))
+    rule.numbers.iter().zip(numbers).any(|(n, read)| read && number(n))
+        || rule.inputs.iter().zip(inputs).any(|(o, read)| read && operand(o))
 }
 
 /// Whether the first output of a formula is the same for all elements.

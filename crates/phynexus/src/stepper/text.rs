@@ -15,7 +15,7 @@
 //! ...
 //! ```
 
-use super::rule::{Extent, Kind, Number, Operand, Over, Rule, Stage};
+use super::rule::{Extent, Kept, Kind, Number, Operand, Over, Rule, Stage};
 use phynexus_core::{Error, Result};
 use phynexus_formula::text::Lines;
 use phynexus_formula::{Formula, ParseError, Reduction};
@@ -176,7 +176,8 @@ impl FromStr for Rule {
                 }
             }
         }
-        let rule = Rule { formula: formula(&mut lines)?, prepared, inputs, numbers, states, stages };
+        let (formula, kept) = (formula(&mut lines)?, Kept::default());
+        let rule = Rule { formula, prepared, inputs, numbers, states, stages, kept };
         if let Some((word, _)) = lines.words() {
             return Err(described(lines.error(format!("the rule has ended, but {word:?} follows"))));
         }
