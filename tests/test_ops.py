@@ -151,3 +151,56 @@ def test_every_operation_of_the_engine_replays_to_the_same_bits(rng):
             assert first.tobytes() == again.tobytes(), op.name
             assert first.shape == again.shape
             assert first.dtype == again.dtype
+
+
+POWERS = (-3, -2, -1.5, -1, -0.5, 0, 1 / 3, 0.5, 1, 1.5, 2, 2.5, 3, 4, 5, 0.3)
+FEW_UNITS = {"float32": 5e-7, "float64": 2e-15}
+SPECIAL = (0.0, -0.0, 1.0, -1.0, np.inf, -np.inf, np.nan, 1e-30, -1e30)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("exponent", POWERS)
+def test_powers_with_a_number_as_exponent(exponent, dtype, rng):
+    x = np.concatenate([SPECIAL, rng.uniform(0.1, 3.0, 1234)]).astype(dtype)
+    wide = np.repeat(x, 2)[None]
+    with np.errstate(all="ignore"):
+        exponent = float(np.dtype(dtype).type(exponent))
+        right = (x.astype("float64") ** np.full(x.shape, exponent)).astype(
+            dtype
+        )  # of one 0.5 NumPy makes a root
+        slope = (exponent * x.astype("float64") ** (exponent - 1) if exponent else 0 * x).astype(dtype)
+    for values in (Tensor(x), Tensor(wide)[0, ::2]):
+        np.testing.assert_allclose((values**exponent).numpy(), right, rtol=FEW_UNITS[dtype])
+    leaf = Tensor(x, requires_grad=True)
+    (leaf**exponent).sum().backward()
+    finite = np.isfinite(x)
+    np.testing.assert_allclose(leaf.grad.numpy()[finite], slope[finite], rtol=5 * FEW_UNITS[dtype])
+
+
+def test_squares_and_cubes_are_products_to_the_bit(rng):
+    x = Tensor(rng.standard_normal(1001).astype("float32"))
+    assert (x**2).tolist() == (x * x).tolist() == x.pow(2.0).tolist()
+    assert (x**3).tolist() == (x * x * x).tolist()
+    assert (x**-1).tolist() == (1 / x).tolist()
+    assert (x**1).tolist() == x.tolist()
+    n = Tensor(rng.integers(-9, 9, 101))
+    assert (n**3).tolist() == [v**3 for v in n.tolist()]
+    assert (n**17).tolist() == [v**17 for v in n.tolist()]
+    assert (n**0).tolist() == [1] * 101
+
+
+def test_powers_of_small_numbers_have_finite_slopes():
+    x = Tensor([1e-11, -1e-11], requires_grad=True)
+    (x**-2).sum().backward()
+    assert_close(x.grad.numpy(), np.array([-2e33, 2e33], "float32"), rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int32", "int64"])
+def test_quotients_and_remainders_near_and_far(dtype, rng):
+    scale = 1 if dtype[0] == "i" else 0.37
+    a = np.concatenate([rng.integers(-1000, 1000, 301) * scale, [2e9, -2e9, 1, 0]]).astype(dtype)
+    b = np.concatenate([rng.choice([-7, -2, 1, 3, 10], 301) * scale, [3, 7, -1, 5]]).astype(dtype)
+    if dtype == "int64":
+        a[-4:], b[-4:] = [2**62, -(2**62), 2**52 - 1, -(2**63)], [3, 2**40, 3, 7]
+    assert (Tensor(a) // Tensor(b)).tolist() == np.floor_divide(a, b).tolist()
+    np.testing.assert_array_equal((Tensor(a) % Tensor(b)).numpy(), np.remainder(a, b))

@@ -1,6 +1,7 @@
 //! Splits a formula into what changes from element to element and what the host computes once a launch.
 
 use crate::builder::renumber;
+use crate::powers;
 use crate::{Builder, Formula, Id, Node, Rank};
 
 /// The two parts of a formula.
@@ -17,7 +18,8 @@ pub struct Hoisted {
 ///
 /// Every scalar node that rows or elements use, or that is a result, becomes an entry of the kernel's control
 /// table, in the order of the nodes; constants stay where they are. A hyperparameter in F64 that is cast where it
-/// meets F32 elements thus arrives as F32, after all arithmetic in F64.
+/// meets F32 elements thus arrives as F32, after all arithmetic in F64. Powers with small constant exponents become products
+/// and roots.
 pub fn hoist(f: &Formula) -> Hoisted {
     let scalar = |id: Id| f.rank(id) == Rank::Scalar && !matches!(f.node(id), Node::Const(_));
     let mut entry = vec![false; f.nodes.len()];
@@ -49,7 +51,10 @@ pub fn hoist(f: &Formula) -> Hoisted {
                 kernel.scalar(f.types[i])
             }
             _ if f.ranks[i] == Rank::Scalar => continue,
-            node => kernel.insert(renumber(node, |id| in_kernel[id.index()])),
+            node => {
+                let node = renumber(node, |id| in_kernel[id.index()]);
+                powers::expand(&mut kernel, node).unwrap_or_else(|| kernel.insert(node))
+            }
         };
     }
     let outputs: Vec<Id> = f.outputs.iter().map(|id| in_kernel[id.index()]).collect();

@@ -136,7 +136,12 @@ pub fn elementwise(row: Row, operands: &[Operand<'_>], scalars: &[f64]) -> Resul
     check_integers(row, dtype, operands)?;
     control.extend(scalars.iter().enumerate().map(|(k, &s)| number(about.scalar_type(k, ty), Value::F(s))));
     let outputs = (0..about.outputs).map(|_| result_dtype(row, dtype)).collect();
-    let map = Map { function: MapFn::of(row, ty, numbers).clone(), scalars: control, outputs, whole: false };
+    let power = if row == Row::Pow && numbers == 0b10 { MapFn::power(ty, control[0]) } else { None };
+    if power.is_some() {
+        control.clear();
+    }
+    let function = power.unwrap_or_else(|| MapFn::of(row, ty, numbers).clone());
+    let map = Map { function, scalars: control, outputs, whole: false };
     apply(Op::Map(map), &tensors)
 }
 

@@ -4,8 +4,8 @@ use crate::op::Few;
 use phynexus_core::{Chain, DType, Kernel, Once, Result, Spec as KernelSpec, Task, Value, View};
 use phynexus_formula::ops::Op as Row;
 use phynexus_formula::{
-    Builder, Formula, Gradient, Id, Node, Rank, Reduction, Source, Type, differentiate, differentiate_loss,
-    evaluate_scalars, hoist,
+    Binary, Builder, Formula, Gradient, Id, Node, Rank, Reduction, Source, Type, differentiate,
+    differentiate_loss, evaluate_scalars, hoist, is_product,
 };
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -54,7 +54,7 @@ impl Passage {
     /// The product of matrices whose elements pass at once.
     pub(super) fn product(&self) -> &Kernel {
         self.product.get_or_init(|| {
-            let epilogue = Some(self.function.formula.clone());
+            let epilogue = Some(self.function.kernel.clone());
             let (bias, accumulate, symmetric, sums) = (false, false, false, false);
             Kernel::new(KernelSpec::MatMul { bias, accumulate, epilogue, symmetric, sums })
         })
@@ -114,6 +114,23 @@ impl MapFn {
             let row_results = if about.row_wise { row_ranks(&formula) } else { 0 };
             MapFn::new(about.name.into(), formula, row_results, about.differentiable)
         })
+    }
+
+    /// A power with this exponent, where products and roots compute it; the exponent is then part of the function.
+    pub fn power(ty: Type, exponent: Value) -> Option<Arc<MapFn>> {
+        static TABLE: Chain<((Type, u64), Arc<MapFn>)> = Chain::new();
+        let number = exponent.as_f64();
+        if !is_product(ty, number) {
+            return None;
+        }
+        let key = (ty, number.to_bits());
+        let made = || {
+            let mut b = Builder::new();
+            let (base, exponent) = (b.input(ty), b.number(ty, number));
+            let power = b.binary(Binary::Pow, base, exponent);
+            (key, MapFn::new(Row::Pow.name().into(), b.finish(&[power]), 0, true))
+        };
+        Some(TABLE.find_or_add(|(known, _)| *known == key, made).1.clone())
     }
 
     /// The sum or mean of a table row's elementwise result over the whole tensor.
