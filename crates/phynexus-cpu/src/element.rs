@@ -7,10 +7,14 @@ use phynexus_core::DType;
 pub(crate) trait Element: Copy + Send + Sync + 'static {
     /// What sums are kept in: i64 or f64. Every element is exact in it.
     type Wide: Wide;
+    /// What extrema are kept in: the narrowest type that processors compare.
+    type Own: Wide;
     /// An integer that orders elements: equal for both zeros, greatest for NaN.
     type Key: Key;
     /// The same value.
     fn widen(self) -> Self::Wide;
+    /// The same value.
+    fn own(self) -> Self::Own;
     /// The nearest value (integers wrap).
     fn narrow(wide: Self::Wide) -> Self;
     /// The sum, rounded to this type.
@@ -21,7 +25,7 @@ pub(crate) trait Element: Copy + Send + Sync + 'static {
     fn key(self) -> Self::Key;
 }
 
-/// i64 or f64.
+/// What elements are accumulated in.
 pub(crate) trait Wide: Copy + PartialOrd + Send + Sync + 'static {
     const ZERO: Self;
     const ONE: Self;
@@ -87,6 +91,9 @@ macro_rules! wide {
     };
 }
 
+wide!(u8, 1, u8::MIN, u8::MAX, u8::wrapping_add, u8::wrapping_mul);
+wide!(i32, 1, i32::MIN, i32::MAX, i32::wrapping_add, i32::wrapping_mul);
+wide!(f32, 1.0, f32::NEG_INFINITY, f32::INFINITY, std::ops::Add::add, std::ops::Mul::mul);
 wide!(i64, 1, i64::MIN, i64::MAX, i64::wrapping_add, i64::wrapping_mul);
 wide!(f64, 1.0, f64::NEG_INFINITY, f64::INFINITY, std::ops::Add::add, std::ops::Mul::mul);
 
@@ -110,7 +117,12 @@ macro_rules! integer {
     ($type:ty, $key:ty) => {
         impl Element for $type {
             type Wide = i64;
+            type Own = $type;
             type Key = $key;
+            #[inline(always)]
+            fn own(self) -> $type {
+                self
+            }
             #[inline(always)]
             fn widen(self) -> i64 {
                 self as i64
@@ -143,7 +155,12 @@ macro_rules! float {
     ($type:ty, $key:ty, $compute:ty, $to:expr, $from:expr, $narrow:expr) => {
         impl Element for $type {
             type Wide = f64;
+            type Own = $compute;
             type Key = $key;
+            #[inline(always)]
+            fn own(self) -> $compute {
+                $to(self)
+            }
             #[inline(always)]
             fn widen(self) -> f64 {
                 $to(self) as f64
@@ -180,7 +197,7 @@ float!(f64, i64, f64, |x: f64| x, |x: f64| x, |x: f64| x);
 
 /// Without branches or tests of the processor, so that loops vectorise.
 #[inline(always)]
-fn f16_to_f32(half: f16) -> f32 {
+pub(crate) fn f16_to_f32(half: f16) -> f32 {
     let bits = half.to_bits() as u32;
     // The exponent's bias is corrected by a multiplication, which is right for subnormal numbers too.
     let magnitude = f32::from_bits((bits & 0x7fff) << 13) * f32::from_bits((127 + 112) << 23);

@@ -1,6 +1,6 @@
 //! Reductions over the trailing dimensions of a view.
 //!
-//! Everything is kept in f64 or i64. The order of the additions follows from shape and strides alone: lanes beside each
+//! Sums and products are kept in f64 or i64. The order of the additions follows from shape and strides alone: lanes beside each
 //! other, at most `RUN` steps in each, then pairs. Where the reduced elements lie closer than the outputs' (the last
 //! dimensions of a contiguous tensor), the lanes are elements of one row; otherwise (a sum over the rows of a matrix)
 //! each output is a lane, so that memory is read in order either way.
@@ -10,7 +10,7 @@ mod ops;
 use crate::element::with_element;
 use crate::simd::vectorised;
 use crate::strided::{Ptr, Walk, split};
-use ops::{All, Any, Arg, Fold, LANES, Max, Min, Prod, Reducer, Sum};
+use ops::{All, Any, Arg, Fold, LANES, Max, Min, Own, Prod, Reducer, Sum, Widened};
 use phynexus_core::{DType, ReduceOp, Result, Task};
 use std::mem::MaybeUninit;
 use std::ops::Range;
@@ -38,12 +38,12 @@ pub(crate) fn launch(op: ReduceOp, axes: usize, task: &Task<'_>) -> Result<()> {
     };
     plan.choose();
     with_element!(input.dtype, T => match op {
-        ReduceOp::Sum | ReduceOp::Mean => run::<Fold<T, Sum>>(&plan),
-        ReduceOp::Prod => run::<Fold<T, Prod>>(&plan),
-        ReduceOp::Max => run::<Fold<T, Max>>(&plan),
-        ReduceOp::Min => run::<Fold<T, Min>>(&plan),
-        ReduceOp::Any => run::<Fold<T, Any>>(&plan),
-        ReduceOp::All => run::<Fold<T, All>>(&plan),
+        ReduceOp::Sum | ReduceOp::Mean => run::<Fold<T, Widened, Sum>>(&plan),
+        ReduceOp::Prod => run::<Fold<T, Widened, Prod>>(&plan),
+        ReduceOp::Max => run::<Fold<T, Own, Max>>(&plan),
+        ReduceOp::Min => run::<Fold<T, Own, Min>>(&plan),
+        ReduceOp::Any => run::<Fold<T, Own, Any>>(&plan),
+        ReduceOp::All => run::<Fold<T, Own, All>>(&plan),
         ReduceOp::ArgMax => run::<Arg<T, true>>(&plan),
         ReduceOp::ArgMin => run::<Arg<T, false>>(&plan),
     });

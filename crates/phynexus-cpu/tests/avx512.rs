@@ -247,9 +247,10 @@ impl Machine {
                 join(&index.iter().map(|&i| table[i as usize % 16]).collect::<Vec<_>>(), 4)
             }
             "vblendm" => {
-                assert!(o[0].ends_with("{k1}"));
+                let number = o[0].split_once("{k").and_then(|(_, rest)| rest.strip_suffix('}')).unwrap();
+                let mask = self.masks[number.parse::<usize>().unwrap()];
                 let (no, yes) = (split(&self.vector(o[1], 64)), split(&self.vector(o[2], 64)));
-                let pick = |i: usize| if self.masks[1] >> i & 1 == 1 { yes[i] } else { no[i] };
+                let pick = |i: usize| if mask >> i & 1 == 1 { yes[i] } else { no[i] };
                 let values: Vec<u64> = (0..count).map(pick).collect();
                 join(&values, size)
             }

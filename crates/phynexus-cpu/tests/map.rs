@@ -238,3 +238,71 @@ fn helpers_round_trip() {
     assert_eq!(decode(DType::BF16, &encode(DType::BF16, 1.5)), 1.5);
     assert_eq!(positions(&Tensor::empty(DType::F32, &[2, 2]).layout), [0, 1, 2, 3]);
 }
+
+/// Conversions of contiguous values are loops of their own; of others, and in place, the interpreter's.
+#[test]
+fn conversions_between_all_dtypes() {
+    let mut random = Random::new(77);
+    for from in DType::ALL {
+        for to in DType::ALL {
+            let mut b = Builder::new();
+            let x = b.input(from.compute());
+            let y = b.cast(to.compute(), x);
+            let formula = b.finish(&[y]);
+            for n in [1, 7, 64, 1003] {
+                let large = [
+                    1e10,
+                    -1e10,
+                    70_000.0,
+                    65_519.0,
+                    65_520.0,
+                    300.7,
+                    -1.5,
+                    6e-8,
+                    1e-40,
+                    f64::NAN,
+                    f64::INFINITY,
+                ];
+                let draw = |random: &mut Random| match random.below(3) {
+                    0 if from.is_float() => large[random.below(large.len())],
+                    1 if from == DType::I64 => (1i64 << 40) as f64 + 77.0,
+                    _ => random.small(from, false) * 13.0,
+                };
+                let values: Vec<f64> = (0..n).map(|_| draw(&mut random)).collect();
+                for input in
+                    [Tensor::new(from, &[n], &values), Tensor::strided(&mut random, from, &[n], true, draw)]
+                {
+                    check(
+                        &format!("{from} to {to}"),
+                        &formula,
+                        &[input],
+                        &[Tensor::empty(to, &[n])],
+                        &[n],
+                        &[],
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// Rows that are long enough to be looked at in many lanes.
+#[test]
+fn extrema_of_long_rows() {
+    let mut random = Random::new(78);
+    for (op, start) in [(Reduction::Max, f64::NEG_INFINITY), (Reduction::Min, f64::INFINITY)] {
+        let mut b = Builder::new();
+        let x = b.input(Type::F32);
+        let most = b.reduce(op, x);
+        let formula = b.finish(&[most]);
+        for n in [63, 64, 65, 127, 128, 191, 1000, 4000] {
+            for at in [None, Some(0), Some(n / 2), Some(n - 1)] {
+                let mut values: Vec<f64> = (0..n).map(|_| random.below(1000) as f64 - 500.0).collect();
+                values[n / 3] = start;
+                at.into_iter().for_each(|at| values[at] = f64::NAN);
+                let input = Tensor::new(DType::F32, &[1, n], &values);
+                check("extremum", &formula, &[input], &[Tensor::empty(DType::F32, &[1, 1])], &[1, n], &[]);
+            }
+        }
+    }
+}

@@ -160,7 +160,9 @@ impl Emit<'_> {
                 }
             }
             Inst::Test(test, ..) => {
-                let (to, a, b) = (if self.asm.wide { 1 } else { target }, register(0), rm(1));
+                let own = self.mask(value);
+                let to = own.unwrap_or(if self.asm.wide { 1 } else { target });
+                let (a, b) = (register(0), rm(1));
                 let (opcode, kind) = match test {
                     Test::Eq => (self.float(0xc2), Some(0)), // vcmpps
                     Test::Lt => (self.float(0xc2), Some(1)),
@@ -173,18 +175,21 @@ impl Emit<'_> {
                 };
                 self.asm.vector(opcode, to, a, b);
                 kind.into_iter().for_each(|kind| self.asm.immediate(kind));
-                if self.asm.wide {
+                if self.asm.wide && own.is_none() {
                     let spread = Vector { prefix: PF3, map: M0F38, opcode: 0x38, w: self.program.double }; // vpmovm2d
                     self.asm.vector(spread, target, 0, Rm::Register(1));
                 }
             }
-            Inst::Select(..) => {
+            Inst::Select(condition, ..) => {
                 let (mask, yes, no) = (register(0), rm(1), register(2));
                 if self.asm.wide {
-                    let signs = Vector { prefix: PF3, map: M0F38, opcode: 0x39, w: self.program.double }; // vpmovd2m
-                    self.asm.vector(signs, 1, 0, Rm::Register(mask));
+                    let own = self.mask(condition).unwrap_or_else(|| {
+                        let signs = Vector { prefix: PF3, map: M0F38, opcode: 0x39, w: self.program.double }; // vpmovd2m
+                        self.asm.vector(signs, 1, 0, Rm::Register(mask));
+                        1
+                    });
                     let blend = Vector { prefix: P66, map: M0F38, opcode: 0x65, w: self.program.double };
-                    self.asm.vector_masked(blend, target, no, yes, 1);
+                    self.asm.vector_masked(blend, target, no, yes, own);
                 } else {
                     let opcode = 0x4a + self.program.double as u8; // vblendvps
                     self.asm.vector(Self::integer(M0F3A, opcode), target, no, yes);

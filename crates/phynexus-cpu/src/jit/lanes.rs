@@ -135,6 +135,13 @@ impl<'a, 'f> Int for Bits<'a, 'f> {
     fn as_bits(self) -> Lanes<'a, 'f> {
         self.0
     }
+    fn pick(self, table: &[f32; 8]) -> Lanes<'a, 'f> {
+        let table = Inst::Table(table.map(f32::to_bits));
+        self.0.make(|lower| {
+            let table = lower.inst(table);
+            lower.two(Two::Lookup, self.0.value, table)
+        })
+    }
 }
 
 #[cfg(test)]

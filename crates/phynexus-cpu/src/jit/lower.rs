@@ -118,7 +118,11 @@ impl Lower<'_> {
     }
 
     pub fn select(&mut self, mask: Value, yes: Value, no: Value) -> Value {
-        self.inst(Inst::Select(mask, yes, no))
+        match self.program.insts[mask] {
+            Inst::Test(Test::Lt, a, b) if (a, b) == (yes, no) => self.inst(Inst::Two(Two::Min, a, b)),
+            Inst::Test(Test::Lt, a, b) if (a, b) == (no, yes) => self.inst(Inst::Two(Two::Max, b, a)),
+            _ => self.inst(Inst::Select(mask, yes, no)),
+        }
     }
 
     pub fn number(&mut self, value: f64) -> Value {

@@ -207,10 +207,26 @@ impl Function {
             // SAFETY: the caller's contract.
             unsafe { entry(operands, scalars, start, whole, 0) };
         }
-        if whole < end {
+        if whole == end {
+            return;
+        }
+        if whole > start && self.is_apart(operands) {
+            // Some elements are computed once more, with the same result.
+            // SAFETY: the caller's contract.
+            unsafe { entry(operands, scalars, end - self.lanes, end, 0) };
+        } else {
             // SAFETY: the caller's contract.
             unsafe { self.rest(entry, operands, scalars, whole, end - whole) };
         }
+    }
+
+    /// Whether no output is the memory of an input.
+    #[inline]
+    fn is_apart(&self, operands: *const *const u8) -> bool {
+        // SAFETY: the caller's contract: there are as many addresses.
+        let all = unsafe { std::slice::from_raw_parts(operands, self.inputs.len() + self.outputs.len()) };
+        let (inputs, outputs) = all.split_at(self.inputs.len());
+        outputs.iter().all(|output| !inputs.contains(output))
     }
 
     /// Fewer elements than a vector has, through vectors in memory.

@@ -36,7 +36,9 @@ pub(super) fn compile(program: &Program, wide: bool) -> Option<(Vec<u8>, usize)>
     }
     let asm = Assembler::new(wide);
     let lanes = bytes / program.lane();
-    let mut emit = Emit { program, allocations: &allocations, pass: 0, bases, asm, bytes, lanes, registers };
+    let (pass, masks) = (0, vec![]);
+    let mut emit =
+        Emit { program, allocations: &allocations, pass, bases, asm, bytes, lanes, registers, masks };
     emit.function(frame, used);
     Some((emit.asm.finish(), lanes))
 }
@@ -66,6 +68,8 @@ pub(super) struct Emit<'a> {
     pub lanes: usize,
     /// How many vector registers there are.
     registers: usize,
+    /// The mask registers of comparisons in the loop that is being written.
+    masks: Vec<Option<u8>>,
 }
 
 impl Emit<'_> {
@@ -103,6 +107,7 @@ impl Emit<'_> {
 
     /// The loop over all that is left in steps of `unroll` vectors.
     pub fn repeat(&mut self, unroll: usize) {
+        self.masks = self.mask_registers();
         let (top, end) = (self.asm.label(), self.asm.label());
         let step = Rm::at(INDEX, (unroll * self.lanes) as i32);
         self.asm.address(SCRATCH, step);
@@ -117,6 +122,45 @@ impl Emit<'_> {
         self.asm.compare(SCRATCH, Rm::Register(END));
         self.asm.jump_if(Condition::BelowOrEqual, top);
         self.asm.place(end);
+        self.masks.clear();
+    }
+
+    /// The mask register that holds the value of a comparison, if one does.
+    pub fn mask(&self, value: Value) -> Option<u8> {
+        self.masks.get(value).copied().flatten()
+    }
+
+    /// Mask registers (AVX-512) for comparisons of the pass that nothing does but choose: they never become vectors.
+    fn mask_registers(&self) -> Vec<Option<u8>> {
+        let program = self.program;
+        let (mut last, mut chooses) = (vec![None; program.insts.len()], vec![true; program.insts.len()]);
+        let steps = &self.allocation().steps;
+        for (at, step) in steps.iter().enumerate() {
+            match *step {
+                Step::Compute { value, .. } => {
+                    for (k, operand) in program.insts[value].operands().enumerate() {
+                        last[operand] = Some(at);
+                        chooses[operand] &= k == 0 && matches!(program.insts[value], Inst::Select(..));
+                    }
+                }
+                Step::Keep { value, .. } | Step::Fold { value, .. } => chooses[value] = false,
+                Step::Store { output, .. } => chooses[program.outputs[output].0] = false,
+                Step::Fetch { .. } | Step::Reload { .. } | Step::Spill { .. } => {}
+            }
+        }
+        let mut masks = vec![None; program.insts.len()];
+        let mut busy: [usize; 6] = [0; 6]; // until which step each is needed
+        for (at, step) in steps.iter().enumerate().filter(|_| self.asm.wide) {
+            if let Step::Compute { value, .. } = *step
+                && let (Inst::Test(..), Some(until), true) =
+                    (program.insts[value], last[value], chooses[value])
+                && let Some(free) = busy.iter().position(|&until| until <= at)
+            {
+                busy[free] = until;
+                masks[value] = Some(free as u8 + 2); // the first is for what has none
+            }
+        }
+        masks
     }
 
     pub fn allocation(&self) -> &'_ Allocation {

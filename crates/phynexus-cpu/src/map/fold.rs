@@ -31,6 +31,15 @@ impl Fold {
                 Type::Bool => of::<u8, I>(),
             }
         }
+        match (op, ty) {
+            (Reduction::Max, Type::F32) => {
+                return Fold { rows: extreme_rows::<Max>, ..by_type::<Max, Max>(ty) };
+            }
+            (Reduction::Min, Type::F32) => {
+                return Fold { rows: extreme_rows::<Min>, ..by_type::<Min, Min>(ty) };
+            }
+            _ => {}
+        }
         match op {
             Reduction::Sum => by_type::<Sum, Sum>(ty),
             Reduction::Prod => by_type::<Prod, Prod>(ty),
@@ -182,6 +191,71 @@ vectorised! {
                 let from = g.a.cast::<T>().add(row * g.len);
                 let value = if g.len <= STRAIGHT { straight::<T, J>(from, g.len) } else { T::from_bits(piece::<T, J>(from.cast(), g.len)) };
                 g.out.cast::<T>().add(row).write_unaligned(T::narrow(value));
+            }
+        }
+    }
+}
+
+/// Which of two floats an extremum is, where neither is NaN.
+trait Order: Join<f64> {
+    fn before(a: f32, b: f32) -> bool;
+}
+
+impl Order for Max {
+    #[inline(always)]
+    fn before(a: f32, b: f32) -> bool {
+        a > b
+    }
+}
+
+impl Order for Min {
+    #[inline(always)]
+    fn before(a: f32, b: f32) -> bool {
+        a < b
+    }
+}
+
+/// Elements that an extremum is looked for in beside each other: their order does not matter.
+const WIDE: usize = 64;
+
+vectorised! {
+    /// As [`rows`] for the extrema of floats, which need no wider type.
+    unsafe fn extreme_rows<J: Order>(g: &Args) {
+        if g.len < WIDE {
+            // SAFETY: the contract is passed on.
+            return unsafe { rows::<f32, J>(g) };
+        }
+        for row in 0..g.rows {
+            // SAFETY: `a` holds rows * len values and `out` one for each row.
+            unsafe {
+                let from = g.a.cast::<f32>().add(row * g.len);
+                let mut best: [f32; WIDE] = std::array::from_fn(|i| from.add(i).read_unaligned());
+                let mut nan = best.map(|x| x.is_nan() as u32);
+                // The last elements may be looked at once more.
+                let last = g.len - WIDE;
+                let mut i = WIDE.min(last);
+                loop {
+                    for lane in 0..WIDE {
+                        let x = from.add(i + lane).read_unaligned();
+                        best[lane] = if J::before(x, best[lane]) { x } else { best[lane] };
+                        nan[lane] |= x.is_nan() as u32;
+                    }
+                    if i == last {
+                        break;
+                    }
+                    i = (i + WIDE).min(last);
+                }
+                let mut width = WIDE / 2;
+                while width > 0 {
+                    for lane in 0..width {
+                        let other = best[lane + width];
+                        best[lane] = if J::before(other, best[lane]) { other } else { best[lane] };
+                        nan[lane] |= nan[lane + width];
+                    }
+                    width /= 2;
+                }
+                let result = if nan[0] == 0 { best[0] } else { f32::NAN };
+                g.out.cast::<f32>().add(row).write_unaligned(result);
             }
         }
     }

@@ -181,3 +181,29 @@ vectorised! {
         }
     }
 }
+
+vectorised! {
+    /// As [`limited`], of two operands.
+    pub(super) unsafe fn limited_binary<T: Value, F: Fn(T, T) -> T, P: Fn(T, T) -> bool, S: Fn(T, T) -> T>(g: &Args) {
+        let (fast, large, slow) = (function::<F>(), function::<P>(), function::<S>());
+        // SAFETY: the operands hold n values; an in-place result of one step touches no other step.
+        unsafe {
+            for start in (0..g.n).step_by(STEP) {
+                let count = STEP.min(g.n - start);
+                let mut copies = [[const { MaybeUninit::<T>::uninit() }; STEP]; 2];
+                for (copy, from) in copies.iter_mut().zip([g.a, g.b]) {
+                    let from = from.cast::<T>().add(start);
+                    std::ptr::copy_nonoverlapping(from.cast::<u8>(), copy.as_mut_ptr().cast(), count * size_of::<T>());
+                }
+                let [a, b] = &copies;
+                let out = g.out.cast::<T>().add(start);
+                fill(out.cast(), count, |i| fast(a[i].assume_init(), b[i].assume_init()));
+                let is_large = |i: usize| large(a[i].assume_init(), b[i].assume_init());
+                let any = (0..count).fold(false, |any, i| any | is_large(i));
+                for i in (0..if any { count } else { 0 }).filter(|&i| is_large(i)) {
+                    out.add(i).write_unaligned(slow(a[i].assume_init(), b[i].assume_init()));
+                }
+            }
+        }
+    }
+}

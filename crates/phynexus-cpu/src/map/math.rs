@@ -1,5 +1,7 @@
 //! Functions of f32 that need f64 on the way, and those of numbers of other types that the standard library lacks.
 
+use super::convert::Convert;
+
 /// The value of a polynomial, highest coefficient first.
 macro_rules! horner {
     ($x:expr, $first:expr $(, $next:expr)*) => {{
@@ -15,7 +17,6 @@ pub(super) const PERIODIC_LIMIT: f32 = 1e5;
 /// `x = n pi/2 + r`: r, and n. pi/2 in two parts, of which the first times n is exact.
 #[inline(always)]
 fn quarter(x: f32) -> (f32, i32) {
-    const ROUND64: f64 = 6_755_399_441_055_744.0;
     let x = x as f64;
     let shifted = x * std::f64::consts::FRAC_2_PI + ROUND64;
     let n = shifted - ROUND64;
@@ -116,6 +117,60 @@ macro_rules! division {
 division!(f32, floor_div32, rem32);
 division!(f64, floor_div64, rem64);
 
+/// What is left of a truncated division, and its quotient: exact where that is not [`far`].
+#[inline(always)]
+fn divided(a: f32, b: f32) -> (f64, f64) {
+    let quotient = (a as f64 / b as f64).trunc();
+    (a as f64 - quotient * b as f64, quotient)
+}
+
+/// Where [`near_rem32`] and [`near_floor_div32`] are not right: quotients that are large or no numbers.
+#[inline(always)]
+pub(super) fn far(a: f32, b: f32) -> bool {
+    let quotient = (a / b).abs();
+    quotient.is_nan() | (quotient >= 4_194_304.0) | b.is_infinite()
+}
+
+/// As [`rem32`], without branches.
+#[inline(always)]
+pub(super) fn near_rem32(a: f32, b: f32) -> f32 {
+    let (rest, _) = divided(a, b);
+    let rest = if rest == 0.0 { (0.0f32).copysign(b) } else { rest as f32 };
+    if (rest != 0.0) & ((rest < 0.0) != (b < 0.0)) { rest + b } else { rest }
+}
+
+/// As [`floor_div32`], without branches.
+#[inline(always)]
+pub(super) fn near_floor_div32(a: f32, b: f32) -> f32 {
+    let (rest, quotient) = divided(a, b);
+    let down = if (rest != 0.0) & ((rest < 0.0) != (b < 0.0)) { 1.0 } else { 0.0 };
+    let quotient = quotient - down;
+    if quotient == 0.0 { (0.0f32).copysign(a / b) } else { quotient as f32 }
+}
+
+/// Where [`near_floor_div`] is not right: numbers that f64 does not hold.
+#[inline(always)]
+pub(super) fn far_integers(a: i64, b: i64) -> bool {
+    const MOST: u64 = 1 << 52;
+    (a.unsigned_abs() >= MOST) | (b.unsigned_abs() >= MOST)
+}
+
+/// As [`floor_div`], by a division of f64, which vectorises.
+#[inline(always)]
+pub(super) fn near_floor_div(a: i64, b: i64) -> i64 {
+    let quotient: i64 = (a as f64 / b as f64).convert();
+    let quotient = if b == 0 { 0 } else { quotient };
+    let rest = a.wrapping_sub(quotient.wrapping_mul(b));
+    let down = (rest != 0) & ((rest < 0) != (b < 0)) & (b != 0);
+    quotient.wrapping_sub(down as i64)
+}
+
+/// As [`modulo`], likewise.
+#[inline(always)]
+pub(super) fn near_modulo(a: i64, b: i64) -> i64 {
+    a.wrapping_sub(b.wrapping_mul(near_floor_div(a, b)))
+}
+
 /// Rounds towards minus infinity; 0 where the divisor is 0.
 pub(super) fn floor_div(a: i64, b: i64) -> i64 {
     if b == 0 {
@@ -128,6 +183,81 @@ pub(super) fn floor_div(a: i64, b: i64) -> i64 {
 /// Of the divisor's sign; `a` where the divisor is 0.
 pub(super) fn modulo(a: i64, b: i64) -> i64 {
     a.wrapping_sub(b.wrapping_mul(floor_div(a, b)))
+}
+
+/// `a` to the power `b`, by the logarithm to base 2 in f64, which leaves no more than half a unit in the last place and a
+/// hundred-thousandth. Without branches; special values are C's.
+#[inline(always)]
+pub(super) fn pow32(a: f32, b: f32) -> f32 {
+    let (base, exponent) = (a.abs() as f64, b as f64);
+    // base = m 2^e with m in [sqrt(1/2), sqrt(2)): what is above the bits of sqrt(1/2) carries into the exponent.
+    let above = base.to_bits().wrapping_sub(SQRT_HALF);
+    let e = to_float(above >> 52);
+    let m = f64::from_bits((above & 0x000f_ffff_ffff_ffff).wrapping_add(SQRT_HALF));
+    // log2 m = 2 artanh(s) / ln 2
+    let s = (m - 1.0) / (m + 1.0);
+    let z = s * s;
+    let series = horner!(
+        z,
+        1.0 / 17.0,
+        1.0 / 15.0,
+        1.0 / 13.0,
+        1.0 / 11.0,
+        1.0 / 9.0,
+        1.0 / 7.0,
+        1.0 / 5.0,
+        1.0 / 3.0
+    );
+    let log = (s + s * z * series) * (2.0 * std::f64::consts::LOG2_E) + e;
+    let log = if base == 0.0 { f64::NEG_INFINITY } else { log };
+    let log = if base == f64::INFINITY { f64::INFINITY } else { log };
+    let y = exponent * log;
+    let y = if log == 0.0 { 0.0 } else { y }; // 1 to any power
+    let y = if y > 300.0 { 300.0 } else { y };
+    let y = if y < -300.0 { -300.0 } else { y };
+    let shifted = y + ROUND64;
+    let n = shifted - ROUND64;
+    let r = (y - n) * std::f64::consts::LN_2;
+    let fraction = horner!(
+        r,
+        1.0 / 3_628_800.0,
+        1.0 / 362_880.0,
+        1.0 / 40_320.0,
+        1.0 / 5_040.0,
+        1.0 / 720.0,
+        1.0 / 120.0,
+        1.0 / 24.0,
+        1.0 / 6.0,
+        0.5,
+        1.0,
+        1.0
+    );
+    let size = f64::from_bits(fraction.to_bits().wrapping_add(shifted.to_bits() << 52)) as f32;
+    let half = exponent * 0.5;
+    let whole = whole(exponent) == exponent;
+    let odd = whole & (self::whole(half) != half);
+    let size = if a.is_sign_negative() & odd { -size } else { size };
+    let size = if (a < 0.0) & !whole & (base < f64::INFINITY) { f32::NAN } else { size };
+    let size = if a.is_nan() | b.is_nan() { f32::NAN } else { size };
+    if (b == 0.0) | (a == 1.0) { 1.0 } else { size }
+}
+
+/// Adding this to less than 2^51 rounds to an integer, which then stands in the low bits.
+const ROUND64: f64 = 6_755_399_441_055_744.0;
+/// The bits of sqrt(1/2).
+const SQRT_HALF: u64 = std::f64::consts::FRAC_1_SQRT_2.to_bits();
+
+/// A small two's complement number of 12 bits as a float: no instruction before AVX-512 converts 64-bit integers.
+#[inline(always)]
+fn to_float(bits: u64) -> f64 {
+    let signed = (bits.wrapping_add(2048) & 4095).wrapping_sub(2048);
+    f64::from_bits(ROUND64.to_bits().wrapping_add(signed)) - ROUND64
+}
+
+/// Without what is behind the point, or another number that is no equal: exact for what an f32 may be.
+#[inline(always)]
+fn whole(x: f64) -> f64 {
+    if x.abs() < 2_251_799_813_685_248.0 { (x + ROUND64) - ROUND64 } else { x }
 }
 
 /// Wraps; negative exponents round towards zero.
@@ -249,5 +379,63 @@ mod tests {
         assert!(min32(0.0, -0.0).is_sign_negative() && min32(-0.0, 0.0).is_sign_positive());
         assert!(max32(0.0, -0.0).is_sign_negative() && max32(-0.0, 0.0).is_sign_positive());
         assert_eq!((min32(1.0, 2.0), max32(1.0, 2.0), max32(f32::INFINITY, 2.0)), (1.0, 2.0, f32::INFINITY));
+    }
+
+    #[test]
+    fn powers_are_right_to_a_unit() {
+        let sizes = (0..=90).map(|k| 10f32.powf(k as f32 * 0.85 - 38.5) * (1.0 + 0.37 * (k % 3) as f32));
+        let bases: Vec<f32> = sizes.chain((1..300).map(|k| k as f32 * 0.013)).collect();
+        let exponents: Vec<f32> =
+            (-120..=120).map(|k| k as f32 * 0.33).chain([0.1, 7.0, 1e-3, 1e3]).collect();
+        let mut worst = 0.0f64;
+        for &a in &bases {
+            for &b in &exponents {
+                let (ours, right) = (pow32(a, b), (a as f64).powf(b as f64));
+                let rounded = right as f32;
+                if rounded.is_infinite() {
+                    assert_eq!(ours, rounded, "{a} to {b}");
+                    continue;
+                }
+                let unit = (rounded.next_up() as f64 - rounded as f64).max(2f64.powi(-149));
+                worst = worst.max((ours as f64 - right).abs() / unit);
+            }
+        }
+        assert!(worst < 0.501, "{worst} units");
+        let special = [0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 1e-40, 16_777_215.0, 1e10, f32::INFINITY];
+        let special: Vec<f32> = special.into_iter().flat_map(|x| [x, -x]).chain([f32::NAN]).collect();
+        for &a in &special {
+            for &b in &special {
+                let (ours, right) = (pow32(a, b), (a as f64).powf(b as f64) as f32);
+                let same = ours.to_bits() == right.to_bits() || ours.is_nan() && right.is_nan();
+                assert!(same, "{a} to {b} is {right}, not {ours}");
+            }
+        }
+    }
+
+    #[test]
+    fn divisions_that_vectorise_are_the_plain_ones() {
+        let special = [0.0, 0.1, 1.0, 1.5, 3.0, 7.0, 1e-40, 4_194_303.0, 1e10, f32::INFINITY];
+        let numbers = (1..150).map(|k| (k * k) as f32 * 0.071).chain(special);
+        let numbers: Vec<f32> = numbers.flat_map(|x| [x, -x]).chain([f32::NAN]).collect();
+        for &a in &numbers {
+            for &b in numbers.iter().filter(|&&b| !far(a, b)) {
+                let (rest, quotient) = (near_rem32(a, b), near_floor_div32(a, b));
+                assert_eq!(rest.to_bits(), rem32(a, b).to_bits(), "{a} % {b}");
+                assert_eq!(quotient.to_bits(), floor_div32(a, b).to_bits(), "{a} // {b}");
+            }
+        }
+        let most = 1 << 52;
+        let whole = [0, 1, 2, 3, 7, 10, 1000, 4096, 999_983, most / 3, most - 2, most - 1];
+        let whole: Vec<i64> = whole.into_iter().flat_map(|x| [x, -x]).collect();
+        for &a in &whole {
+            for &b in whole.iter().filter(|&&b| !far_integers(a, b)) {
+                assert_eq!(
+                    (near_floor_div(a, b), near_modulo(a, b)),
+                    (floor_div(a, b), modulo(a, b)),
+                    "{a}, {b}"
+                );
+            }
+        }
+        assert!(far_integers(most, 1) && far_integers(1, i64::MIN) && !far_integers(1 - most, most - 1));
     }
 }

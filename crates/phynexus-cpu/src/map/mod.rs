@@ -5,6 +5,7 @@
 //! reduce rows of integers, of others what each pass computes of a block. All give the same bits.
 
 mod compile;
+mod convert;
 mod fold;
 mod loops;
 mod math;
@@ -17,6 +18,7 @@ mod table;
 mod tuned;
 
 use crate::pool;
+use convert::Conversion;
 use phynexus_core::{DType, Error, Result, Task};
 use phynexus_formula::{Formula, Node, Type};
 use program::{Program, Rows};
@@ -59,6 +61,7 @@ enum Kind {
 struct Flat {
     program: Program,
     tuned: Tuned,
+    conversion: Option<Conversion>,
 }
 
 /// Programs over rows of different lengths, perhaps with machine code beside them.
@@ -77,7 +80,8 @@ pub(crate) fn compile(formula: &Formula, inputs: &[DType], outputs: &[DType]) ->
     let has = |wanted: Node| formula.nodes().contains(&wanted);
     let flat = || {
         let (program, tuned) = (program(Rows::Part)?, Tuned::new(formula, inputs, outputs));
-        Ok::<_, Error>(Flat { program, tuned })
+        let conversion = Conversion::new(formula, inputs, outputs);
+        Ok::<_, Error>(Flat { program, tuned, conversion })
     };
     let kind = if formula.reduces() || has(Node::Index) || has(Node::Length) {
         let elementwise = !formula.reduces() && !has(Node::Length);
@@ -134,6 +138,7 @@ pub(crate) fn launch(map: &Map, tasks: &[Task<'_>]) -> Result<()> {
     let flatly = |flat: &Flat| {
         let code = if worth_code { flat.tuned.code(&flat.program, tasks, total) } else { None };
         let piece = |task: &Task<'_>, range: Range<usize>| match code {
+            _ if flat.conversion.as_ref().is_some_and(|conversion| conversion.run(task, &range)) => {}
             Some(code) if tuned::is_dense(task) => code.run(task, range),
             _ => {
                 if worth_code && !tuned::is_dense(task) {

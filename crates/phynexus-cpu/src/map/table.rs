@@ -1,8 +1,9 @@
 //! Which loop computes which node: the meaning of every function for every type, one line each.
 
+use super::convert::Convert;
 use super::loops::{
-    Args, Each, Form, Run, Same, Value, binary as binary_loop, limited, select as select_loop,
-    unary as unary_loop,
+    Args, Each, Form, Run, Same, Value, binary as binary_loop, limited, limited_binary,
+    select as select_loop, unary as unary_loop,
 };
 use super::loops::{expand as expand_loop, splat as splat_loop};
 use super::math;
@@ -84,6 +85,16 @@ fn two<T: Value, R: Value, F: Fn(T, T) -> R + Copy>(_: F, same: [bool; 2]) -> Ru
 /// For functions so slow that their operands may as well be arrays; None where one is not.
 fn two_arrays<T: Value, F: Fn(T, T) -> T + Copy>(_: F, same: [bool; 2]) -> Option<Run> {
     (same == [false; 2]).then_some(binary_loop::<T, T, Each, Each, F>)
+}
+
+/// The same for functions whose vectorised form has a limited range.
+fn near<T: Value, F, P, S>(_: F, _: P, _: S, same: [bool; 2]) -> Option<Run>
+where
+    F: Fn(T, T) -> T + Copy,
+    P: Fn(T, T) -> bool + Copy,
+    S: Fn(T, T) -> T + Copy,
+{
+    (same == [false; 2]).then_some(limited_binary::<T, F, P, S>)
 }
 
 /// A function of one operand of type `ty`; None where the type has no such function.
@@ -190,17 +201,15 @@ fn periodic<F: Fn(f32) -> f32 + Copy, S: Fn(f32) -> f32 + Copy>(_: F, _: S) -> R
 /// function or it takes arrays only.
 pub(super) fn binary(op: Binary, ty: Type, same: [bool; 2]) -> Option<Run> {
     macro_rules! float {
-        ($t:ident, $min:path, $max:path, $floor_div:path, $rem:path, $atan2:expr) => {
+        ($t:ident, $min:path, $max:path, $floor_div:expr, $rem:expr, $atan2:expr, $pow:expr) => {
             match op {
                 Binary::Add => two(|a: $t, b: $t| a + b, same),
                 Binary::Sub => two(|a: $t, b: $t| a - b, same),
                 Binary::Mul => two(|a: $t, b: $t| a * b, same),
                 Binary::Div => two(|a: $t, b: $t| a / b, same),
-                Binary::FloorDiv => return two_arrays($floor_div, same),
-                Binary::Rem => return two_arrays($rem, same),
-                Binary::Pow => {
-                    return two_arrays(|a: $t, b: $t| if b == 2.0 { a * a } else { a.powf(b) }, same)
-                }
+                Binary::FloorDiv => return $floor_div(same),
+                Binary::Rem => return $rem(same),
+                Binary::Pow => return two_arrays($pow, same),
                 Binary::Min => two($min, same),
                 Binary::Max => two($max, same),
                 Binary::Atan2 => return two_arrays($atan2, same),
@@ -222,9 +231,15 @@ pub(super) fn binary(op: Binary, ty: Type, same: [bool; 2]) -> Option<Run> {
                 Binary::Sub => two($t::wrapping_sub, same),
                 Binary::Mul => two($t::wrapping_mul, same),
                 Binary::FloorDiv => {
-                    return two_arrays(|a: $t, b: $t| math::floor_div(a as i64, b as i64) as $t, same)
+                    let fast = |a: $t, b: $t| math::near_floor_div(a as i64, b as i64) as $t;
+                    let slow = |a: $t, b: $t| math::floor_div(a as i64, b as i64) as $t;
+                    return near(fast, |a: $t, b: $t| math::far_integers(a as i64, b as i64), slow, same);
                 }
-                Binary::Rem => return two_arrays(|a: $t, b: $t| math::modulo(a as i64, b as i64) as $t, same),
+                Binary::Rem => {
+                    let fast = |a: $t, b: $t| math::near_modulo(a as i64, b as i64) as $t;
+                    let slow = |a: $t, b: $t| math::modulo(a as i64, b as i64) as $t;
+                    return near(fast, |a: $t, b: $t| math::far_integers(a as i64, b as i64), slow, same);
+                }
                 Binary::Pow => return two_arrays(|a: $t, b: $t| math::power(a as i64, b as i64) as $t, same),
                 Binary::Min => two(|a: $t, b: $t| a.min(b), same),
                 Binary::Max => two(|a: $t, b: $t| a.max(b), same),
@@ -245,9 +260,16 @@ pub(super) fn binary(op: Binary, ty: Type, same: [bool; 2]) -> Option<Run> {
     }
     Some(match ty {
         Type::F32 => {
-            float!(f32, math::min32, math::max32, math::floor_div32, math::rem32, functions::atan2::<f32>)
+            let floor_div = |same| near(math::near_floor_div32, math::far, math::floor_div32, same);
+            let rem = |same| near(math::near_rem32, math::far, math::rem32, same);
+            float!(f32, math::min32, math::max32, floor_div, rem, functions::atan2::<f32>, math::pow32)
         }
-        Type::F64 => float!(f64, math::min64, math::max64, math::floor_div64, math::rem64, f64::atan2),
+        Type::F64 => {
+            let floor_div = |same| two_arrays(math::floor_div64, same);
+            let rem = |same| two_arrays(math::rem64, same);
+            let pow = |a: f64, b: f64| if b == 2.0 { a * a } else { a.powf(b) };
+            float!(f64, math::min64, math::max64, floor_div, rem, f64::atan2, pow)
+        }
         Type::I32 => int!(i32, u32),
         Type::I64 => int!(i64, u64),
         Type::Bool => match op {
@@ -270,10 +292,10 @@ pub(super) fn cast(from: Type, to: Type) -> Run {
     macro_rules! from {
         ($t:ident) => {
             match to {
-                Type::F32 => one(|x: $t| x as f32),
-                Type::F64 => one(|x: $t| x as f64),
-                Type::I32 => one(|x: $t| x as i32),
-                Type::I64 => one(|x: $t| x as i64),
+                Type::F32 => one(<$t as Convert<f32>>::convert),
+                Type::F64 => one(<$t as Convert<f64>>::convert),
+                Type::I32 => one(<$t as Convert<i32>>::convert),
+                Type::I64 => one(<$t as Convert<i64>>::convert),
                 Type::Bool => one(|x: $t| (x != 0 as $t) as u8),
             }
         };

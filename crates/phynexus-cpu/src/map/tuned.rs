@@ -1,6 +1,6 @@
 //! Chooses between the interpreter and machine code for a formula, by measuring both.
 
-use super::program::{Program, cell};
+use super::program::{Program, cell, cost};
 use super::run;
 use crate::jit;
 use phynexus_core::{Buffer, DType, Layout, Once, Result, Shape, Task, Value, View};
@@ -40,7 +40,9 @@ impl Tuned {
     pub fn new(formula: &Formula, inputs: &[DType], outputs: &[DType]) -> Tuned {
         let operands = inputs.len() + outputs.len();
         let steps = formula.nodes().iter().filter(|node| node.operands().next().is_some()).count();
-        let interpreted = steps < 2 || operands > MOST || formula.scalars().len() > MOST;
+        // A single step needs no code, unless it is a function of many instructions.
+        let plain = steps < 2 && cost(formula) < 1_000;
+        let interpreted = plain || operands > MOST || formula.scalars().len() > MOST;
         let code = if interpreted { Once::of(None) } else { Once::new() };
         let (inputs, outputs) = (inputs.to_vec(), outputs.to_vec());
         Tuned { formula: formula.clone(), inputs, outputs, code }

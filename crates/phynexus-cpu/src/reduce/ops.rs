@@ -42,8 +42,35 @@ pub(super) trait Monoid: 'static {
     fn fold<W: Wide>(a: W, b: W) -> W;
 }
 
-/// A [`Monoid`] over the elements `T`.
-pub(super) struct Fold<T, M>(PhantomData<(T, M)>);
+/// What elements are accumulated in.
+pub(super) trait Kept<T>: 'static {
+    type Acc: Wide;
+    fn keep(x: T) -> Self::Acc;
+}
+
+/// As i64 or f64: sums and products.
+pub(super) struct Widened;
+/// As they are compared: extrema.
+pub(super) struct Own;
+
+impl<T: Element> Kept<T> for Widened {
+    type Acc = T::Wide;
+    #[inline(always)]
+    fn keep(x: T) -> T::Wide {
+        x.widen()
+    }
+}
+
+impl<T: Element> Kept<T> for Own {
+    type Acc = T::Own;
+    #[inline(always)]
+    fn keep(x: T) -> T::Own {
+        x.own()
+    }
+}
+
+/// A [`Monoid`] over the elements `T`, kept as `K` says.
+pub(super) struct Fold<T, K, M>(PhantomData<(T, K, M)>);
 
 macro_rules! monoid {
     ($(#[$meta:meta])* $name:ident, $identity:ident, $a:ident, $b:ident, $fold:expr) => {
@@ -76,39 +103,39 @@ monoid!(
 monoid!(Any, ZERO, a, b, if b != W::ZERO { W::ONE } else { a });
 monoid!(All, ONE, a, b, if b == W::ZERO { W::ZERO } else { a });
 
-impl<T: Element, M: Monoid> Reducer for Fold<T, M> {
+impl<T: Element, K: Kept<T>, M: Monoid> Reducer for Fold<T, K, M> {
     type In = T;
-    type Acc = T::Wide;
+    type Acc = K::Acc;
     // What f64 adds to the error of narrower floats is nothing; sums of f64 themselves are cut into short runs.
     const RUN: usize = if size_of::<T>() == 8 { 32 } else { 1024 };
     const POSITIONS: bool = false;
 
     #[inline(always)]
-    fn identity() -> T::Wide {
+    fn identity() -> K::Acc {
         M::identity()
     }
     #[inline(always)]
-    fn take(acc: T::Wide, x: T, _at: usize) -> T::Wide {
-        M::fold(acc, x.widen())
+    fn take(acc: K::Acc, x: T, _at: usize) -> K::Acc {
+        M::fold(acc, K::keep(x))
     }
     #[inline(always)]
-    fn merge(a: T::Wide, b: T::Wide) -> T::Wide {
+    fn merge(a: K::Acc, b: K::Acc) -> K::Acc {
         M::fold(a, b)
     }
     #[inline(always)]
-    unsafe fn row(from: *const T, stride: isize, count: usize, _at: usize) -> T::Wide {
+    unsafe fn row(from: *const T, stride: isize, count: usize, _at: usize) -> K::Acc {
         // SAFETY: the caller says that these are readable.
-        let element = |i: usize| unsafe { *from.offset(i as isize * stride) }.widen();
+        let element = |i: usize| K::keep(unsafe { *from.offset(i as isize * stride) });
         let (mut i, mut few, mut acc) = (0, [M::identity(); FEW], M::identity());
         if count >= LANES {
-            let mut wide: [T::Wide; LANES] = [M::identity(); LANES];
+            let mut wide: [K::Acc; LANES] = [M::identity(); LANES];
             while i + LANES <= count {
                 for (lane, acc) in wide.iter_mut().enumerate() {
                     *acc = M::fold(*acc, element(i + lane));
                 }
                 i += LANES;
             }
-            let half: [T::Wide; LANES / 2] = from_fn(|l| M::fold(wide[l], wide[l + LANES / 2]));
+            let half: [K::Acc; LANES / 2] = from_fn(|l| M::fold(wide[l], wide[l + LANES / 2]));
             few = from_fn(|l| M::fold(half[l], half[l + FEW]));
         }
         if count >= FEW {
@@ -118,7 +145,7 @@ impl<T: Element, M: Monoid> Reducer for Fold<T, M> {
                 }
                 i += FEW;
             }
-            let four: [T::Wide; 4] = from_fn(|l| M::fold(few[l], few[l + 4]));
+            let four: [K::Acc; 4] = from_fn(|l| M::fold(few[l], few[l + 4]));
             acc = M::fold(M::fold(four[0], four[2]), M::fold(four[1], four[3]));
         }
         while i < count {
@@ -127,7 +154,7 @@ impl<T: Element, M: Monoid> Reducer for Fold<T, M> {
         }
         acc
     }
-    unsafe fn store(acc: T::Wide, count: Option<usize>, dtype: DType, place: *mut u8) {
+    unsafe fn store(acc: K::Acc, count: Option<usize>, dtype: DType, place: *mut u8) {
         // SAFETY: passed on.
         unsafe {
             match count {
