@@ -165,6 +165,7 @@ pub enum Spec {
     /// Running sums along the last dimension.
     CumSum,
     /// Sorts rows of the last dimension: outputs (sorted values, I64 positions). Stable; NaN counts as the largest.
+    /// On the processor outputs may have fewer elements in their last dimension: then these are the first in the order.
     Sort {
         /// Largest first.
         descending: bool,

@@ -87,3 +87,52 @@ fn threads_do_not_matter() {
         [values.bytes(), positions.bytes()].concat()
     });
 }
+
+/// Outputs that are shorter than the rows get the first elements of the whole order, whatever rows look like.
+#[test]
+fn first_elements() {
+    let mut random = Random::new(5);
+    for dtype in DType::ALL {
+        for (rows, n) in [(3, 1), (2, 63), (2, 64), (3, 200), (2, 1000), (1, 5000)] {
+            for kind in 0..4 {
+                let draw = |i: usize, random: &mut Random| match kind {
+                    0 => random.small(dtype, true),
+                    1 => (i % 120) as f64,
+                    2 => (n - i % n) as f64 % 120.0,
+                    _ if dtype.is_float() => random.below(1 << 20) as f64 * 0.37 - 1e5,
+                    _ => random.below(100) as f64,
+                };
+                let values: Vec<f64> = (0..rows * n).map(|i| draw(i, &mut random)).collect();
+                let input = Tensor::new(dtype, &[rows, n], &values);
+                let mut turned = Tensor::new(dtype, &[n, rows], &values);
+                turned.layout = turned.layout.permute(&[1, 0]);
+                for (input, descending) in [(&input, false), (&input, true), (&turned, true)] {
+                    let all = [Tensor::empty(dtype, &[rows, n]), Tensor::empty(DType::I64, &[rows, n])];
+                    launch(Spec::Sort { descending }, &[input], &[&all[0], &all[1]]).unwrap();
+                    for k in [1, 2, 5, 40, n - 1].into_iter().filter(|&k| k < n && k > 0) {
+                        let few = [Tensor::empty(dtype, &[rows, k]), Tensor::empty(DType::I64, &[rows, k])];
+                        launch(Spec::Sort { descending }, &[input], &[&few[0], &few[1]]).unwrap();
+                        for (few, all) in few.iter().zip(&all) {
+                            let first: Vec<f64> =
+                                all.values().chunks(n).flat_map(|row| row[..k].to_vec()).collect();
+                            let what = format!("{k} of {n} {dtype}, kind {kind}, descending {descending}");
+                            assert_same(&few.values(), &first, &what);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Wide keys that are equal in the bits that are sorted by first.
+#[test]
+fn wide_keys_that_differ_late() {
+    let mut random = Random::new(6);
+    let row: Vec<f64> =
+        (0..6000).map(|_| (random.below(3) as f64 - 1.0) * 2f64.powi(52) + random.below(40) as f64).collect();
+    for dtype in [DType::I64, DType::F64] {
+        let input = Tensor::new(dtype, &[1, 6000], &row);
+        check(&input, &Tensor::empty(dtype, &[1, 6000]), &Tensor::empty(DType::I64, &[1, 6000]));
+    }
+}

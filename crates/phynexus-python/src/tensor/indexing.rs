@@ -111,12 +111,16 @@ impl PyTensor {
                     "one_hot: class indices must be in [0, {classes}), got {low} to {high}"
                 )));
             }
-            let (zero, one, end) = (Value::I(0), Value::I(1), Value::I(classes));
-            let numbers = phynexus::arange(zero, end, one, DType::I64, x.device())?;
             let mut dims = x.shape().to_vec();
             dims.push(1);
-            let wide = phynexus::reshape(x, Shape::new(&dims)?)?;
-            phynexus::cast(&phynexus::binary(Row::Eq, &wide, &numbers)?, DType::I64)
+            let wide = phynexus::reshape(&phynexus::cast(x, DType::I64)?, Shape::new(&dims)?)?;
+            dims[x.shape().len()] = usize::try_from(classes).unwrap_or(0);
+            let everywhere = |value, shape| {
+                let number = phynexus::full(Shape::SCALAR, Value::I(value), DType::I64, x.device())?;
+                phynexus::expand(&number, shape)
+            };
+            let (zeros, ones) = (everywhere(0, Shape::new(&dims)?)?, everywhere(1, wide.shape())?);
+            zeros.scatter(-1, &wide, &ones, ScatterOp::Set)
         })
         .map(PyTensor)
     }
@@ -180,12 +184,8 @@ impl PyTensor {
                 "topk: k must be in [0, {size}], the size of dimension {dim}, got {k}"
             )));
         };
-        let (values, at) = run(py, shape.elements(), || self.0.sort(dim, largest))?;
-        if shape.is_empty() {
-            return found(py, values, at);
-        }
-        let part = |t: &Tensor| super::shape::narrow(t, axis, 0, k).map_err(to_python);
-        found(py, part(&values)?, part(&at)?)
+        let (values, at) = run(py, shape.elements(), || self.0.sort(dim, largest, Some(k)))?;
+        found(py, values, at)
     }
 
     /// The lower triangle of each matrix, zeros above; `diagonal` moves the border up.
@@ -219,7 +219,7 @@ impl PyTensor {
         axis: Option<Dim>,
     ) -> PyResult<(Tensor, Tensor)> {
         let dim = convert::dim_or(-1, dim, axis)?;
-        run(py, self.0.shape().elements(), || self.0.sort(dim, descending))
+        run(py, self.0.shape().elements(), || self.0.sort(dim, descending, None))
     }
 
     fn triangle(&self, py: Python<'_>, diagonal: i64, keep: Row) -> Made {

@@ -121,7 +121,7 @@ impl Tensor {
     #[wasm_bindgen(unchecked_return_type = "[Tensor, Tensor]")]
     pub fn sort(&self, dim: Option<f64>, descending: Option<bool>) -> Made<js_sys::Array> {
         let dim = convert::position("sort", &dim.unwrap_or(-1.0).into())?;
-        let (values, places) = self.get()?.sort(dim, descending.unwrap_or(false)).map_err(thrown)?;
+        let (values, places) = self.get()?.sort(dim, descending.unwrap_or(false), None).map_err(thrown)?;
         Ok([values, places].into_iter().map(|t| JsValue::from(Tensor::from(t))).collect())
     }
 

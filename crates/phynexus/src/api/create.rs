@@ -3,10 +3,10 @@
 use crate::machine::with_float64;
 use crate::op::{Op, Spec, apply1};
 use crate::ops::random::{Fill, Random, Range};
+use crate::ops::sort::Sort;
 use crate::random::Generator;
 use crate::tensor::Tensor;
-use phynexus_core::{DType, Device, Distribution, Error, Result, Shape, Value};
-use phynexus_formula::ops::Op as Row;
+use phynexus_core::{DType, Device, Distribution, Error, Result, ScatterOp, Shape, Value};
 
 type On = &'static dyn Device;
 
@@ -74,7 +74,7 @@ pub fn permutation(n: usize, dtype: DType, device: On, g: &Generator) -> Result<
     let whole = Distribution::Integer { low: 0, span: u64::MAX };
     // Keys of 64 bits, which not every device computes with.
     let keys = draw(Shape::new(&[n])?, DType::I64, with_float64(device), whole, g)?;
-    let order = crate::op::apply(Op::Sort(crate::ops::sort::Sort { descending: false }), &[&keys])?;
+    let order = crate::op::apply(Op::Sort(Sort { descending: false, first: None }), &[&keys])?;
     super::cast(&super::to_device(&order[1], device)?, dtype)
 }
 
@@ -137,10 +137,11 @@ fn range(
 
 /// Ones on the diagonal.
 pub fn eye(n: usize, m: usize, dtype: DType, device: On) -> Result<Tensor> {
-    let numbers = |k: usize, shape: [usize; 2]| {
-        let line = range(Value::I(0), Value::I(1), None, k, DType::I64, device)?;
-        super::reshape(&line, Shape::new(&shape)?)
+    let everywhere = |value, dims: [usize; 2]| {
+        super::expand(&full(Shape::SCALAR, Value::I(value), dtype, device)?, Shape::new(&dims)?)
     };
-    let same = super::binary(Row::Eq, &numbers(n, [n, 1])?, &numbers(m, [1, m])?)?;
-    super::cast(&same, dtype)
+    let (zeros, count) = (everywhere(0, [n, m])?, n.min(m));
+    let places = range(Value::I(0), Value::I(1), None, count, DType::I64, device)?;
+    let places = super::reshape(&places, Shape::new(&[count, 1])?)?;
+    zeros.scatter(1, &places, &everywhere(1, [count, 1])?, ScatterOp::Set)
 }

@@ -7,8 +7,8 @@ use phynexus_core::{DType, Result, Value};
 use smallvec::SmallVec;
 
 impl Tensor {
-    /// Sorted values and positions along a dimension.
-    pub fn sort(&self, dim: isize, descending: bool) -> Result<(Tensor, Tensor)> {
+    /// Sorted values and positions along a dimension; the `first` of them, if not all.
+    pub fn sort(&self, dim: isize, descending: bool, first: Option<usize>) -> Result<(Tensor, Tensor)> {
         let shape = self.shape();
         let axis = shape.axis(dim)?;
         if shape.is_empty() {
@@ -17,7 +17,8 @@ impl Tensor {
         }
         let mut order: SmallVec<[usize; 8]> = (0..shape.len()).collect();
         order.swap(axis, shape.len() - 1);
-        let sorted: Few<Tensor> = apply(Op::Sort(Sort { descending }), &[&super::permute(self, &order)?])?;
+        let sorted: Few<Tensor> =
+            apply(Op::Sort(Sort { descending, first }), &[&super::permute(self, &order)?])?;
         Ok((super::permute(&sorted[0], &order)?, super::permute(&sorted[1], &order)?))
     }
 }

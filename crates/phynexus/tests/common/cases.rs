@@ -187,8 +187,8 @@ fn reductions(m: Memory, cases: &mut Vec<Case>) {
         add(cases, Op::CumSum(CumSum), vec![real(dims, m)]);
         add(cases, Op::CumSum(CumSum), vec![whole(dims, DType::Bool, 0, 2, m)]);
         for descending in [false, true] {
-            add(cases, Op::Sort(Sort { descending }), vec![real(dims, m)]);
-            add(cases, Op::Sort(Sort { descending }), vec![whole(dims, DType::I32, -2, 2, m)]);
+            add(cases, Op::Sort(Sort { descending, first: None }), vec![real(dims, m)]);
+            add(cases, Op::Sort(Sort { descending, first: None }), vec![whole(dims, DType::I32, -2, 2, m)]);
         }
     }
 }
@@ -298,7 +298,7 @@ fn large(cases: &mut Vec<Case>) {
     let operands = vec![real(&[130, 210], m), real(&[170, 210], m), real(&[170], m)];
     add(cases, Op::Linear(Linear { activation: Some(Row::Relu) }), operands);
     add(cases, Op::CumSum(CumSum), vec![real(&[300, 500], m)]);
-    add(cases, Op::Sort(Sort { descending: true }), vec![real(&[300, 500], m)]);
+    add(cases, Op::Sort(Sort { descending: true, first: Some(7) }), vec![real(&[300, 500], m)]);
     let at = whole(&[900, 300], DType::I64, 0, 400, m);
     add(cases, Op::Gather(index::Gather::along(0)), vec![real(&[400, 300], m), at.clone()]);
     for op in [ScatterOp::Add, ScatterOp::Set] {
