@@ -269,3 +269,59 @@ def test_numbers_of_lists_that_are_assigned_keep_their_digits_and_fit():
     with pytest.raises(ValueError, match="300 does not fit into uint8"):
         y[:] = [1, 300]
     assert y.tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("share", [0.0, 0.02, 0.5, 1.0])
+def test_masks_over_several_dimensions(share, turned, rng):
+    """Read, differentiated, and assigned a number and values, whether or not the masked dimensions lie together."""
+    right = rng.standard_normal((7, 13, 11)).astype("float32")
+    mask = rng.random((13, 11)) < share
+    if turned:
+        right, mask = right.transpose(0, 2, 1), mask.T
+    ours = Tensor(right.copy()) if not turned else Tensor(right.transpose(0, 2, 1).copy()).transpose(1, 2)
+    assert ours.is_contiguous() != turned
+    assert ours[:, Tensor(mask)].tolist() == right[:, mask].tolist()
+    assert ours[2, Tensor(mask)].tolist() == right[2, mask].tolist()
+    assert Tensor(mask).nonzero().tolist() == np.argwhere(mask).tolist()
+    leaf = ours.clone().requires_grad_(True)
+    (leaf[:, Tensor(mask)] * 3).sum().backward()
+    assert leaf.grad.tolist() == np.broadcast_to(3.0 * mask, right.shape).tolist()
+    right = right.copy()
+    ours[:, Tensor(mask)] = 5.0
+    right[:, mask] = 5.0
+    assert ours.tolist() == right.tolist()
+    values = rng.standard_normal(int(mask.sum())).astype("float32")
+    ours[3, Tensor(mask)] = Tensor(values)
+    right[3, mask] = values
+    assert ours.tolist() == right.tolist()
+
+
+def test_a_mask_beside_other_indices():
+    right = np.arange(24.0).reshape(2, 3, 4)
+    mask = np.array([[True, False, True], [False, False, True]])
+    ours = Tensor(right)
+    assert ours[Tensor(mask), 1].tolist() == right[mask, 1].tolist()
+    assert ours[Tensor(mask), Tensor([0, 3, 2])].tolist() == right[mask, [0, 3, 2]].tolist()
+    assert ours[Tensor(mask), 1:3].tolist() == right[mask, 1:3].tolist()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64", "float16", "uint8"])
+@pytest.mark.parametrize("largest", [True, False])
+def test_the_first_of_an_order(dtype, largest, rng):
+    x = rng.integers(0, 50, (3, 700)).astype(dtype)
+    key = -x.astype("float64") if largest else x
+    for k in (0, 1, 7, 300, 700):
+        order = np.argsort(key, axis=1, kind="stable")[:, :k]
+        values, at = Tensor(x).topk(k, largest=largest)
+        assert at.tolist() == order.tolist()
+        assert values.tolist() == np.take_along_axis(x, order, 1).tolist()
+        across = Tensor(x.T.copy()).topk(k, 0, largest)
+        assert across.indices.tolist() == order.T.tolist()
+
+
+def test_the_gradient_of_the_first_of_an_order():
+    x = Tensor([[3.0, 1.0, 2.0]], requires_grad=True)
+    values, _ = x.topk(2)
+    (values * Tensor([10.0, 100.0])).sum().backward()
+    assert x.grad.tolist() == [[10.0, 0.0, 100.0]]

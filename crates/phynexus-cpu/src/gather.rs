@@ -154,6 +154,10 @@ fn gather<T: Copy + Send + Sync>(
                             *to.at(k + n * target) = *from.offset(n * source);
                         }
                     }
+                } else if (source, by, target, picked.stride) == (0, 1, 1, 1) {
+                    if let Err((n, index)) = pick(from.at(i), at.at(j), to.at(k), run.count, picked) {
+                        return outside.note(run.at + n, index);
+                    }
                 } else {
                     for n in 0..run.count as isize {
                         match picked.offset(at.at(j + n * by)) {
@@ -168,6 +172,19 @@ fn gather<T: Copy + Send + Sync>(
     outside.result(picked)
 }
 
+vectorised! {
+    /// Elements of a row without gaps that `count` readable indices name, into neighbouring places; the place and the index
+    /// where one is out of range.
+    unsafe fn pick<T: Copy>(from: *const T, at: *const i64, to: *mut T, count: usize, picked: Picked) -> Result<(), (usize, i64)> {
+        let picked = Picked { stride: 1, ..picked };
+        for n in 0..count {
+            // SAFETY: the caller says that all this is valid but for the indices, which are checked as they are read.
+            unsafe { *to.add(n) = *from.offset(picked.offset(at.add(n)).map_err(|index| (n, index))?) };
+        }
+        Ok(())
+    }
+}
+
 /// Row-major positions of the true elements, into an output of exactly as many.
 pub(crate) fn nonzero(task: &Task<'_>) -> Result<()> {
     let (input, output) = (&task.inputs[0], &task.outputs[0]);
@@ -178,9 +195,23 @@ pub(crate) fn nonzero(task: &Task<'_>) -> Result<()> {
     let mut found = 0;
     for run in walk.runs(0..walk.elements()) {
         let from = base.at(run.offset[0]);
-        for i in 0..run.count {
-            // SAFETY: the walk stays within the input, and `found` below the size of the output.
-            unsafe {
+        let mut i = 0;
+        // SAFETY: the walk stays within the input, and `found` below the size of the output.
+        unsafe {
+            if stride == 1 && step == 1 {
+                // Every position is written and stays if its element is true: no branch depends on that.
+                while i + 8 <= run.count && found + 8 <= room {
+                    let eight = from.add(i).cast::<[u8; 8]>().read();
+                    if eight != [0; 8] {
+                        for (k, &value) in eight.iter().enumerate() {
+                            *out.at(found as isize) = (run.at + i + k) as i64;
+                            found += (value != 0) as usize;
+                        }
+                    }
+                    i += 8;
+                }
+            }
+            for i in i..run.count {
                 if *from.offset(i as isize * stride) != 0 {
                     if found < room {
                         *out.at(found as isize * step) = (run.at + i) as i64;

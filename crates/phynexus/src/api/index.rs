@@ -124,12 +124,11 @@ fn plan(shape: &Shape, index: &[Index]) -> Result<Plan> {
                         "a mask of shape {own} does not fit dimensions {axis} and on of shape {shape}"
                     )));
                 }
-                for at in positions(t)? {
-                    picks.push((dims.len(), at));
-                    dims.push(shape[axis]);
-                    ranges.push(full(shape[axis]));
-                    axis += 1;
-                }
+                // Its dimensions are seen as one.
+                picks.push((dims.len(), apply1(Op::Nonzero(Nonzero), &[&t.detach()])?));
+                dims.push(own.elements());
+                ranges.extend(own.iter().map(|&size| full(size)));
+                axis += own.len();
             }
             Index::Tensor(t) => {
                 if t.dtype().is_float() {
@@ -254,19 +253,23 @@ impl Tensor {
         let plan = plan(&self.shape(), index)?;
         super::elementwise::check_scalar(WHAT, value, self.dtype())?;
         let value = super::cast(value, self.dtype())?;
-        let seen = super::reshape(&super::slice(self, plan.ranges.clone())?, plan.shape)?;
+        let sliced = super::slice(self, plan.ranges.clone())?;
+        // The dimensions of a mask, which are seen as one, may lie apart in memory: then this is a copy.
+        let is_view = sliced.array().layout().reshape(&plan.shape).is_some();
+        let seen = super::reshape(&sliced, plan.shape)?;
         if plan.picks.is_empty() {
             return seen.assign(&fit(&value, plan.shape, WHAT)?, WHAT);
         }
         let recorded = grad_enabled() && (seen.requires_grad() || value.requires_grad());
-        if let ([(axis, at)], false) = (&plan.picks[..], recorded) {
+        if let ([(axis, at)], false) = (&plan.picks[..], recorded || !is_view) {
             let picked = Shape::new(&[&plan.shape[..*axis], &at.shape(), &plan.shape[axis + 1..]].concat())?;
             let rows = plan.shape.with(*axis, at.shape().elements())?;
             let value = super::reshape(&fit(&value, picked, WHAT)?, rows)?;
             let index = spread(&from_start(at, *axis, &plan.shape)?, *axis, &plan.shape)?;
             return seen.write_at(*axis, &index, &value, WHAT);
         }
-        seen.assign(&replaced(&seen, &plan, &value, WHAT)?, WHAT)
+        let part = replaced(&seen, &plan, &value, WHAT)?;
+        sliced.assign(&super::reshape(&part, sliced.shape())?, WHAT)
     }
 
     /// Positions of the elements that are not zero, one row each.
