@@ -250,7 +250,8 @@ def bincount(x: Tensor, weights: Tensor | None = None, minlength: int = 0) -> Te
     low, high = (int(x.min().item()), int(x.max().item())) if x.numel() else (0, -1)
     if low < 0:
         raise ValueError(f"bincount: numbers must not be negative, got {low}")
-    ones = Tensor.ones_like(x, dtype="int64") if weights is None else weights
+    one = Tensor.ones(1, dtype="int64", device=x.device)
+    ones = one.expand(x.shape) if weights is None else weights
     return Tensor.zeros(max(minlength, high + 1), dtype=ones.dtype, device=x.device).scatter_add(0, x, ones)
 
 

@@ -125,6 +125,21 @@ vectorised! {
     /// One rectangle, up to an index that is out of range by now; the pointers must be valid for all of it.
     unsafe fn add_rows<C: Combine>(to: *mut C::T, at: *const i64, from: *const C::T, part: Rectangle) -> std::result::Result<(), i64> {
         let Rectangle { rows, along: [_, index_along, source_along], count, beside: [out, index, source], picked } = part;
+        if count == 1 {
+            let each = |index: isize, source: isize| {
+                // SAFETY: the caller says that all this is valid but for the index, which is checked as it is read.
+                unsafe {
+                    let to = to.offset(picked.offset(at.offset(index))?);
+                    *to = C::combine(*to, *from.offset(source));
+                }
+                Ok(())
+            };
+            return if (index_along, source_along) == (1, 1) {
+                (0..rows as isize).try_for_each(|row| each(row, row))
+            } else {
+                (0..rows as isize).try_for_each(|row| each(row * index_along, row * source_along))
+            };
+        }
         for row in 0..rows as isize {
             // SAFETY: the caller says that all this is valid.
             unsafe {

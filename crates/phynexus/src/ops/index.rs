@@ -83,8 +83,8 @@ impl Operation for Gather {
     }
     fn grad(&self, context: &Context) -> Result<Few<Option<Tensor>>> {
         let Spec { shape, dtype, device } = context.input_spec(0);
-        let zeros = api::full(shape, Value::F(0.0), dtype, device)?;
-        let scatter = Scatter { axis: self.axis, op: ScatterOp::Add };
+        let zero = api::full(Shape::SCALAR, Value::F(0.0), dtype, device)?;
+        let (zeros, scatter) = (api::expand(&zero, shape)?, Scatter { axis: self.axis, op: ScatterOp::Add });
         let grad = apply1(Op::Scatter(scatter), &[&zeros, context.input(1), &context.grad(0)?])?;
         Ok([Some(grad), None].into_iter().collect())
     }
