@@ -1,7 +1,7 @@
 //! Formulas with reductions over the row.
 
-use crate::Reduction;
 use crate::expr::Expr;
+use crate::{Reduction, Type};
 
 /// The row shifted so that its maximum is 0, which changes neither softmax nor its derivatives: hence detached.
 fn shifted(x: Expr) -> Expr {
@@ -52,22 +52,23 @@ pub(super) fn rms_norm<'g>(x: Expr<'g>, eps: Expr<'g>) -> Expr<'g> {
 /// Inputs: logits, label, perhaps a weight for each class; scalars: label to ignore, label smoothing.
 /// Results: the loss, and the weight that a mean divides by (0 where the label is ignored).
 pub(super) fn cross_entropy<'g>(x: &[Expr<'g>], s: &[Expr<'g>]) -> Vec<Expr<'g>> {
-    let (label, [ignore, smoothing]) = (x[1], [s[0].cast(x[1].ty()), s[1]]);
+    // What is said of the label is computed once for each row.
+    let (label, smoothing) = (x[1].reduce(Reduction::Max), s[1]);
     let z = shifted(x[0]);
     let log_sum = z.exp().sum().log();
-    let valid = label.ne(ignore);
-    let class = valid.select(label, 0.0).within(label.length());
-    let hit = class.index(class.ty()).eq(class) & valid;
+    let valid = label.ne(s[0].cast(label.ty()));
+    let class = valid.select(label, 0.0).within(label.length()).cast(Type::I32);
+    let class = valid.select(class, -1.0);
+    let hit = class.index(Type::I32).eq(class);
     let picked = |value: Expr<'g>| hit.select(value, 0.0).sum();
     let (weight, all) = match x.get(2) {
-        None => (picked(z.number(1.0)), log_sum * z.length() - z.sum()),
+        None => (valid.select(z.number(1.0), 0.0), log_sum * z.length() - z.sum()),
         Some(&w) => (picked(w), (w * (log_sum - z)).sum()),
     };
     let own = weight * (log_sum - picked(z));
     // Without smoothing the sum over all classes may be infinite, and must not become 0 * inf.
     let spread = smoothing.gt(0.0).select(smoothing / z.length() * all, 0.0);
-    let counted = picked(z.number(1.0)).ne(0.0);
-    vec![counted.select((1.0 - smoothing) * own + spread, 0.0), weight]
+    vec![valid.select((1.0 - smoothing) * own + spread, 0.0), weight]
 }
 
 /// Inputs: logits, probabilities, perhaps a weight for each class; scalar: label smoothing.
