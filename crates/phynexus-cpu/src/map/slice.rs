@@ -67,6 +67,8 @@ pub(super) fn slice(cut: &Cut<'_>) -> Option<Slice> {
             Node::Binary(op, x, y) => b.binary(op, at(x), at(y)),
             Node::Select(c, yes, no) => b.select(at(c), at(yes), at(no)),
             Node::Cast(ty, a) => b.cast(ty, at(a)),
+            // A block of one row begins with its first element.
+            Node::Index if cut.rows == Rows::One => b.index(),
             _ => return None,
         });
     }
