@@ -546,6 +546,7 @@ class Counts:
 #: What counts become at the moment when a step has been made: (counts, step, numbers).
 _Then: TypeAlias = Sequence[tuple[Counts, int, Sequence[float]]]
 
+@final
 class Stepper:
     """A rule bound to the tensors of one (group, dtype, device)."""
 
@@ -574,6 +575,7 @@ def copy_all(targets: Sequence[Tensor], sources: Sequence[Tensor]) -> None:
 def with_grad(enabled: bool, function: Callable[..., _T], *args: Any) -> _T:
     """Calls a function with recording switched, and switches it back whatever happens."""
 
+@final
 class StepScope:
     """Whether a step of an optimizer runs."""
 

@@ -51,7 +51,13 @@ fn inference_agrees(case: &Case, inputs: &[Array], outputs: &[Array]) {
 fn replay_agrees(case: &Case, inputs: &[Array], outputs: &[Array]) {
     let tensors: Vec<Tensor> = inputs.iter().cloned().map(Tensor::new).collect();
     let refs: Vec<&Tensor> = tensors.iter().collect();
-    let program = record(&tensors, || apply(case.op.clone(), &refs).map(|r| r.into_vec())).unwrap();
+    let program = record(&tensors, || apply(case.op.clone(), &refs).map(|r| r.into_vec()));
+    if let Op::Nonzero(_) = case.op {
+        // Other values would give another shape, for which what follows was not recorded.
+        assert!(program.err().unwrap().to_string().contains("cannot be recorded"), "{}", case.what);
+        return;
+    }
+    let program = program.unwrap();
     assert_eq!(program.names(), [case.op.name()], "{}", case.what);
     assert!(bits(&program.replay(inputs).unwrap()) == bits(outputs), "{}: replay differs", case.what);
     let others = arrays(case, &draw(case, 2));

@@ -70,7 +70,10 @@ impl Language for Wgsl {
     fn constant(&self, c: Constant) -> String {
         match c.ty {
             Type::Bool => (c.as_i64() != 0).to_string(),
-            Type::I32 | Type::I64 => format!("i32({})", c.as_i64()),
+            // Of int64 only the neutral elements of reductions reach beyond 32 bits: `check` refuses the others.
+            Type::I32 | Type::I64 => {
+                format!("i32({})", c.as_i64().clamp(i32::MIN as i64, i32::MAX as i64))
+            }
             _ if c.as_f64().is_finite() => format!("({:?}f)", c.as_f64() as f32),
             _ => format!("from_bits({}u)", (c.as_f64() as f32).to_bits()),
         }
