@@ -23,7 +23,9 @@ version=$(grep -A 1 '^name = "wasm-bindgen"$' Cargo.lock | sed -n 's/^version = 
 tool=$built/tools/bin/wasm-bindgen
 install_tool() {
     [ "$("$tool" --version 2>/dev/null)" = "wasm-bindgen $version" ] ||
-        CARGO_PROFILE_RELEASE_OPT_LEVEL=1 cargo install --locked --quiet wasm-bindgen-cli --version "$version" --root $built/tools --target-dir $built/tools-build
+        tool() { CARGO_PROFILE_RELEASE_OPT_LEVEL=1 cargo install "$@" --quiet wasm-bindgen-cli --version "$version" --root $built/tools --target-dir $built/tools-build; }
+        # The versions that its author tested; a registry that lacks one of them has others that fit.
+        tool --locked || tool
 }
 
 echo "Building the engine for browsers (some minutes the first time)"
