@@ -62,7 +62,7 @@ def tensor_keys(keys: Keys, identity: float, state: int) -> Keys:
     """The keys of a tensor in a step: of a parameter, by what `identify` says, its state of that number.
 
     >>> tensor_keys((5.0, 7.0), 0.0, 0), tensor_keys((5.0, 7.0), 3.0, 0)
-    ((5.0, 2027808484.0), (6.0, 2027808484.0))
+    ((5.0, -1640531522.0), (6.0, -1640531522.0))
     """
     return float(int(keys[0]) ^ int(identity)), float(int(keys[1]) ^ state_salt(state))
 
