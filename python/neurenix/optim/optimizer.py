@@ -180,7 +180,10 @@ class Optimizer(UpdateRule, Governed):
             >>> optimizer = nx.optim.AdamW([w], state_dtype="int8")
             >>> w.grad = nx.ones(64, 64)
             >>> optimizer.step()
-            >>> optimizer.state[w]["exp_avg"].dtype.name, round(optimizer.decoded(w, "exp_avg")[0, 0].item(), 4)
+            >>> (
+            ...     optimizer.state[w]["exp_avg"].dtype.name,
+            ...     round(optimizer.decoded(w, "exp_avg")[0, 0].item(), 4),
+            ... )
             ('uint8', 0.1)
         """
         for group in self._parameter_groups:
