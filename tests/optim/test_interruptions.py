@@ -2,40 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from functools import partial
 
 import neurenix as nx
 import pytest
+from fuzz.interruptions import interrupted
 from neurenix import optim
 from neurenix.checkpoint import load_checkpoint, save_checkpoint
-
-
-class Stop(BaseException):
-    pass
-
-
-def interrupted(action: Callable[[], object], line: int) -> bool:
-    """Whether the action had so many lines of the package, so that it was stopped there."""
-    count = 0
-
-    def each(frame, event, argument):
-        nonlocal count
-        if event == "line":
-            count += 1
-            if count == line:
-                raise Stop
-        return each
-
-    sys.settrace(lambda frame, event, argument: each if "/neurenix/" in frame.f_code.co_filename else None)
-    try:
-        action()
-    except Stop:
-        return True
-    finally:
-        sys.settrace(None)
-    return False
 
 
 def made(name: str):
